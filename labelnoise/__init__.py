@@ -1,0 +1,37 @@
+"""labelnoise: watch, measure and stop the two stages of learning with noisy labels."""
+
+from __future__ import annotations
+
+from importlib import import_module
+from typing import Any
+
+__version__ = "0.1.0"
+
+# Loaded when first asked for: the command line answers --help without waiting for torch.
+_PUBLIC = {
+    "Batch": "labelnoise.data.batch",
+    "CIFAR10DataModule": "labelnoise.data",
+    "CIFAR10PairDataModule": "labelnoise.data",
+    "CoefficientMonitor": "labelnoise.monitors",
+    "EarlyStopping": "labelnoise.techniques",
+    "ImageFolderDataModule": "labelnoise.data",
+    "InputError": "labelnoise.errors",
+    "MemorizationMonitor": "labelnoise.monitors",
+    "NoiseRecord": "labelnoise.noise",
+    "NoisyLabelClassifier": "labelnoise.classifier",
+    "SampleSelection": "labelnoise.techniques",
+    "SignalNoiseDataModule": "labelnoise.data",
+    "Split": "labelnoise.data.batch",
+    "TwoLayerCNN": "labelnoise.models",
+    "compose": "labelnoise.config",
+    "load_run": "labelnoise.report",
+    "train": "labelnoise.train",
+}
+
+__all__ = ["__version__", *_PUBLIC]
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _PUBLIC:
+        raise AttributeError(f"module 'labelnoise' has no attribute {name!r}")
+    return getattr(import_module(_PUBLIC[name]), name)
