@@ -1,0 +1,59 @@
+"""Label noise as an artefact: what was asked for, what was drawn, and a record of both.
+
+T[i, j] = P(noisy = j | clean = i) throughout. `matrices` says what may be asked for, `flips` draws,
+`record` keeps, and every kind (`noise=...` on the command line) is a small class over them.
+"""
+
+from labelnoise.noise.checks import check_labels, check_num_classes, check_rate
+from labelnoise.noise.flips import flip_labels, flip_symmetric, instance_dependent_labels
+from labelnoise.noise.given import FileNoise, HumanNoise
+from labelnoise.noise.kinds import (
+    AsymmetricNoise,
+    ClassConditionalNoise,
+    CleanSplit,
+    InstanceDependentNoise,
+    LabelNoise,
+    NoNoise,
+    PairFlipNoise,
+    SymmetricNoise,
+)
+from labelnoise.noise.label_files import GivenLabels, read_labels
+from labelnoise.noise.matrices import (
+    CIFAR10_CLASSES,
+    CIFAR10_CONFUSIONS,
+    asymmetric_matrix,
+    class_conditional_matrix,
+    pairflip_matrix,
+    symmetric_matrix,
+    transition_matrix,
+)
+from labelnoise.noise.record import NoiseRecord
+
+__all__ = [
+    "CIFAR10_CLASSES",
+    "CIFAR10_CONFUSIONS",
+    "AsymmetricNoise",
+    "ClassConditionalNoise",
+    "CleanSplit",
+    "FileNoise",
+    "GivenLabels",
+    "HumanNoise",
+    "InstanceDependentNoise",
+    "LabelNoise",
+    "NoNoise",
+    "NoiseRecord",
+    "PairFlipNoise",
+    "SymmetricNoise",
+    "asymmetric_matrix",
+    "check_labels",
+    "check_num_classes",
+    "check_rate",
+    "class_conditional_matrix",
+    "flip_labels",
+    "flip_symmetric",
+    "instance_dependent_labels",
+    "pairflip_matrix",
+    "read_labels",
+    "symmetric_matrix",
+    "transition_matrix",
+]

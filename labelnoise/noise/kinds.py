@@ -1,0 +1,237 @@
+"""The kinds of label noise that are drawn: each says which labels a split's samples are given."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import ClassVar
+
+import torch
+from jaxtyping import Float, Int
+from torch import Tensor
+
+from labelnoise.errors import InputError
+from labelnoise.noise.checks import check_labels, check_rate
+from labelnoise.noise.flips import flip_labels, flip_symmetric, instance_dependent_labels
+from labelnoise.noise.matrices import (
+    asymmetric_matrix,
+    class_conditional_matrix,
+    pairflip_matrix,
+    symmetric_matrix,
+)
+from labelnoise.noise.record import NoiseRecord
+from labelnoise.seeding import stream
+
+
+@dataclass(frozen=True, eq=False)
+class CleanSplit:
+    """What a kind of noise may know of the split whose labels it draws; see `LabelNoise.draw`."""
+
+    clean_label: Int[Tensor, " n"]
+    num_classes: int
+    part: str = "train"
+    features: Callable[[Tensor], Tensor] | Tensor | None = None
+    class_names: Sequence[str] | None = None
+    source_index: Int[Tensor, " n"] | None = None
+
+
+class LabelNoise(ABC):
+    """A kind of label noise: a frozen dataclass that fills in ``kind``, ``seed`` and ``_draw``."""
+
+    kind: ClassVar[str]
+    seed: int
+
+    def draw(
+        self,
+        clean_label: Tensor,
+        num_classes: int,
+        *,
+        part: str = "train",
+        features: Callable[[Tensor], Tensor] | Tensor | None = None,
+        class_names: Sequence[str] | None = None,
+        source_index: Tensor | None = None,
+    ) -> NoiseRecord:
+        """Draw the given labels of one split from its true ones.
+
+        Args:
+            clean_label: (n,) integers 0..K-1.
+            num_classes: K.
+            part: "train", "val" or "test"; each draws from a random stream of its own.
+            features: (n, *shape) floats, or a function from an index (b,) to them, for noise that
+                depends on the input.
+            class_names: K names, for noise between named classes.
+            source_index: (n,) places in the published data set, for labels from a file.
+
+        Raises:
+            InputError: for labels out of range, a rate too high, or something missing.
+        """
+        clean = check_labels(clean_label, num_classes, "clean_label")
+        split = CleanSplit(clean, num_classes, part, features, class_names, source_index)
+        return self._draw(split, stream(self.seed, "noise", part))
+
+    @abstractmethod
+    def _draw(self, split: CleanSplit, generator: torch.Generator) -> NoiseRecord:
+        """Draw from ``generator`` and nothing else."""
+
+    def _record(
+        self, split: CleanSplit, label: Tensor, rate: float | None, matrix: Tensor | None
+    ) -> NoiseRecord:
+        return NoiseRecord(
+            self.kind, self.seed, rate, matrix, split.clean_label, label, split.num_classes
+        )
+
+    def _from_matrix(
+        self,
+        split: CleanSplit,
+        rate: float | None,
+        matrix: Float[Tensor, "K K"],
+        generator: torch.Generator,
+    ) -> NoiseRecord:
+        label = flip_labels(split.clean_label, matrix, generator)
+        return self._record(split, label, rate, matrix)
+
+
+@dataclass(frozen=True)
+class NoNoise(LabelNoise):
+    """Every label is the true one."""
+
+    seed: int = 0
+    kind: ClassVar[str] = "none"
+
+    def _draw(self, split: CleanSplit, generator: torch.Generator) -> NoiseRecord:
+        identity = torch.eye(split.num_classes, dtype=torch.float64)
+        return self._record(split, split.clean_label.clone(), 0.0, identity)
+
+
+@dataclass(frozen=True)
+class SymmetricNoise(LabelNoise):
+    """Exactly int(rate * n) labels move to another class, each equally likely.
+
+    Example:
+        >>> record = SymmetricNoise(rate=0.2, seed=0).draw(torch.arange(10).repeat(10), 10)
+        >>> record.rate_realised
+        0.2
+    """
+
+    rate: float
+    seed: int = 0
+    kind: ClassVar[str] = "symmetric"
+
+    def _draw(self, split: CleanSplit, generator: torch.Generator) -> NoiseRecord:
+        label = flip_symmetric(split.clean_label, split.num_classes, self.rate, generator)
+        matrix = symmetric_matrix(split.num_classes, self.rate)
+        return self._record(split, label, float(self.rate), matrix)
+
+
+@dataclass(frozen=True)
+class PairFlipNoise(LabelNoise):
+    """Each class flips to the next one."""
+
+    rate: float
+    seed: int = 0
+    kind: ClassVar[str] = "pairflip"
+
+    def _draw(self, split: CleanSplit, generator: torch.Generator) -> NoiseRecord:
+        matrix = pairflip_matrix(split.num_classes, self.rate)
+        return self._from_matrix(split, float(self.rate), matrix, generator)
+
+
+@dataclass(frozen=True)
+class AsymmetricNoise(LabelNoise):
+    """CIFAR-10's classes flip to the ones people confuse them with; needs ``class_names``."""
+
+    rate: float
+    seed: int = 0
+    kind: ClassVar[str] = "asymmetric"
+
+    def _draw(self, split: CleanSplit, generator: torch.Generator) -> NoiseRecord:
+        if split.class_names is None:
+            # Ten classes without names may be digits: the map would be silently meaningless.
+            raise InputError(
+                "asymmetric noise confuses CIFAR-10's ten classes and these data name none; "
+                "write noise=pairflip or noise=class_conditional for other data"
+            )
+        matrix = asymmetric_matrix(split.num_classes, self.rate, split.class_names)
+        return self._from_matrix(split, float(self.rate), matrix, generator)
+
+
+@dataclass(frozen=True)
+class ClassConditionalNoise(LabelNoise):
+    """Each class has a rate of its own, spread evenly over the other classes.
+
+    For two classes the theory's names do: tau_plus = P(noisy = -1 | y = +1) = T[1, 0] and
+    tau_minus = P(noisy = +1 | y = -1) = T[0, 1]. For any number of classes ``rates`` does.
+
+    Source:
+        arXiv 2505.18909, where y = +1 is class 1 here.
+
+    Example:
+        >>> noise = ClassConditionalNoise(tau_plus=0.5 / 2, tau_minus=0.0)
+        >>> noise.draw(torch.tensor([0, 0, 1, 1, 1, 1]), 2).transition_matrix
+        tensor([[1.0000, 0.0000],
+                [0.2500, 0.7500]], dtype=torch.float64)
+    """
+
+    rates: Sequence[float] | None = None
+    tau_plus: float | None = None
+    tau_minus: float | None = None
+    seed: int = 0
+    kind: ClassVar[str] = "class_conditional"
+
+    def _draw(self, split: CleanSplit, generator: torch.Generator) -> NoiseRecord:
+        rates = self._rates(split.num_classes)
+        matrix = class_conditional_matrix(rates)
+        rate = float(rates[0]) if len(set(rates)) == 1 else None
+        return self._from_matrix(split, rate, matrix, generator)
+
+    def _rates(self, num_classes: int) -> list[float]:
+        """One rate a class, from whichever form was written."""
+        taus = (self.tau_minus, self.tau_plus)
+        if self.rates is not None:
+            if taus != (None, None):
+                raise InputError(
+                    "class-conditional noise has rates and tau_plus or tau_minus; "
+                    "write noise.rates=[...] noise.tau_plus=null noise.tau_minus=null, or no rates"
+                )
+            if len(self.rates) != num_classes:
+                raise InputError(
+                    f"class-conditional noise has {len(self.rates)} rates for {num_classes} "
+                    "classes; write one a class in noise.rates=[...]"
+                )
+            return list(self.rates)
+        if num_classes > 2:
+            raise InputError(
+                f"class-conditional noise on {num_classes} classes needs a rate for each, since "
+                "tau_plus and tau_minus name two classes; "
+                "write noise.rates=[...] noise.tau_plus=null noise.tau_minus=null"
+            )
+        if self.tau_minus is None or self.tau_plus is None:
+            raise InputError(
+                f"class-conditional noise has tau_plus={self.tau_plus} and "
+                f"tau_minus={self.tau_minus}; write both, or noise.rates=[...]"
+            )
+        return [
+            check_rate(self.tau_minus, num_classes, name="tau_minus"),
+            check_rate(self.tau_plus, num_classes, name="tau_plus"),
+        ]
+
+
+@dataclass(frozen=True)
+class InstanceDependentNoise(LabelNoise):
+    """Flips by a random projection of each sample's features; needs ``features``."""
+
+    rate: float
+    seed: int = 0
+    kind: ClassVar[str] = "instance"
+
+    def _draw(self, split: CleanSplit, generator: torch.Generator) -> NoiseRecord:
+        if split.features is None:
+            raise InputError(
+                "instance-dependent noise needs the samples' features and these data give none; "
+                "write noise=symmetric or noise=class_conditional"
+            )
+        label = instance_dependent_labels(
+            split.features, split.clean_label, split.num_classes, self.rate, generator
+        )
+        return self._record(split, label, float(self.rate), None)

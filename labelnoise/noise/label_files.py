@@ -1,0 +1,163 @@
+"""Reading labels that people gave from a file: .npz, .csv, or a .pt as CIFAR-N is published."""
+
+from __future__ import annotations
+
+import csv
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from jaxtyping import Int
+from torch import Tensor
+
+from labelnoise.errors import InputError
+
+CLEAN_COLUMNS = ("clean", "clean_label")
+INDEX_COLUMN = "index"
+
+# From the names a file holds to the ones to read: a big file is not read whole.
+Pick = Callable[[list[str]], list[str]]
+
+
+@dataclass(frozen=True, eq=False)
+class GivenLabels:
+    """A file's labels: one column of given ones, and the true ones if the file has them."""
+
+    column: str
+    label: Int[Tensor, " n"]
+    clean_label: Int[Tensor, " n"] | None
+
+
+def read_labels(path: str | Path, column: str | None = None) -> GivenLabels:
+    """Read one column of labels, and beside it ``clean`` or ``clean_label`` where there is one.
+
+    A file of type .npz or .pt holds a named array per column; a .csv names them in its first line.
+    A column ``index`` has to count 0, 1, 2, ...: labels belong to samples by their place.
+
+    Args:
+        path: the file; its ending says how it is read. Nothing in it is ever run.
+        column: which labels; None if the file holds one column beside the true labels.
+
+    Raises:
+        InputError: for a file that cannot be read, a column it lacks, or labels that are not
+            integers.
+    """
+    file = Path(path).expanduser()
+    reader = _READERS.get(file.suffix.lower())
+    if reader is None:
+        raise InputError(f"label file '{file}' has to end in {', '.join(_READERS)}")
+    if not file.is_file():
+        raise InputError(f"label file '{file}' is no file; write noise.path=<a file of labels>")
+
+    def pick(names: list[str]) -> list[str]:
+        wanted = _given_column(file, names, column)
+        clean = next((name for name in CLEAN_COLUMNS if name in names), None)
+        index = INDEX_COLUMN if INDEX_COLUMN in names else None
+        return list(dict.fromkeys(name for name in (wanted, clean, index) if name is not None))
+
+    try:
+        columns = reader(file, pick)
+    except InputError:
+        raise
+    except Exception as error:  # a damaged or foreign file can raise anything
+        raise InputError(
+            f"label file '{file}' cannot be read ({type(error).__name__}): it is damaged, or holds "
+            "more than plain arrays; write an .npz or .csv of integer columns"
+        ) from error
+    checked = {name: _as_labels(file, name, values) for name, values in columns.items()}
+    wanted = next(iter(checked))
+    for name, values in checked.items():
+        if len(values) != len(checked[wanted]):
+            raise InputError(
+                f"label file '{file}' has {len(checked[wanted])} values in '{wanted}' and "
+                f"{len(values)} in '{name}'; write columns of one length"
+            )
+    index = checked.get(INDEX_COLUMN)
+    if index is not None and not torch.equal(index, torch.arange(len(index))):
+        raise InputError(
+            f"label file '{file}' has an '{INDEX_COLUMN}' that does not count 0, 1, 2, ...; "
+            "sort its lines into the data's order, none left out"
+        )
+    clean = next((checked[name] for name in CLEAN_COLUMNS if name in checked), None)
+    return GivenLabels(wanted, checked[wanted], clean)
+
+
+def _given_column(file: Path, names: list[str], column: str | None) -> str:
+    """The column that is meant."""
+    if column is not None and column in names:
+        return column
+    known = (*CLEAN_COLUMNS, INDEX_COLUMN)
+    given = [name for name in names if name not in known]
+    if column is None and len(given) == 1:
+        return given[0]
+    came = "and no column was chosen" if column is None else f"and no column '{column}'"
+    raise InputError(
+        f"label file '{file}' holds {', '.join(names) or 'nothing'} {came}; "
+        "write noise.column=<one of them>"
+    )
+
+
+def _as_labels(file: Path, name: str, values: np.ndarray) -> Tensor:
+    """(n,) int64."""
+    if values.ndim != 1 or values.dtype.kind not in "iu":
+        raise InputError(
+            f"label file '{file}' has '{name}' of shape {values.shape} and type {values.dtype}; "
+            "write integers, one a sample"
+        )
+    return torch.from_numpy(values.astype(np.int64))
+
+
+def _read_npz(path: Path, pick: Pick) -> dict[str, np.ndarray]:
+    # Opened here, since numpy leaves a damaged file open.
+    with open(path, "rb") as file, np.load(file, allow_pickle=False) as arrays:
+        return {name: arrays[name] for name in pick(list(arrays.files))}
+
+
+def _read_csv(path: Path, pick: Pick) -> dict[str, np.ndarray]:
+    with open(path, newline="", encoding="utf-8-sig") as file:
+        rows = csv.reader(file)
+        header = [name.strip() for name in next(rows, [])]
+        names = pick(header)
+        columns: dict[str, list[int]] = {name: [] for name in names}
+        wanted = [(columns[name], header.index(name)) for name in names]
+        for row in rows:
+            try:
+                for values, place in wanted if row else ():
+                    values.append(int(row[place]))
+            except (ValueError, IndexError):
+                raise InputError(
+                    f"label file '{path}' has {','.join(row)!r} in line {rows.line_num}; "
+                    f"write an integer under each of {', '.join(names)}"
+                ) from None
+    return {name: np.array(values, dtype=np.int64) for name, values in columns.items()}
+
+
+def _read_pt(path: Path, pick: Pick) -> dict[str, np.ndarray]:
+    # What an array's pickle names: a function that numpy 2 moved, and the types of its integers.
+    rebuild = np.empty(0).__reduce__()[0]
+    integers = [type(np.dtype(f"{sign}{size}")) for sign in "iu" for size in (1, 2, 4, 8)]
+    allowed: list[Any] = [
+        (rebuild, "numpy.core.multiarray._reconstruct"),
+        (rebuild, "numpy._core.multiarray._reconstruct"),
+        np.ndarray,
+        np.dtype,
+        *integers,
+    ]
+    with torch.serialization.safe_globals(allowed), open(path, "rb") as file:
+        arrays = torch.load(file, map_location="cpu", weights_only=True)
+    if not isinstance(arrays, dict):
+        raise InputError(
+            f"label file '{path}' holds a {type(arrays).__name__}; save a dict of named arrays"
+        )
+    by_name = {str(name): values for name, values in arrays.items()}
+    return {name: np.asarray(by_name[name]) for name in pick(list(by_name))}
+
+
+_READERS: dict[str, Callable[[Path, Pick], dict[str, np.ndarray]]] = {
+    ".npz": _read_npz,
+    ".csv": _read_csv,
+    ".pt": _read_pt,
+}

@@ -1,0 +1,202 @@
+"""The record of a draw: what it computes, and the file it survives in."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import struct
+from dataclasses import FrozenInstanceError, replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from jaxtyping import TypeCheckError
+
+from labelnoise.errors import InputError
+from labelnoise.noise import NoiseRecord, symmetric_matrix
+
+CLEAN = [0, 0, 0, 1, 1, 2]
+LABEL = [0, 1, 2, 1, 0, 2]
+
+
+def make(**changes: object) -> NoiseRecord:
+    record = NoiseRecord(
+        kind="symmetric",
+        seed=7,
+        rate_requested=0.5,
+        matrix_requested=symmetric_matrix(4, 0.5),
+        clean_label=torch.tensor(CLEAN),
+        label=torch.tensor(LABEL),
+        num_classes=4,
+    )
+    return replace(record, **changes)
+
+
+def test_realised_quantities_by_hand() -> None:
+    record = make()
+    assert record.is_noisy.tolist() == [False, True, True, False, True, False]
+    assert record.rate_realised == 0.5
+    assert record.per_class_rates.tolist() == pytest.approx([2 / 3, 1 / 2, 0, 0])
+    third = 1 / 3
+    expected = [[third, third, third, 0], [0.5, 0.5, 0, 0], [0, 0, 1, 0], [0, 0, 0, 1]]
+    for row, wanted in zip(record.transition_matrix.tolist(), expected, strict=True):
+        assert row == pytest.approx(wanted)
+
+
+def test_a_record_of_no_samples_has_rate_zero() -> None:
+    none = torch.zeros(0, dtype=torch.int64)
+    record = make(clean_label=none, label=none)
+    assert record.rate_realised == 0.0
+    assert "0 of 0" in record.describe()
+
+
+def test_fingerprint_is_sha256_of_little_endian_int64() -> None:
+    numbers = [4, *CLEAN, *LABEL]
+    expected = hashlib.sha256(struct.pack(f"<{len(numbers)}q", *numbers)).hexdigest()[:16]
+    assert make().fingerprint == expected
+    narrow = make(label=torch.tensor(LABEL, dtype=torch.int32))
+    assert narrow.fingerprint == expected
+    assert make(seed=8, kind="file", rate_requested=None).fingerprint == expected
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {"num_classes": 5, "matrix_requested": None},
+        {"label": torch.tensor([0, 1, 2, 1, 0, 3])},
+        {"clean_label": torch.tensor([0, 0, 0, 1, 1, 3])},
+    ],
+)
+def test_fingerprint_tells_labels_apart(changes: dict) -> None:
+    assert make(**changes).fingerprint != make().fingerprint
+
+
+def test_summary_survives_json() -> None:
+    summary = make().summary()
+    assert list(summary) == [
+        "kind",
+        "seed",
+        "rate_requested",
+        "rate_realised",
+        "per_class_rates",
+        "transition_matrix",
+        "matrix_requested",
+        "fingerprint",
+    ]
+    assert json.loads(json.dumps(summary)) == summary
+    assert summary["transition_matrix"][0] == [0.333333, 0.333333, 0.333333, 0.0]
+    assert summary["matrix_requested"][0] == [0.5, 0.166667, 0.166667, 0.166667]
+    assert summary["per_class_rates"] == [0.666667, 0.5, 0.0, 0.0]
+    assert make(matrix_requested=None).summary()["matrix_requested"] is None
+
+
+def test_describe_is_one_line_with_what_matters() -> None:
+    line = make().describe()
+    assert "\n" not in line
+    for word in ("symmetric", "asked 50.00%", "realised 50.00%", "3 of 6", "seed 7"):
+        assert word in line
+    assert make().fingerprint in line
+    assert "asked" not in make(rate_requested=None).describe()
+
+
+def test_a_record_is_frozen() -> None:
+    with pytest.raises(FrozenInstanceError):
+        make().kind = "none"  # type: ignore[misc]
+
+
+@pytest.mark.parametrize(
+    ("changes", "word"),
+    [
+        ({"label": torch.tensor([0, 1])}, "2 labels for 6"),
+        ({"label": torch.tensor([0, 1, 2, 1, 0, 4])}, "outside 0..3"),
+        ({"clean_label": torch.tensor([0.0] * 6)}, "float32"),
+    ],
+)
+def test_a_record_refuses_labels_that_cannot_be(changes: dict, word: str) -> None:
+    # Where types are checked at run time, the shapes in them refuse it first.
+    with pytest.raises((InputError, TypeCheckError)) as error:
+        make(**changes)
+    assert word in str(error.value) or isinstance(error.value, TypeCheckError)
+
+
+@pytest.mark.parametrize(
+    "changes", [{}, {"seed": None, "rate_requested": None, "matrix_requested": None}]
+)
+def test_save_then_load_is_the_same_record(tmp_path: Path, changes: dict) -> None:
+    record = make(**changes)
+    record.save(tmp_path / "noise.npz")
+    loaded = NoiseRecord.load(str(tmp_path / "noise.npz"))
+    assert loaded.summary() == record.summary()
+    assert (loaded.kind, loaded.seed, loaded.num_classes) == (record.kind, record.seed, 4)
+    assert torch.equal(loaded.label, record.label)
+    assert torch.equal(loaded.clean_label, record.clean_label)
+    assert [file.name for file in tmp_path.iterdir()] == ["noise.npz"]
+
+
+def test_a_save_that_dies_leaves_the_old_file(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = tmp_path / "noise.npz"
+    make().save(path)
+
+    def die(file, **arrays) -> None:
+        file.write(b"half")
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(np, "savez", die)
+    with pytest.raises(KeyboardInterrupt):
+        make(seed=8).save(path)
+    assert NoiseRecord.load(path).seed == 7
+    assert [file.name for file in tmp_path.iterdir()] == ["noise.npz"]
+
+
+def refusal(path: Path) -> str:
+    with pytest.raises(InputError) as error:
+        NoiseRecord.load(path)
+    assert "\n" not in str(error.value)
+    assert str(path) in str(error.value)
+    return str(error.value)
+
+
+def test_load_refuses_a_missing_file_and_a_directory(tmp_path: Path) -> None:
+    assert "no file" in refusal(tmp_path / "noise.npz")
+    assert "no file" in refusal(tmp_path)
+
+
+@pytest.mark.parametrize("kept", [0.0, 0.1, 0.5, 0.9, 0.99])
+def test_load_refuses_a_truncated_file(tmp_path: Path, kept: float) -> None:
+    path = tmp_path / "noise.npz"
+    make().save(path)
+    whole = path.read_bytes()
+    path.write_bytes(whole[: int(kept * len(whole))])
+    assert "cannot be read" in refusal(path)
+
+
+def test_load_refuses_a_flipped_bit(tmp_path: Path) -> None:
+    path = tmp_path / "noise.npz"
+    make().save(path)
+    whole = bytearray(path.read_bytes())
+    labels = struct.pack("<6q", *LABEL)
+    whole[whole.index(labels) + 8] ^= 2
+    path.write_bytes(whole)
+    assert "cannot be read" in refusal(path)
+
+
+def test_load_lists_what_a_foreign_file_holds(tmp_path: Path) -> None:
+    path = tmp_path / "other.npz"
+    np.savez(path, weights=np.zeros(3), label=np.zeros(3, dtype=np.int64))
+    message = refusal(path)
+    assert "holds weights, label and lacks kind, num_classes, clean_label" in message
+    np.savez(path, kind="x", num_classes=2, clean_label=np.zeros(3), label=np.zeros(3))
+    assert "holds kind, num_classes, clean_label, label" in refusal(path)
+
+
+def test_load_runs_no_pickle(tmp_path: Path) -> None:
+    path = tmp_path / "noise.npz"
+    np.savez(path, kind="x", num_classes=2, clean_label=np.array([{}]), label=np.zeros(1))
+    assert "cannot be read" in refusal(path)
+    np.save(tmp_path / "one.npy", np.zeros(3))
+    assert "cannot be read" in refusal(tmp_path / "one.npy")
+    (tmp_path / "text.npz").write_text("label\n0\n")
+    assert "cannot be read" in refusal(tmp_path / "text.npz")
