@@ -1,0 +1,49 @@
+"""The two-stage theory as pure functions: coefficients, their recursion, stages and bounds."""
+
+from labelnoise.theory.bounds import (
+    early_ratio,
+    early_stopping_error_bound,
+    n_snr_squared,
+    noise_free_error_bound,
+    signal_norm_for,
+    snr,
+    stage_one_length,
+    stage_two_error_floor,
+)
+from labelnoise.theory.decomposition import (
+    Coefficients,
+    SignalNoiseDecomposition,
+    coefficient_scalars,
+    coefficients_from_weights,
+    split_rho,
+)
+from labelnoise.theory.recursion import CoefficientRecursion
+from labelnoise.theory.stages import (
+    LeadPeakDetector,
+    OvertakeDetector,
+    Stages,
+    find_stages,
+    overtaken,
+)
+
+__all__ = [
+    "CoefficientRecursion",
+    "Coefficients",
+    "LeadPeakDetector",
+    "OvertakeDetector",
+    "SignalNoiseDecomposition",
+    "Stages",
+    "coefficient_scalars",
+    "coefficients_from_weights",
+    "early_ratio",
+    "early_stopping_error_bound",
+    "find_stages",
+    "n_snr_squared",
+    "noise_free_error_bound",
+    "overtaken",
+    "signal_norm_for",
+    "snr",
+    "split_rho",
+    "stage_one_length",
+    "stage_two_error_floor",
+]

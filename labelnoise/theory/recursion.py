@@ -1,0 +1,163 @@
+"""Gradient descent on the two-layer CNN carried out on gamma and rho alone, without weights."""
+
+from __future__ import annotations
+
+import torch
+from jaxtyping import Float, Int
+from torch import Tensor
+
+from labelnoise.errors import InputError
+from labelnoise.theory.decomposition import Coefficients, feature_directions, own_class_mask
+
+
+def relative_gram(directions: Float[Tensor, "a d"]) -> Float[Tensor, "a a"]:
+    """Return <v_a, v_b> / |v_a|^2: what moving by v_a / |v_a|^2 adds to the product with v_b."""
+    gram = directions @ directions.T
+    return gram / gram.diagonal()[:, None]
+
+
+def network_logits(
+    signal_product: Float[Tensor, "K m"], noise_product: Float[Tensor, "K m n"], sign: Tensor
+) -> Float[Tensor, "n K"]:
+    """Return F_k(x_i) = (1/m) sum_r relu(y_i <w_{k,r}, mu>) + relu(<w_{k,r}, xi_i>).
+
+    ``sign`` is the true y, (n,), -1 or +1: it is what the signal patch shows.
+    """
+    signal_response = (signal_product[..., None] * sign).relu()
+    return (signal_response + noise_product.relu()).mean(dim=1).T
+
+
+class CoefficientRecursion:
+    r"""Full-batch gradient descent of the two-layer CNN, as an update of its coefficients.
+
+    With :math:`l'_i = -1/(1 + \exp(\tilde y_i f_i))`, y the true and :math:`\tilde y` the given
+    sign, and :math:`j` the sign of the filter's class, one step is
+
+    .. math::
+        \gamma_{j,r} &\mathrel{-}= \tfrac{\eta |\mu|^2}{nm} \sum_i l'_i\,
+            1[\langle w_{j,r}, y_i \mu\rangle > 0]\, \tilde y_i y_i \\
+        \bar\rho_{j,r,i} &\mathrel{-}= \tfrac{\eta |\xi_i|^2}{nm} l'_i\,
+            1[\langle w_{j,r}, \xi_i\rangle > 0]\, 1[\tilde y_i = j] \\
+        \underline\rho_{j,r,i} &\mathrel{+}= \tfrac{\eta |\xi_i|^2}{nm} l'_i\,
+            1[\langle w_{j,r}, \xi_i\rangle > 0]\, 1[\tilde y_i = -j]
+
+    The inner products follow from those of w(0) and the Gram matrix, so w is never formed: a way to
+    gamma and rho that shares nothing with solving for them in `SignalNoiseDecomposition`. It needs
+    no linear independence, so it also runs for d < n + 1.
+
+    Exactly at 0 a relu passes no gradient here, as in torch; the paper's indicator has >= 0. Only
+    filters that start orthogonal to a patch, such as all-zero ones, tell the two apart.
+
+    Args:
+        signal: mu, (d,).
+        noise_patches: xi_i as rows, (n, d).
+        label: given labels, (n,), 0 or 1.
+        clean_label: true labels, (n,), 0 or 1.
+        initial_weight: w(0), (2, m, d), class 1 being j = +1.
+        learning_rate: eta, above 0.
+
+    Attributes:
+        gamma: (2, m), float64, as everything here.
+        rho_bar: (2, m, n), never negative, nonzero only where the class is the given label.
+        rho_underbar: (2, m, n), never positive, nonzero only where it is not.
+
+    Raises:
+        InputError: for shapes, labels or a learning rate other than these, and zero vectors.
+
+    Source: arXiv 2505.18909, the coefficients' update equations.
+
+    Example:
+        >>> run = CoefficientRecursion(
+        ...     signal=torch.tensor([2.0, 0.0]),
+        ...     noise_patches=torch.tensor([[0.0, 1.0]]),
+        ...     label=torch.tensor([1]),
+        ...     clean_label=torch.tensor([1]),
+        ...     initial_weight=torch.tensor([[[-1.0, -1.0]], [[1e-9, 1e-9]]]),
+        ...     learning_rate=0.1,
+        ... )
+        >>> run.step()
+        >>> run.gamma.numpy().round(3).tolist(), run.rho_bar.numpy().round(3).tolist()
+        ([[0.0], [0.2]], [[[0.0]], [[0.05]]])
+    """
+
+    def __init__(
+        self,
+        signal: Float[Tensor, " d"],
+        noise_patches: Float[Tensor, "n d"],
+        label: Int[Tensor, " n"],
+        clean_label: Int[Tensor, " n"],
+        initial_weight: Float[Tensor, "K m d"],
+        learning_rate: float,
+    ) -> None:
+        directions = feature_directions(signal, noise_patches)
+        n, d = noise_patches.shape
+        if initial_weight.ndim != 3 or initial_weight.shape[0] != 2 or initial_weight.shape[2] != d:
+            raise InputError(
+                f"initial_weight has shape {tuple(initial_weight.shape)}, the recursion takes "
+                f"(2, m, {d}): two classes of m filters as long as the signal"
+            )
+        if not 0 < learning_rate < float("inf"):
+            raise InputError(
+                f"learning_rate is {learning_rate}, it must be finite and above 0: try 0.05"
+            )
+        self._given_sign = _sign(label, "label", directions, n)
+        self._true_sign = _sign(clean_label, "clean_label", directions, n)
+
+        m = initial_weight.shape[1]
+        self._norm_squared = directions.square().sum(dim=1)
+        self._relative_gram = relative_gram(directions)
+        self._initial_product = initial_weight.detach().to(directions) @ directions.T
+        self._rate = learning_rate / (n * m)
+        self._class_sign = directions.new_tensor([[-1.0], [1.0]])
+        self.gamma = directions.new_zeros(2, m)
+        self.rho_bar = directions.new_zeros(2, m, n)
+        self.rho_underbar = directions.new_zeros(2, m, n)
+        self._own = own_class_mask(self.rho_bar, label)
+
+    @property
+    def coefficients(self) -> Coefficients:
+        """gamma (2, m) and rho = rho_bar + rho_underbar (2, m, n), as the decomposition gives."""
+        return Coefficients(self.gamma, self.rho_bar + self.rho_underbar)
+
+    def logits(self) -> Float[Tensor, "n 2"]:
+        """The network's logits (F_{-1}, F_{+1}) on its training samples."""
+        return network_logits(*self._products(), self._true_sign)
+
+    def loss(self) -> float:
+        """Mean of log(1 + exp(-noisy_y f)) over the training samples, f = F_{+1} - F_{-1}."""
+        return torch.nn.functional.softplus(-self._given_margin(self.logits())).mean().item()
+
+    def step(self) -> None:
+        """Take one step of full-batch gradient descent."""
+        signal_product, noise_product = self._products()
+        logits = network_logits(signal_product, noise_product, self._true_sign)
+        pull = self._rate * torch.sigmoid(-self._given_margin(logits))  # (n,), -eta l'_i / (n m)
+
+        signal_active = (signal_product[..., None] * self._true_sign > 0).to(pull)
+        signal_pull = signal_active @ (pull * self._given_sign * self._true_sign)
+        growth = (noise_product > 0) * (pull * self._norm_squared[1:])
+        # New tensors, not in-place sums, so that coefficients handed out earlier stay as they were.
+        self.gamma = self.gamma + self._norm_squared[0] * signal_pull
+        self.rho_bar = self.rho_bar + growth * self._own
+        self.rho_underbar = self.rho_underbar - growth * ~self._own
+
+    def _products(self) -> tuple[Tensor, Tensor]:
+        """<w, mu> (2, m) and <w, xi_i> (2, m, n) at the present coefficients."""
+        gamma, rho = self.coefficients
+        along = torch.cat([(self._class_sign * gamma)[..., None], rho], dim=-1)
+        product = self._initial_product + along @ self._relative_gram
+        return product[..., 0], product[..., 1:]
+
+    def _given_margin(self, logits: Tensor) -> Tensor:
+        return self._given_sign * (logits[:, 1] - logits[:, 0])
+
+
+def _sign(label: Tensor, name: str, like: Tensor, n: int) -> Tensor:
+    """y in {-1, +1} of labels in {0, 1}."""
+    if label.shape != (n,) or not ((label == 0) | (label == 1)).all():
+        raise InputError(
+            f"{name} has shape {tuple(label.shape)} and values "
+            f"{label.unique()[:5].tolist()}, it must be ({n},) with values 0 (y = -1) and "
+            "1 (y = +1): give one class index for each noise patch"
+        )
+    return 2 * label.to(like) - 1
