@@ -1,0 +1,52 @@
+"""gamma and rho of a run in progress: where the theory's decomposition meets the network."""
+
+from __future__ import annotations
+
+import pytorch_lightning as pl
+
+from labelnoise.classifier import NoisyLabelClassifier
+from labelnoise.data.signal_noise import SignalNoiseDataModule
+from labelnoise.errors import InputError
+from labelnoise.models.two_layer_cnn import TwoLayerCNN
+from labelnoise.theory import Coefficients
+
+
+def has_coefficients(trainer: pl.Trainer, module: pl.LightningModule) -> bool:
+    """Whether gamma and rho are defined: signal-noise data and the two-layer CNN on patches."""
+    return isinstance(
+        trainer.datamodule,  # type: ignore[attr-defined]
+        SignalNoiseDataModule,
+    ) and isinstance(getattr(module, "model", None), TwoLayerCNN)
+
+
+def require_coefficients(trainer: pl.Trainer, module: pl.LightningModule, needed_by: str) -> None:
+    """Fail before training where ``needed_by`` cannot have gamma and rho.
+
+    Raises:
+        InputError: other data or another model, or d < n + 1, where they are not unique.
+    """
+    if not has_coefficients(trainer, module):
+        raise InputError(
+            f"{needed_by} needs gamma and rho, which exist for data=signal_noise with "
+            f"model=two_layer_cnn, not for {type(trainer.datamodule).__name__} with "  # type: ignore[attr-defined]
+            f"{type(getattr(module, 'model', module)).__name__}"
+        )
+    trainer.datamodule.decomposition  # type: ignore[attr-defined]  # noqa: B018  raises for d < n + 1
+
+
+def read_coefficients(trainer: pl.Trainer, module: NoisyLabelClassifier) -> Coefficients:
+    """gamma (K, m) and rho (K, m, n) of the network as it is now."""
+    decomposition = trainer.datamodule.decomposition  # type: ignore[attr-defined]
+    model = module.model
+    return decomposition.coefficients(model.weight.detach(), model.initial_weight)
+
+
+def signal_and_noise(trainer: pl.Trainer, module: NoisyLabelClassifier) -> tuple[float, float]:
+    """max gamma and max rho over the samples in training: what a user can know without true labels.
+
+    The noisy samples' rho lead soon after the start, so that this maximum passes gamma where the
+    noisy samples' does. Samples that a technique left out no longer move and do not count.
+    """
+    gamma, rho = read_coefficients(trainer, module)
+    trained = module.sample_weight > 0
+    return gamma.max().item(), rho[..., trained.to(rho.device)].max().item()

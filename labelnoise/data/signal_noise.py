@@ -1,0 +1,224 @@
+"""Signal-noise data: the theory's distribution, one signal patch and one noise patch a sample."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from functools import cached_property
+
+import pytorch_lightning as pl
+import torch
+from jaxtyping import Float, Int
+from torch import Tensor
+
+from labelnoise.data.batch import Split
+from labelnoise.data.loaders import TensorLoader, batches_so_far
+from labelnoise.errors import InputError
+from labelnoise.noise import LabelNoise, NoiseRecord
+from labelnoise.seeding import stream
+from labelnoise.theory import SignalNoiseDecomposition, signal_norm_for
+
+DTYPES = {"float32": torch.float32, "float64": torch.float64}
+
+
+@dataclass(frozen=True)
+class SignalNoiseSample:
+    """One draw of n samples: the patches, and what they were made of.
+
+    Shapes: ``input`` (n, 2, d), ``clean_label`` (n,) in {0, 1}, ``noise_patches`` (n, d).
+    """
+
+    input: Float[Tensor, "n 2 d"]
+    clean_label: Int[Tensor, " n"]
+    noise_patches: Float[Tensor, "n d"]
+
+
+def draw_signal_noise(
+    n: int,
+    signal: Float[Tensor, " d"],
+    *,
+    xi_std: float,
+    orthogonal: bool = False,
+    permute_patches: bool = False,
+    balanced: bool = False,
+    generator: torch.Generator,
+) -> SignalNoiseSample:
+    """Draw n samples x = (y mu, xi) with y in {-1, +1} and xi ~ N(0, sigma_xi^2 I).
+
+    Args:
+        n: number of samples.
+        signal: mu, (d,); its dtype is the samples' dtype.
+        xi_std: sigma_xi, the noise patch's standard deviation in every coordinate.
+        orthogonal: project xi off mu, as arXiv 2510.17526 does; the plain form is 2505.18909's.
+        permute_patches: put the two patches in random order. The filters are shared over patches,
+            so no network of this project can tell the difference.
+        balanced: exactly n/2 samples of each class (n odd: one more of class 1), in random order;
+            otherwise each class has probability 1/2.
+        generator: where all draws come from.
+    """
+    dim = len(signal)
+    if balanced:
+        clean_label = (torch.arange(n) < (n + 1) // 2).long()
+        clean_label = clean_label[torch.randperm(n, generator=generator)]
+    else:
+        clean_label = torch.randint(0, 2, (n,), generator=generator)
+    # Drawn in double precision: float32 and float64 data of one seed are then the same data.
+    noise_patches = xi_std * torch.randn(n, dim, generator=generator, dtype=torch.float64)
+    if orthogonal:
+        direction = signal.double() / signal.double().norm()
+        noise_patches -= torch.outer(noise_patches @ direction, direction)
+    noise_patches = noise_patches.to(signal.dtype)
+    signal_patches = torch.outer(2.0 * clean_label.to(signal.dtype) - 1.0, signal)
+    input = torch.stack((signal_patches, noise_patches), dim=1)
+    if permute_patches:
+        swap = torch.rand(n, generator=generator) < 0.5
+        input[swap] = input[swap].flip(1)
+    return SignalNoiseSample(input, clean_label, noise_patches)
+
+
+class SignalNoiseDataModule(pl.LightningDataModule):
+    """Signal-noise data with label noise, served as whole tensors.
+
+    x has a signal patch y mu and a noise patch xi ~ N(0, sigma_xi^2 I_d); labels are flipped by
+    ``noise``. The signal's direction is the first axis: the distribution of everything measured
+    is the same for every direction, since xi and w(0) are isotropic. Train, validation and test
+    samples are separate draws, so the test set is fresh; it carries clean labels and noisy ones.
+    Source: arXiv 2505.18909, section on the problem set-up.
+
+    Args:
+        noise: the label noise; flips each split on a stream of its own.
+        n: training samples.
+        d: dimension of a patch.
+        n_snr_squared: n SNR^2 with SNR = |mu| / (sigma_xi sqrt(d)), from which |mu| follows.
+        signal_norm: |mu| itself; give this or ``n_snr_squared``, not both.
+        xi_std: sigma_xi.
+        orthogonal, permute_patches, balanced: see :func:`draw_signal_noise`.
+        n_val: noisy validation samples, 0 for none.
+        n_test: test samples.
+        batch_size: None for full-batch gradient descent, else the mini-batch's size.
+        steps: training steps in one Lightning epoch. A full-batch pass is a single step; one long
+            epoch of many passes spares the bookkeeping of 3,000 epochs.
+        dtype: "float32" or "float64".
+        seed, shuffle_seed: of the samples and of the mini-batch order.
+
+    Attributes (after ``setup``):
+        signal: mu, (d,).
+        noise_patches: xi of the training samples, (n, d).
+        train, val, test: the splits; ``val`` is None without validation samples.
+        noise_record: what was flipped in the training labels.
+    """
+
+    num_classes = 2
+    class_names = ("-1", "+1")
+
+    def __init__(
+        self,
+        noise: LabelNoise,
+        *,
+        n: int = 200,
+        d: int = 800,
+        n_snr_squared: float | None = 8.0,
+        signal_norm: float | None = None,
+        xi_std: float = 1.0,
+        orthogonal: bool = False,
+        permute_patches: bool = False,
+        balanced: bool = False,
+        n_val: int = 200,
+        n_test: int = 4000,
+        batch_size: int | None = None,
+        steps: int = 1,
+        dtype: str = "float32",
+        seed: int = 0,
+        shuffle_seed: int | None = None,
+    ) -> None:
+        super().__init__()
+        for name, value in (("n", n), ("d", d), ("n_test", n_test), ("steps", steps)):
+            if value < 1:
+                raise InputError(f"data.{name} must be at least 1, got {value}")
+        if n_val < 0:
+            raise InputError(f"data.n_val must be 0 or more, got {n_val}")
+        if not xi_std > 0:
+            raise InputError(f"data.xi_std must be above 0, got {xi_std}")
+        if dtype not in DTYPES:
+            raise InputError(f"data.dtype must be one of {', '.join(DTYPES)}, got {dtype!r}")
+        if (n_snr_squared is None) == (signal_norm is None):
+            raise InputError(
+                "give one of data.n_snr_squared and data.signal_norm and set the other to null, "
+                f"got n_snr_squared={n_snr_squared} and signal_norm={signal_norm}"
+            )
+        for name, size in (("n_snr_squared", n_snr_squared), ("signal_norm", signal_norm)):
+            if size is not None and not size > 0:
+                raise InputError(f"data.{name} must be above 0, got {size}")
+        if batch_size is not None and not 1 <= batch_size <= n:
+            raise InputError(f"batch_size must be between 1 and data.n={n}, got {batch_size}")
+        self.noise = noise
+        self.n, self.d, self.n_val, self.n_test = n, d, n_val, n_test
+        self.xi_std = xi_std
+        if signal_norm is None:
+            signal_norm = signal_norm_for(n_snr_squared, n, xi_std, d)
+        self.signal_norm = signal_norm
+        self.orthogonal, self.permute_patches = orthogonal, permute_patches
+        self.balanced = balanced
+        self.batch_size, self.steps = batch_size, steps
+        self.dtype = DTYPES[dtype]
+        self.seed = seed
+        self.shuffle_seed = seed if shuffle_seed is None else shuffle_seed
+        self.input_shape = (2, d)
+        self.signal: Tensor | None = None
+
+    def setup(self, stage: str | None = None) -> None:
+        """Draw the three splits and flip their labels; a second call changes nothing."""
+        if self.signal is not None:
+            return
+        self.signal = torch.zeros(self.d, dtype=self.dtype)
+        self.signal[0] = self.signal_norm
+        self.train, self.noise_record, self.noise_patches = self._draw(self.n, "train")
+        self.val: Split | None = self._draw(self.n_val, "val")[0] if self.n_val else None
+        self.test = self._draw(self.n_test, "test")[0]
+
+    @cached_property
+    def decomposition(self) -> SignalNoiseDecomposition:
+        """The training set's Gram system, from which gamma and rho follow; factorised once.
+
+        Raises:
+            InputError: d < n + 1, where the coefficients are not unique.
+        """
+        assert self.signal is not None, "setup() comes first"
+        return SignalNoiseDecomposition(self.signal, self.noise_patches)
+
+    def _draw(self, n: int, part: str) -> tuple[Split, NoiseRecord, Tensor]:
+        assert self.signal is not None
+        sample = draw_signal_noise(
+            n,
+            self.signal,
+            xi_std=self.xi_std,
+            orthogonal=self.orthogonal,
+            permute_patches=self.permute_patches,
+            balanced=self.balanced,
+            generator=stream(self.seed, "data", part),
+        )
+        record = self.noise.draw(
+            sample.clean_label,
+            self.num_classes,
+            part=part,
+            features=sample.input.flatten(1).float(),
+            class_names=self.class_names,
+        )
+        split = Split(sample.input, record.label, sample.clean_label, torch.arange(n))
+        return split, record, sample.noise_patches
+
+    def train_dataloader(self) -> TensorLoader:
+        batches_per_pass = 1 if self.batch_size is None else math.ceil(self.n / self.batch_size)
+        return TensorLoader(
+            self.train,
+            self.batch_size,
+            shuffle_seed=self.shuffle_seed,
+            passes=math.ceil(self.steps / batches_per_pass),
+            start=batches_so_far(self.trainer),
+        )
+
+    def val_dataloader(self) -> TensorLoader | list[TensorLoader]:
+        return [] if self.val is None else TensorLoader(self.val, None)
+
+    def test_dataloader(self) -> TensorLoader:
+        return TensorLoader(self.test, 1000)

@@ -1,0 +1,109 @@
+"""The theory's two-layer convolutional network, for K classes, on patches and on images."""
+
+from __future__ import annotations
+
+import torch
+from jaxtyping import Float
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from labelnoise.errors import InputError
+from labelnoise.seeding import stream
+
+
+def patch_logits(input: Float[Tensor, "n P d"], weight: Float[Tensor, "K m d"]) -> Float[Tensor, "n K"]:
+    """F_k(x) = (1/m) sum_r sum_p relu(<w[k, r], x_p>) for inputs given as patches.
+
+    One matrix product over all patches and filters, then the fixed second layer 1/m.
+    """
+    num_classes, filters, dim = weight.shape
+    activation = F.relu(input.flatten(0, 1) @ weight.flatten(0, 1).T)
+    activation = activation.view(len(input), -1, num_classes, filters)
+    return activation.sum(1).mean(-1)
+
+
+def image_logits(
+    input: Float[Tensor, "n C H W"], weight: Float[Tensor, "K m C kh kw"], stride: int = 1
+) -> Float[Tensor, "n K"]:
+    """The same sum with the windows of a convolution as patches (no padding).
+
+    A window as large as the image is one patch: the fully connected two-layer network.
+    """
+    if weight.shape[2:] == input.shape[1:]:
+        return patch_logits(input.flatten(1).unsqueeze(1), weight.flatten(2))
+    num_classes, filters = weight.shape[:2]
+    activation = F.relu(F.conv2d(input, weight.flatten(0, 1), stride=stride))
+    return activation.sum((2, 3)).view(len(input), num_classes, filters).mean(-1)
+
+
+class TwoLayerCNN(nn.Module):
+    """Two-layer CNN with K logits and a fixed second layer.
+
+        F_k(x) = (1/m) sum_r sum_p relu(<w[k, r], x_p>),   w[k, r] ~ N(0, sigma_0^2 I)
+
+    With K = 2, class 1 standing for y = +1 and class 0 for y = -1, this is the network of the
+    theory and cross-entropy on its logits is the theory's logistic loss log(1 + exp(-y f)),
+    f = F_1 - F_0. Source: arXiv 2505.18909, section on the problem set-up.
+
+    Args:
+        input_shape: (P, d) for patches or (C, H, W) for images.
+        num_classes: K.
+        filters: m, filters per class.
+        sigma_0: standard deviation of the first layer at initialisation.
+        kernel_size: side of the convolution window on images; None is the whole image. Ignored on
+            patches, where the window is the patch.
+        stride: step of the convolution window on images.
+        seed: the initialisation is drawn from ``stream(seed, "init")``.
+
+    Attributes:
+        weight: the first layer, (K, m, d) or (K, m, C, kh, kw), addressed as ``weight[k, r]``.
+        initial_weight: w(0), the same shape.
+
+    Raises:
+        InputError: a size that is not positive, or a window larger than the image.
+
+    Example:
+        >>> model = TwoLayerCNN((2, 8), num_classes=2, filters=3)
+        >>> model(torch.zeros(5, 2, 8)).shape
+        torch.Size([5, 2])
+        >>> TwoLayerCNN((3, 32, 32), 10, filters=4, kernel_size=5, stride=2).weight.shape
+        torch.Size([10, 4, 3, 5, 5])
+    """
+
+    initial_weight: Tensor
+
+    def __init__(
+        self,
+        input_shape: tuple[int, ...],
+        num_classes: int,
+        *,
+        filters: int = 20,
+        sigma_0: float = 0.01,
+        kernel_size: int | None = None,
+        stride: int = 1,
+        seed: int = 0,
+    ) -> None:
+        super().__init__()
+        for name, value in (("filters", filters), ("stride", stride), ("kernel_size", kernel_size)):
+            if value is not None and value < 1:
+                raise InputError(f"model.{name} must be at least 1, got {value}")
+        if not sigma_0 >= 0:
+            raise InputError(f"model.sigma_0 must be 0 or more, got {sigma_0}")
+        window = tuple(input_shape[1:]) if len(input_shape) == 2 else tuple(input_shape)
+        if len(input_shape) == 3 and kernel_size is not None:
+            if kernel_size > min(input_shape[1:]):
+                raise InputError(
+                    f"model.kernel_size={kernel_size} is larger than the images, "
+                    f"{input_shape[1]}x{input_shape[2]}: write null for a window of the whole image"
+                )
+            window = (input_shape[0], kernel_size, kernel_size)
+        self.stride = stride
+        shape = (num_classes, filters, *window)
+        self.weight = nn.Parameter(sigma_0 * torch.randn(shape, generator=stream(seed, "init")))
+        # gamma and rho are measured from w(0); it follows from the seed, so no checkpoint holds it.
+        self.register_buffer("initial_weight", self.weight.detach().clone(), persistent=False)
+
+    def forward(self, input: Tensor) -> Tensor:
+        if input.ndim == 3:
+            return patch_logits(input, self.weight)
+        return image_logits(input, self.weight, self.stride)

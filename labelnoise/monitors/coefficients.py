@@ -1,0 +1,79 @@
+"""Signal learning against noise memorization, measured exactly while the network trains."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytorch_lightning as pl
+import torch
+from torch import Tensor
+
+from labelnoise.classifier import NoisyLabelClassifier
+from labelnoise.coefficients import read_coefficients, require_coefficients
+from labelnoise.data.batch import Split
+from labelnoise.monitors.monitor import Monitor
+from labelnoise.theory import Coefficients, coefficient_scalars
+
+
+class CoefficientMonitor(Monitor):
+    """Logs ``coefficients/*`` and keeps the coefficients of every filter and sample.
+
+    The scalars are those of :func:`labelnoise.theory.coefficient_scalars`. :meth:`save` writes the
+    arrays: ``steps`` (T,), ``gamma`` (T, K, m), ``rho_max`` and ``rho_sum`` (T, K, n), the maximum
+    and the sum over the m filters of rho[k, r, i], with ``label`` and ``clean_label`` (n,).
+
+    Args:
+        every_n_steps: the interval; None is once an epoch.
+
+    Raises:
+        InputError: at the start of training, where gamma and rho do not exist or are not unique.
+    """
+
+    def __init__(self, every_n_steps: int | None = 20) -> None:
+        super().__init__(every_n_steps)
+        self.steps: list[int] = []
+        self.arrays: dict[str, list[Tensor]] = {"gamma": [], "rho_max": [], "rho_sum": []}
+
+    def on_fit_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
+        require_coefficients(trainer, pl_module, "monitor=coefficients")
+        self.train_split: Split = trainer.datamodule.train  # type: ignore[attr-defined]
+
+    def observe(self, trainer: pl.Trainer, module: NoisyLabelClassifier) -> dict[str, float]:
+        coefficients = read_coefficients(trainer, module)
+        self.steps.append(trainer.global_step)
+        for name, value in _by_sample(coefficients).items():
+            self.arrays[name].append(value.float())
+        split = self.train_split
+        scalars = coefficient_scalars(coefficients, split.label, split.is_noisy)
+        return {f"coefficients/{name}": value for name, value in scalars.items()}
+
+    def save(self, path: Path) -> None:
+        """Write everything observed to ``path`` (.npz)."""
+        np.savez(
+            path,
+            allow_pickle=False,
+            steps=np.array(self.steps, dtype=np.int64),
+            label=self.train_split.label.numpy(),
+            clean_label=self.train_split.clean_label.numpy(),
+            **{name: torch.stack(values).numpy() for name, values in self.arrays.items()},
+        )
+
+    def state_dict(self) -> dict[str, Any]:
+        stacked = {name: torch.stack(v) for name, v in self.arrays.items() if v}
+        return {**super().state_dict(), "steps": list(self.steps), "arrays": stacked}
+
+    def load_state_dict(self, state_dict: dict[str, Any]) -> None:
+        super().load_state_dict(state_dict)
+        self.steps = list(state_dict["steps"])
+        for name, values in state_dict["arrays"].items():
+            self.arrays[name] = list(values.cpu())
+
+
+def _by_sample(coefficients: Coefficients) -> dict[str, Tensor]:
+    return {
+        "gamma": coefficients.gamma,
+        "rho_max": coefficients.rho.amax(1),
+        "rho_sum": coefficients.rho.sum(1),
+    }

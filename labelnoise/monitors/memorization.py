@@ -1,0 +1,72 @@
+"""How far the network fits clean samples, memorizes noisy ones, and generalizes."""
+
+from __future__ import annotations
+
+import math
+
+import pytorch_lightning as pl
+import torch
+
+from labelnoise.classifier import NoisyLabelClassifier, held_out_metrics
+from labelnoise.data.batch import Split
+from labelnoise.errors import InputError
+from labelnoise.monitors.monitor import Monitor, is_due
+from labelnoise.seeding import stream
+
+
+class MemorizationMonitor(Monitor):
+    """Logs ``train/*`` over the whole training set and ``test/*`` over the whole test set.
+
+    Metrics are those of :func:`labelnoise.classifier.label_metrics` and ``held_out_metrics``, all
+    evaluated at one set of weights, not averaged while they move. It sees true labels and test
+    data, which no technique may; it only watches.
+
+    Args:
+        every_n_steps: interval of the training metrics; None is once an epoch.
+        test_every_n_steps: interval of the test metrics; None is every time.
+        probe_size: evaluate training metrics on a fixed draw of this many training samples
+            when there are more.
+        seed: of that draw.
+    """
+
+    def __init__(
+        self,
+        every_n_steps: int | None = 20,
+        test_every_n_steps: int | None = 100,
+        probe_size: int = 10_000,
+        seed: int = 0,
+    ) -> None:
+        super().__init__(every_n_steps)
+        if probe_size < 1:
+            raise InputError(f"monitor probe_size must be at least 1, got {probe_size}")
+        self.test_every_n_steps = test_every_n_steps
+        self.probe_size = probe_size
+        self.seed = seed
+        self.probe: Split | None = None
+
+    def on_fit_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
+        train: Split = trainer.datamodule.train  # type: ignore[attr-defined]
+        self.probe = train
+        if len(train) > self.probe_size:
+            order = torch.randperm(len(train), generator=stream(self.seed, "probe"))
+            self.probe = train.subset(order[: self.probe_size].sort().values)
+
+    def observe(self, trainer: pl.Trainer, module: NoisyLabelClassifier) -> dict[str, float]:
+        assert self.probe is not None
+        metrics = {f"train/{name}": v for name, v in module.evaluate(self.probe).items()}
+        every = self.test_every_n_steps
+        if every is None or is_due(trainer.global_step, every):
+            metrics |= self._test(trainer, module)
+        return metrics
+
+    def on_train_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
+        super().on_train_end(trainer, pl_module)
+        assert isinstance(pl_module, NoisyLabelClassifier)
+        if math.isnan(pl_module.history.at("test/acc", trainer.global_step)):
+            pl_module.record(self._test(trainer, pl_module))
+
+    @staticmethod
+    def _test(trainer: pl.Trainer, module: NoisyLabelClassifier) -> dict[str, float]:
+        test: Split = trainer.datamodule.test  # type: ignore[attr-defined]
+        metrics = held_out_metrics(module.logits(test), test)
+        return {f"test/{name}": value for name, value in metrics.items()}

@@ -1,0 +1,74 @@
+"""When a monitor looks: the cadence that all of them share."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytorch_lightning as pl
+
+from labelnoise.classifier import NoisyLabelClassifier
+from labelnoise.errors import InputError
+
+
+def is_due(step: int, every_n_steps: int) -> bool:
+    """True at the multiples of ``every_n_steps``, and at the powers of two before the first.
+
+    The powers of two give the beginning of a logarithmic axis its points for next to nothing.
+
+    Example:
+        >>> [step for step in range(1, 61) if is_due(step, 20)]
+        [1, 2, 4, 8, 16, 20, 40, 60]
+    """
+    if step < every_n_steps:
+        return step & (step - 1) == 0
+    return step % every_n_steps == 0
+
+
+class Monitor(pl.Callback):
+    """Calls :meth:`observe` at step 0, when due, and after the last step; records what it returns.
+
+    Args:
+        every_n_steps: the interval in optimizer steps; None observes at the end of every epoch.
+    """
+
+    def __init__(self, every_n_steps: int | None) -> None:
+        if every_n_steps is not None and every_n_steps < 1:
+            raise InputError(
+                f"monitor every_n_steps must be at least 1, or null for once an epoch, "
+                f"got {every_n_steps}"
+            )
+        self.every_n_steps = every_n_steps
+        self.last_step = -1
+
+    def observe(self, trainer: pl.Trainer, module: NoisyLabelClassifier) -> dict[str, float]:
+        """Measure the network as it is now, leaving it and the random streams untouched."""
+        raise NotImplementedError
+
+    def on_train_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
+        self._observe(trainer, pl_module)
+
+    def on_train_batch_end(
+        self, trainer: pl.Trainer, pl_module: pl.LightningModule, *args: Any
+    ) -> None:
+        if self.every_n_steps is not None and is_due(trainer.global_step, self.every_n_steps):
+            self._observe(trainer, pl_module)
+
+    def on_train_epoch_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
+        if self.every_n_steps is None:
+            self._observe(trainer, pl_module)
+
+    def on_train_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
+        self._observe(trainer, pl_module)
+
+    def _observe(self, trainer: pl.Trainer, module: pl.LightningModule) -> None:
+        # With gradients accumulated, and on resuming, a step can come by more than once.
+        if trainer.global_step > self.last_step:
+            self.last_step = trainer.global_step
+            assert isinstance(module, NoisyLabelClassifier)
+            module.record(self.observe(trainer, module))
+
+    def state_dict(self) -> dict[str, Any]:
+        return {"last_step": self.last_step}
+
+    def load_state_dict(self, state_dict: dict[str, Any]) -> None:
+        self.last_step = state_dict["last_step"]

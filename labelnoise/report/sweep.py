@@ -1,0 +1,124 @@
+"""After a multirun: one table over all runs, and the two-stages figure where they are few."""
+
+from __future__ import annotations
+
+import csv
+import json
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+from typing import Any
+
+from hydra.experimental.callback import Callback
+from omegaconf import DictConfig
+
+COLUMNS = {
+    "clean fitted": ("stages", "clean_fit_step"),
+    "noise overtakes": ("stages", "crossing_step"),
+    "memorized": ("stages", "memorized_step"),
+    "last step": ("step",),
+    "noisy accuracy": ("final", "train/acc_noisy"),
+    "test error": ("final", "test/acc"),
+    "oracle best": ("report_card", "oracle_best", "test_acc"),
+    "val selected": ("report_card", "val_selected", "test_acc"),
+    "last": ("report_card", "last", "test_acc"),
+    "precision": ("selection", "first", "precision"),
+    "recall": ("selection", "first", "recall"),
+}
+ERRORS = {"test error"}
+MOST_COLUMNS = 4
+
+
+class SweepReport(Callback):
+    """Writes sweep.csv (a row a run), prints mean and range over seeds, draws figures/.
+
+    Runs that did not finish are named, and the sweep's other runs are reported all the same.
+    """
+
+    def on_multirun_end(self, config: DictConfig, **kwargs: Any) -> None:
+        directory = Path(config.hydra.sweep.dir)
+        jobs = sorted(
+            (path for path in directory.glob("*/") if path.name.isdigit()), key=lambda p: int(p.name)
+        )
+        summaries = {
+            job: json.loads((job / "summary.json").read_text())
+            for job in jobs
+            if (job / "summary.json").is_file()
+        }
+        if summaries:
+            write_sweep(directory, summaries)
+        unfinished = [job.name for job in jobs if job not in summaries]
+        if unfinished:
+            print(f"not finished: {', '.join(unfinished)} in {directory}")
+
+
+def write_sweep(directory: Path, summaries: Mapping[Path, Mapping[str, Any]]) -> None:
+    """Write sweep.csv and the figure, and print the table."""
+    from labelnoise.report.figures import Column, draw_two_stages, title
+    from labelnoise.report.loaded import load_run
+    from labelnoise.report.tables import print_sweep
+
+    rows = [
+        {"run": job.name, **settings(summary), **measures(summary)}
+        for job, summary in summaries.items()
+    ]
+    names = list(dict.fromkeys(name for row in rows for name in row))
+    with (directory / "sweep.csv").open("w", newline="") as file:
+        writer = csv.DictWriter(file, names)
+        writer.writeheader()
+        writer.writerows(rows)
+    print_sweep(over_seeds(list(summaries.values())), f"mean [range] over seeds, {directory}")
+    if len(summaries) <= MOST_COLUMNS:
+        runs = [load_run(job) for job in summaries]
+        (directory / "figures").mkdir(exist_ok=True)
+        draw_two_stages([Column(r.history, r.summary, title(r.summary)) for r in runs]).savefig(
+            directory / "figures" / "two_stages.png", dpi=150
+        )
+
+
+def settings(summary: Mapping[str, Any]) -> dict[str, str]:
+    """What was swept over, as typed: ``{"noise_rate": "0.2", "seed": "1"}``."""
+    return dict(word.lstrip("+").split("=", 1) for word in summary["overrides"] if "=" in word)
+
+
+def measures(summary: Mapping[str, Any]) -> dict[str, float | None]:
+    """The numbers of :data:`COLUMNS`; None where a run has none."""
+    return {name: _look_up(summary, name) for name in COLUMNS}
+
+
+def _look_up(summary: Mapping[str, Any], name: str) -> float | None:
+    node: Any = summary
+    for key in COLUMNS[name]:
+        node = node.get(key) if isinstance(node, dict) else None
+    return 1 - node if name in ERRORS and node is not None else node
+
+
+def over_seeds(summaries: Iterable[Mapping[str, Any]]) -> list[dict[str, str]]:
+    """One row per setting other than the seed: ``mean [min, max]`` of every measure."""
+    groups: dict[tuple[tuple[str, str], ...], list[Mapping[str, Any]]] = {}
+    for summary in summaries:
+        key = tuple((k, v) for k, v in settings(summary).items() if k != "seed")
+        groups.setdefault(key, []).append(summary)
+    swept = list(dict.fromkeys(name for key in groups for name, _ in key))
+    table = []
+    for key, members in groups.items():
+        numbers = {name: [measures(member)[name] for member in members] for name in COLUMNS}
+        setting = {name: dict(key).get(name, "") for name in swept}
+        shown = {name: mean_and_range(values) for name, values in numbers.items()}
+        table.append({**setting, "runs": str(len(members)), **shown})
+    seen = {name for row in table for name, value in row.items() if value}
+    return [{k: v for k, v in row.items() if k in seen} for row in table]
+
+
+def mean_and_range(values: Iterable[float | None]) -> str:
+    """``0.012 [0.01, 0.015]``; one number alone, and an empty text where there is none.
+
+    Example:
+        >>> mean_and_range([1.0, 2.0, None]), mean_and_range([3.0]), mean_and_range([None])
+        ('1.5 [1, 2]', '3', '')
+    """
+    known = [value for value in values if value is not None]
+    if not known:
+        return ""
+    mean = f"{sum(known) / len(known):.4g}"
+    low, high = f"{min(known):.4g}", f"{max(known):.4g}"
+    return mean if low == high else f"{mean} [{low}, {high}]"

@@ -1,0 +1,130 @@
+"""The directory of one run: taken by one process at a time, resumed, and never overwritten."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from filelock import FileLock, Timeout
+from omegaconf import DictConfig, OmegaConf
+
+from labelnoise.command_line import explain
+from labelnoise.config import config_hash, differences
+from labelnoise.errors import InputError
+
+
+@dataclass(frozen=True)
+class RunDirectory:
+    """Where a run writes; the names of its files are the contract that reports rely on."""
+
+    path: Path
+
+    @property
+    def summary(self) -> Path:
+        return self.path / "summary.json"
+
+    @property
+    def metrics(self) -> Path:
+        return self.path / "metrics.csv"
+
+    @property
+    def noise(self) -> Path:
+        return self.path / "noise.npz"
+
+    @property
+    def coefficients(self) -> Path:
+        return self.path / "coefficients.npz"
+
+    @property
+    def figures(self) -> Path:
+        return self.path / "figures"
+
+    @property
+    def checkpoints(self) -> Path:
+        return self.path / "checkpoints"
+
+    @property
+    def last_checkpoint(self) -> Path:
+        return self.checkpoints / "last.ckpt"
+
+    @property
+    def selected_checkpoint(self) -> Path:
+        return self.checkpoints / "selected.ckpt"
+
+    @property
+    def log(self) -> Path:
+        return self.path / "run.log"
+
+    @property
+    def config(self) -> Path:
+        return self.path / ".hydra" / "config.yaml"
+
+    @property
+    def overrides(self) -> Path:
+        return self.path / ".hydra" / "overrides.yaml"
+
+    def read_summary(self) -> dict[str, Any]:
+        """The finished run's summary.
+
+        Raises:
+            InputError: no finished run lies here.
+        """
+        if not self.summary.is_file():
+            raise InputError(f"{self.path} holds no finished run: it has no summary.json")
+        summary: dict[str, Any] = json.loads(self.summary.read_text())
+        return summary
+
+
+@contextmanager
+def claim(path: Path, cfg: DictConfig, overrides: Sequence[str]) -> Iterator[RunDirectory]:
+    """Hold ``path`` for one run of ``cfg``, as long as the block lasts, even if it is killed.
+
+    A new directory gets the configuration in ``.hydra``. One that holds the same run is given back
+    as it is, so that the run can be resumed or, when it is finished, read.
+
+    Raises:
+        InputError: another process writes there, or another run's results lie there.
+    """
+    directory = RunDirectory(path)
+    path.mkdir(parents=True, exist_ok=True)
+    fresh = not any(path.iterdir())
+    lock = FileLock(path / ".lock", blocking=False)
+    try:
+        lock.acquire()
+    except Timeout:
+        raise InputError(f"another process is writing to {path}: choose another name=") from None
+    try:
+        if fresh:
+            directory.config.parent.mkdir(exist_ok=True)
+            directory.overrides.write_text(OmegaConf.to_yaml(list(overrides)))
+            OmegaConf.save(cfg, directory.config, resolve=True)
+        else:
+            _refuse_another_run(directory, cfg)
+        yield directory
+    except Exception as error:
+        if fresh and explain(error) is not None:
+            # Nothing was measured: the name is free again for the corrected command.
+            shutil.rmtree(path)
+        raise
+    finally:
+        lock.release()
+
+
+def _refuse_another_run(directory: RunDirectory, cfg: DictConfig) -> None:
+    if not directory.config.is_file():
+        raise InputError(
+            f"{directory.path} is not empty and holds no run: choose another name= or output_dir="
+        )
+    other = OmegaConf.load(directory.config)
+    assert isinstance(other, DictConfig)
+    if config_hash(other) != config_hash(cfg):
+        changed = "; ".join(differences(cfg, other))
+        raise InputError(
+            f"{directory.path} holds another run, nothing was changed there ({changed}): "
+            "choose another name="
+        )

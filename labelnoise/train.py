@@ -1,0 +1,267 @@
+"""train(cfg): build the parts, fit, test, and leave the run directory."""
+
+from __future__ import annotations
+
+import logging
+import random
+import time
+import warnings
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytorch_lightning as pl
+import torch
+from hydra.utils import instantiate
+from omegaconf import DictConfig, OmegaConf
+from pytorch_lightning.callbacks import ModelCheckpoint, RichProgressBar
+from pytorch_lightning.loggers import Logger
+
+from labelnoise.classifier import NoisyLabelClassifier
+from labelnoise.config import check, config_hash
+from labelnoise.errors import InputError
+from labelnoise.monitors import CoefficientMonitor, Monitor
+from labelnoise.report.figures import write_figures
+from labelnoise.report.summary import summarize, write_summary
+from labelnoise.report.tables import print_summary
+from labelnoise.report.tensorboard import add_layout, add_results
+from labelnoise.run_directory import RunDirectory, claim
+from labelnoise.seeding import derive_seed
+from labelnoise.techniques import Technique
+
+log = logging.getLogger(__name__)
+
+
+class ProgressBar(RichProgressBar):
+    """Lightning's bar without its version number, which names nothing here."""
+
+    def get_metrics(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> dict[str, Any]:
+        metrics = super().get_metrics(trainer, pl_module)
+        metrics.pop("v_num", None)
+        return metrics
+
+
+@dataclass
+class Parts:
+    """Everything that one run is made of, ready to fit."""
+
+    datamodule: pl.LightningDataModule
+    classifier: NoisyLabelClassifier
+    monitors: dict[str, Monitor]
+    techniques: dict[str, Technique]
+    trainer: pl.Trainer
+
+
+def train(
+    cfg: DictConfig, directory: str | Path | None = None, overrides: Sequence[str] = ()
+) -> dict[str, Any]:
+    """Run one experiment and return its summary, the contents of summary.json.
+
+    Calling it again for a directory in which the same run was interrupted continues that run, with
+    the same results bit for bit on one machine; for one in which it finished, it returns what is
+    there.
+
+    Args:
+        cfg: the composed configuration, for example ``labelnoise.compose(["noise_rate=0.3"])``.
+        directory: where the run is left; None is ``cfg.output_dir/cfg.name``.
+        overrides: what was typed, kept for reports on many runs.
+
+    Raises:
+        InputError: something in the configuration or the data cannot be used.
+    """
+    check(cfg)
+    path = Path(cfg.output_dir, cfg.name) if directory is None else Path(directory)
+    if cfg.resume is not None:
+        cfg, path, overrides = _interrupted_run(cfg, path, overrides)
+    with claim(path, cfg, overrides) as run, _leaves_no_trace(cfg.seed), _logging_to(run.log):
+        if run.summary.exists():
+            log.info("%s is finished already", run.path)
+        else:
+            _run(cfg, run, overrides)
+        summary = run.read_summary()
+        if cfg.trainer.get("enable_progress_bar", True):
+            print_summary(summary, run.path)
+        return summary
+
+
+def build(cfg: DictConfig, run: RunDirectory) -> Parts:
+    """Instantiate the parts; the data are read and flipped here, since the model's size follows."""
+    datamodule = instantiate(cfg.data)(noise=instantiate(cfg.noise))
+    datamodule.prepare_data()
+    datamodule.setup("fit")
+    model = instantiate(cfg.model)(
+        input_shape=datamodule.input_shape, num_classes=datamodule.num_classes
+    )
+    classifier = NoisyLabelClassifier(
+        model.to(datamodule.train.batch(torch.arange(1)).input.dtype),
+        instantiate(cfg.optimizer),
+        instantiate(cfg.scheduler) or None,
+    )
+    # Monitors look before techniques change anything at the same step.
+    monitors = {str(name): instantiate(node) for name, node in cfg.monitor.items()}
+    techniques = {str(name): instantiate(node) for name, node in cfg.technique.items()}
+    callbacks = [*monitors.values(), *techniques.values(), _checkpoint(cfg, run)]
+    if cfg.trainer.get("enable_progress_bar", True):
+        callbacks.append(ProgressBar(refresh_rate=20))
+    trainer = instantiate(cfg.trainer)(
+        callbacks=callbacks,
+        logger=_loggers(cfg, run),
+        default_root_dir=run.path,
+        val_check_interval=cfg.eval_every_n_steps or 1.0,
+    )
+    return Parts(datamodule, classifier, monitors, techniques, trainer)
+
+
+def _run(cfg: DictConfig, run: RunDirectory, overrides: Sequence[str]) -> None:
+    started = time.monotonic()
+    parts = build(cfg, run)
+    trainer, classifier, datamodule = parts.trainer, parts.classifier, parts.datamodule
+    datamodule.noise_record.save(run.noise)
+    log.info("noise: %s", datamodule.noise_record.describe())
+    checkpoint = run.last_checkpoint if run.last_checkpoint.exists() else None
+    if checkpoint:
+        log.info("resuming from %s", checkpoint)
+    for logger in trainer.loggers:
+        add_layout(logger)
+    trainer.fit(classifier, datamodule=datamodule, ckpt_path=checkpoint, weights_only=True)
+    step = trainer.global_step
+    stopped_early = any(t.report().get("stopped_step") is not None for t in parts.techniques.values())
+    final = {f"train/{k}": v for k, v in classifier.evaluate(datamodule.train).items()}
+    if datamodule.val is not None:
+        final["val/acc"] = classifier.evaluate(datamodule.val)["acc"]
+    trainer.test(classifier, datamodule=datamodule, verbose=False)
+    final |= {k: v.item() for k, v in trainer.callback_metrics.items() if k.startswith("test/")}
+    trainer.save_checkpoint(run.selected_checkpoint, weights_only=True)
+    for monitor in parts.monitors.values():
+        if isinstance(monitor, CoefficientMonitor):
+            monitor.save(run.coefficients)
+    classifier.history.write_csv(run.metrics)
+    summary = summarize(
+        cfg,
+        datamodule=datamodule,
+        history=classifier.history,
+        techniques={name: t.report() for name, t in parts.techniques.items()},
+        final=final,
+        run={
+            "status": "stopped_early" if stopped_early else "finished",
+            "step": step,
+            "seconds": round(time.monotonic() - started, 2),
+            "config_hash": config_hash(cfg),
+            "overrides": list(overrides),
+        },
+    )
+    figures = write_figures(run.figures, classifier.history, summary)
+    for logger in trainer.loggers:
+        add_results(logger, cfg, summary, figures)
+        logger.finalize("success")
+    # Last: a directory with a summary is a run that is complete.
+    write_summary(run.summary, summary)
+
+
+def _interrupted_run(
+    cfg: DictConfig, path: Path, overrides: Sequence[str]
+) -> tuple[DictConfig, Path, Sequence[str]]:
+    """The configuration and directory that ``resume`` names, in place of those just composed."""
+    others = [word for word in overrides if not word.startswith("resume=")]
+    if others:
+        raise InputError(
+            f"resume takes the configuration from {cfg.resume}, give it alone, without "
+            f"{' '.join(others)}"
+        )
+    interrupted = RunDirectory(Path(cfg.resume))
+    if not interrupted.config.is_file():
+        raise InputError(f"resume={cfg.resume} holds no run: it has no .hydra/config.yaml")
+    remembered = OmegaConf.load(interrupted.config)
+    assert isinstance(remembered, DictConfig)
+    typed = OmegaConf.load(interrupted.overrides) if interrupted.overrides.is_file() else []
+    if path.is_dir() and not any(path.iterdir()):
+        path.rmdir()  # the directory made for a new run
+    return remembered, interrupted.path, list(typed)
+
+
+def _checkpoint(cfg: DictConfig, run: RunDirectory) -> ModelCheckpoint:
+    steps = cfg.checkpoint_every_n_steps
+    return ModelCheckpoint(
+        run.checkpoints,
+        filename="last",
+        enable_version_counter=False,
+        every_n_train_steps=steps,
+        every_n_epochs=None if steps else 1,
+        save_on_train_epoch_end=None if steps else True,
+    )
+
+
+def _loggers(cfg: DictConfig, run: RunDirectory) -> list[Logger]:
+    return [
+        instantiate(node, save_dir=str(run.path), name="", version="tensorboard")
+        for node in cfg.logger.values()
+    ]
+
+
+@contextmanager
+def _leaves_no_trace(seed: int) -> Iterator[None]:
+    """Seed the global streams for third parties, and put back all global state afterwards.
+
+    Several jobs of a sweep run in one process; none may depend on which ran before it.
+    """
+    states = torch.get_rng_state(), np.random.get_state(), random.getstate()
+    deterministic = torch.are_deterministic_algorithms_enabled()
+    try:
+        with warnings.catch_warnings():
+            _ignore_warnings_answered_elsewhere()
+            pl.seed_everything(derive_seed(seed, "global") % 2**32, verbose=False)
+            yield
+    finally:
+        torch.use_deterministic_algorithms(deterministic)
+        torch.set_rng_state(states[0])
+        np.random.set_state(states[1])
+        random.setstate(states[2])
+
+
+def _ignore_warnings_answered_elsewhere() -> None:
+    for message in (
+        # Batches are slices of tensors in memory: workers would only copy them.
+        ".*does not have many workers.*",
+        # TensorLoader goes on in the middle of an epoch by itself.
+        ".*your dataloader is not resumable.*",
+        # claim() knows what lies in the directory.
+        ".*Checkpoint directory .* exists and is not empty.*",
+        # A run may be so short that no interval comes around.
+        ".*is smaller than the logging interval.*",
+        # Lightning uses a class that recent torch deprecates.
+        r".*isinstance\(treespec, LeafSpec\)` is deprecated.*",
+        # The GPU is the user's choice, by trainer=gpu.
+        ".*GPU available but not used.*",
+    ):
+        warnings.filterwarnings("ignore", message)
+
+
+@contextmanager
+def _logging_to(path: Path) -> Iterator[None]:
+    """Send this project's log to the screen and to ``path``, and Lightning's chatter nowhere."""
+    logger, lightning = logging.getLogger("labelnoise"), logging.getLogger("pytorch_lightning")
+    handlers = [logging.StreamHandler(), logging.FileHandler(path)]
+    handlers[0].setFormatter(logging.Formatter("%(message)s"))
+    handlers[1].setFormatter(logging.Formatter("%(asctime)s %(levelname)s %(message)s"))
+    levels = logger.level, lightning.level
+    for handler in handlers:
+        logger.addHandler(handler)
+    logger.setLevel(logging.INFO)
+    lightning.setLevel(logging.WARNING)
+    try:
+        yield
+    except Exception as error:
+        logging.getLogger(__name__).log(logging.DEBUG, "failed: %s", error)
+        handlers[1].emit(
+            logging.LogRecord("labelnoise", logging.ERROR, "", 0, "failed: %s", (error,), None)
+        )
+        raise
+    finally:
+        for handler in handlers:
+            logger.removeHandler(handler)
+            handler.close()
+        logger.setLevel(levels[0])
+        lightning.setLevel(levels[1])

@@ -1,0 +1,75 @@
+"""Every YAML file composes, and every part it names can be built."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+import pytest
+from hydra.utils import get_class, instantiate
+from omegaconf import DictConfig, OmegaConf
+
+from labelnoise.config import CONF_DIR, check, compose
+
+FILES = sorted(
+    path.relative_to(CONF_DIR).with_suffix("")
+    for path in CONF_DIR.rglob("*.yaml")
+    if path.parent != CONF_DIR and "hydra" not in path.parts
+)
+GROUPS = ("noise", "model", "optimizer", "scheduler", "technique", "monitor", "trainer")
+MANDATORY = {"noise/human": ["noise.path=x"], "noise/file": ["noise.path=x"],
+             "data/image_folder": ["data.root=x"]}  # fmt: skip
+
+
+def test_there_are_files_in_every_group() -> None:
+    assert {path.parts[0] for path in FILES} == {*GROUPS, "data", "experiment", "logger"}
+
+
+@pytest.mark.parametrize("path", FILES, ids=str)
+def test_it_composes_and_its_parts_can_be_built(path: Path) -> None:
+    group, choice = path.parts
+    cfg = compose([f"{group}={choice}", *MANDATORY.get(str(path), [])])
+    check(cfg)
+    for name in GROUPS:
+        instantiate(cfg[name])
+    instantiate(cfg.data, noise=instantiate(cfg.noise))()
+    for logger in cfg.logger.values():
+        get_class(logger._target_)
+
+
+@pytest.mark.parametrize("path", FILES, ids=str)
+def test_its_first_lines_say_what_it_is(path: Path) -> None:
+    lines = (CONF_DIR / path).with_suffix(".yaml").read_text().splitlines()
+    comments = [line for line in lines if line.startswith("# ") and "@package" not in line]
+    assert comments and len(comments[0]) > 10
+
+
+def test_every_option_of_every_class_is_named_in_its_file() -> None:
+    """An option that no file names cannot be found, nor set without a plus."""
+    import inspect
+
+    given_by_train = {"self", "noise", "input_shape", "num_classes"}
+    for group in ("data", "noise", "model", "technique", "monitor"):
+        for path in FILES:
+            if path.parts[0] != group:
+                continue
+            cfg = compose([f"{group}={path.parts[1]}", *MANDATORY.get(str(path), [])])
+            node = cfg[group]
+            nodes = [node] if "_target_" in node else list(node.values())
+            for part in nodes:
+                options = set(inspect.signature(get_class(part._target_)).parameters)
+                missing = options - given_by_train - set(map(str, part))
+                assert not missing, f"{path}: {part._target_} has {missing}"
+
+
+def test_experiments_say_the_command_that_runs_them() -> None:
+    for path in FILES:
+        if path.parts[0] == "experiment":
+            text = (CONF_DIR / path).with_suffix(".yaml").read_text()
+            assert re.search(rf"#\s+python run.py .*experiment={path.parts[1]}", text)
+
+
+def test_several_techniques_come_as_a_list() -> None:
+    cfg = compose(["technique=[early_stop,sample_selection]"])
+    assert list(cfg.technique) == ["early_stop", "sample_selection"]
+    assert isinstance(OmegaConf.create(cfg.technique), DictConfig)

@@ -1,0 +1,187 @@
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from omegaconf import DictConfig, OmegaConf
+
+from labelnoise.classifier import NoisyLabelClassifier
+from labelnoise.errors import InputError
+from labelnoise.noise import NoiseRecord
+from labelnoise.run_directory import claim
+from labelnoise.train import train
+
+Run = Callable[..., dict[str, Any]]
+
+
+def contents(directory: Path) -> dict[str, bytes]:
+    return {
+        str(path.relative_to(directory)): path.read_bytes()
+        for path in directory.rglob("*")
+        if path.is_file()
+    }
+
+
+def test_a_run_leaves_what_reports_rely_on(run_tiny: Run, tmp_path: Path) -> None:
+    summary = run_tiny("logger=tensorboard")
+    run = tmp_path / "run"
+    assert json.loads((run / "summary.json").read_text()) == summary
+    assert {path.name for path in run.iterdir()} == {
+        ".hydra", ".lock", "checkpoints", "coefficients.npz", "figures", "metrics.csv",
+        "noise.npz", "run.log", "summary.json", "tensorboard",
+    }  # fmt: skip
+    assert summary.keys() >= {"status", "step", "seconds", "config_hash", "noise", "stages"}
+    assert summary["stages"].keys() == {
+        "clean_fit_step", "crossing_step", "memorized_step", "theory_t1",
+    }  # fmt: skip
+    # n m / (eta sigma_xi^2 d) = 20 * 4 / (0.05 * 60)
+    assert summary["stages"]["theory_t1"] == pytest.approx(80 / 3)
+    assert summary["final"].keys() >= {
+        "train/loss", "train/acc", "train/acc_clean", "train/acc_noisy",
+        "train/memorized_fraction", "train/corrected_fraction",
+        "val/acc", "test/acc", "test/acc_noisy_labels",
+    }  # fmt: skip
+    assert summary["report_card"].keys() == {
+        "oracle_best", "last", "mean_last_10", "val_selected",
+    }  # fmt: skip
+    assert summary["report_card"]["oracle_best"]["oracle"] is True
+    record = NoiseRecord.load(run / "noise.npz")
+    assert summary["noise"]["fingerprint"] == record.fingerprint
+    assert summary["noise"]["rate_realised"] == record.rate_realised == 0.2
+    with np.load(run / "coefficients.npz", allow_pickle=False) as arrays:
+        steps = len(arrays["steps"])
+        assert arrays["gamma"].shape == (steps, 2, 4)
+        assert arrays["rho_max"].shape == arrays["rho_sum"].shape == (steps, 2, 20)
+    assert OmegaConf.load(run / ".hydra" / "config.yaml").noise_rate == 0.2
+    assert "noise symmetric" in (run / "run.log").read_text()
+
+
+def test_the_same_seed_is_the_same_run(run_tiny: Run, tmp_path: Path) -> None:
+    for name in ("one", "again"):
+        run_tiny("batch_size=7", name=name)
+    one, again = contents(tmp_path / "one"), contents(tmp_path / "again")
+    for file in ("metrics.csv", "coefficients.npz", "noise.npz"):
+        assert one[file] == again[file]
+    other = run_tiny("batch_size=7", "seed=1", name="other")
+    assert contents(tmp_path / "other")["metrics.csv"] != one["metrics.csv"]
+    assert other["config_hash"] != json.loads(one["summary.json"])["config_hash"]
+
+
+@pytest.mark.parametrize("options", [(), ("batch_size=7", "optimizer.momentum=0.9")])
+def test_a_killed_run_is_taken_to_the_same_end(
+    run_tiny: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, options: tuple[str, ...]
+) -> None:
+    whole = run_tiny(*options, name="whole")
+    original = NoisyLabelClassifier.training_step
+
+    def killed(module: NoisyLabelClassifier, batch: Any, index: int) -> torch.Tensor:
+        if module.trainer.global_step == 57:
+            raise RuntimeError("killed")
+        return original(module, batch, index)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(NoisyLabelClassifier, "training_step", killed)
+        with pytest.raises(RuntimeError, match="killed"):
+            run_tiny(*options)
+    assert not (tmp_path / "run" / "summary.json").exists()
+    assert "failed: killed" in (tmp_path / "run" / "run.log").read_text()
+
+    served: list[int] = []
+
+    def counted(module: NoisyLabelClassifier, batch: Any, index: int) -> torch.Tensor:
+        served.append(module.trainer.global_step)
+        return original(module, batch, index)
+
+    monkeypatch.setattr(NoisyLabelClassifier, "training_step", counted)
+    resumed = run_tiny(*options)
+    assert served == list(range(50, 60))  # from the checkpoint of step 50, not from the start
+    assert resumed["final"] == whole["final"]
+    assert resumed["report_card"] == whole["report_card"]
+    for file in ("metrics.csv", "coefficients.npz", "noise.npz"):
+        assert contents(tmp_path / "run")[file] == contents(tmp_path / "whole")[file]
+
+
+def test_a_finished_run_is_read_not_run_again(run_tiny: Run, tmp_path: Path) -> None:
+    summary = run_tiny()
+    before = contents(tmp_path / "run")
+    assert run_tiny() == summary
+    after = contents(tmp_path / "run")
+    del before["run.log"], after["run.log"]
+    assert after == before
+
+
+def test_another_runs_results_are_never_overwritten(run_tiny: Run, tmp_path: Path) -> None:
+    run_tiny()
+    before = contents(tmp_path / "run")
+    with pytest.raises(InputError, match=r"holds another run.*noise_rate: 0.3 instead of 0.2"):
+        run_tiny("noise_rate=0.3")
+    assert contents(tmp_path / "run") == before
+
+
+def test_a_directory_that_holds_something_else_is_left_alone(
+    run_tiny: Run, tmp_path: Path
+) -> None:
+    (tmp_path / "run").mkdir()
+    (tmp_path / "run" / "thesis.tex").write_text("years of work")
+    with pytest.raises(InputError, match="is not empty and holds no run"):
+        run_tiny()
+    assert (tmp_path / "run" / "thesis.tex").read_text() == "years of work"
+
+
+def test_two_processes_cannot_write_to_one_directory(
+    tiny_config: Callable[..., DictConfig], tmp_path: Path
+) -> None:
+    holder = """
+import sys, time
+from filelock import FileLock
+with FileLock(sys.argv[1]):
+    print("held", flush=True)
+    time.sleep(60)
+"""
+    cfg = tiny_config()
+    (tmp_path / "run").mkdir()
+    with subprocess.Popen(
+        [sys.executable, "-c", holder, str(tmp_path / "run" / ".lock")], stdout=subprocess.PIPE
+    ) as process:
+        assert process.stdout is not None and process.stdout.readline() == b"held\n"
+        with pytest.raises(InputError, match="another process is writing to"):
+            train(cfg, tmp_path / "run")
+        process.kill()  # the lock of a killed process is free again
+    with claim(tmp_path / "other", cfg, []):
+        pass
+
+
+def test_resume_names_the_directory_alone(
+    run_tiny: Run, tiny_config: Callable[..., DictConfig], tmp_path: Path
+) -> None:
+    summary = run_tiny()
+    resume = f"resume={tmp_path / 'run'}"
+    assert train(tiny_config(resume), tmp_path / "new", [resume]) == summary
+    assert not (tmp_path / "new").exists()
+    with pytest.raises(InputError, match="give it alone, without seed=3"):
+        train(tiny_config(resume), tmp_path / "new", [resume, "seed=3"])
+    with pytest.raises(InputError, match="holds no run"):
+        train(tiny_config(f"resume={tmp_path}"), tmp_path / "new", [f"resume={tmp_path}"])
+
+
+def test_a_run_leaves_no_global_state_behind(run_tiny: Run) -> None:
+    states = torch.get_rng_state(), np.random.get_state()[1].copy()
+    run_tiny()
+    assert torch.equal(torch.get_rng_state(), states[0])
+    assert (np.random.get_state()[1] == states[1]).all()
+    assert not torch.are_deterministic_algorithms_enabled()
+
+
+def test_without_label_noise_there_is_one_stage(run_tiny: Run) -> None:
+    summary = run_tiny("noise_rate=0", "max_steps=200")
+    assert summary["stages"]["crossing_step"] is None
+    assert summary["stages"]["memorized_step"] is None
+    assert summary["final"]["train/acc_noisy"] is None
+    assert summary["noise"]["rate_realised"] == 0
