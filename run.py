@@ -1,7 +1,7 @@
 """Train one network on partly wrong labels and report how it went; -m runs a sweep.
 
-    python run.py noise_rate=0.2 technique=early_stop
-    python run.py --help
+python run.py noise_rate=0.2 technique=early_stop
+python run.py --help
 """
 
 from __future__ import annotations

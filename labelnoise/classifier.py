@@ -14,6 +14,7 @@ from torch.optim import Optimizer
 from torch.optim.lr_scheduler import LRScheduler
 
 from labelnoise.data.batch import Batch, Split
+from labelnoise.data.module import data_of
 from labelnoise.history import History
 
 SampleLoss = Callable[[Tensor, Batch], Tensor]
@@ -117,7 +118,7 @@ class NoisyLabelClassifier(pl.LightningModule):
         self.history = History()
 
     def setup(self, stage: str) -> None:
-        train: Split = self.trainer.datamodule.train  # type: ignore[attr-defined]
+        train = data_of(self.trainer).train
         if stage == "fit" and len(self.sample_weight) != len(train):
             dtype = next(self.model.parameters()).dtype
             self.sample_weight = torch.ones(len(train), dtype=dtype, device=self.device)

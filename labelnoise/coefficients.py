@@ -5,18 +5,25 @@ from __future__ import annotations
 import pytorch_lightning as pl
 
 from labelnoise.classifier import NoisyLabelClassifier
+from labelnoise.data.module import data_of
 from labelnoise.data.signal_noise import SignalNoiseDataModule
 from labelnoise.errors import InputError
 from labelnoise.models.two_layer_cnn import TwoLayerCNN
 from labelnoise.theory import Coefficients
 
 
+def _theorys_parts(
+    trainer: pl.Trainer, module: pl.LightningModule
+) -> tuple[SignalNoiseDataModule, TwoLayerCNN] | None:
+    datamodule, model = data_of(trainer), getattr(module, "model", None)
+    if isinstance(datamodule, SignalNoiseDataModule) and isinstance(model, TwoLayerCNN):
+        return datamodule, model
+    return None
+
+
 def has_coefficients(trainer: pl.Trainer, module: pl.LightningModule) -> bool:
     """Whether gamma and rho are defined: signal-noise data and the two-layer CNN on patches."""
-    return isinstance(
-        trainer.datamodule,  # type: ignore[attr-defined]
-        SignalNoiseDataModule,
-    ) and isinstance(getattr(module, "model", None), TwoLayerCNN)
+    return _theorys_parts(trainer, module) is not None
 
 
 def require_coefficients(trainer: pl.Trainer, module: pl.LightningModule, needed_by: str) -> None:
@@ -25,20 +32,23 @@ def require_coefficients(trainer: pl.Trainer, module: pl.LightningModule, needed
     Raises:
         InputError: other data or another model, or d < n + 1, where they are not unique.
     """
-    if not has_coefficients(trainer, module):
+    parts = _theorys_parts(trainer, module)
+    if parts is None:
         raise InputError(
             f"{needed_by} needs gamma and rho, which exist for data=signal_noise with "
-            f"model=two_layer_cnn, not for {type(trainer.datamodule).__name__} with "  # type: ignore[attr-defined]
+            f"model=two_layer_cnn, not for {type(data_of(trainer)).__name__} with "
             f"{type(getattr(module, 'model', module)).__name__}"
         )
-    trainer.datamodule.decomposition  # type: ignore[attr-defined]  # noqa: B018  raises for d < n + 1
+    parts[0].setup()
+    _ = parts[0].decomposition  # raises for d < n + 1
 
 
 def read_coefficients(trainer: pl.Trainer, module: NoisyLabelClassifier) -> Coefficients:
     """gamma (K, m) and rho (K, m, n) of the network as it is now."""
-    decomposition = trainer.datamodule.decomposition  # type: ignore[attr-defined]
-    model = module.model
-    return decomposition.coefficients(model.weight.detach(), model.initial_weight)
+    parts = _theorys_parts(trainer, module)
+    assert parts is not None, "require_coefficients() comes first"
+    datamodule, model = parts
+    return datamodule.decomposition.coefficients(model.weight.detach(), model.initial_weight)
 
 
 def signal_and_noise(trainer: pl.Trainer, module: NoisyLabelClassifier) -> tuple[float, float]:

@@ -102,7 +102,8 @@ def _choices_beside(full_key: str) -> str:
 
 _REWRITES: tuple[tuple[str, Callable[[re.Match[str]], str]], ...] = (
     (
-        r"Could not find '(\w+)/([^']+)'\s+Available options in '[^']+':\s+(.*?)\s*(?:Config search|$)",
+        r"Could not find '(\w+)/([^']+)'\s+Available options in '[^']+':\s+"
+        r"(.*?)\s*(?:Config search|$)",
         _no_such_choice,
     ),
     (r"Could not override '([^']+)'.*not in struct", _no_such_option),

@@ -60,7 +60,8 @@ def check(cfg: DictConfig) -> None:
     rate = cfg.noise_rate
     if not math.isfinite(rate) or not 0 <= rate < 1:
         raise InputError(
-            f"noise_rate must be a number from 0 to below 1, got {rate}: 0.2 flips one label in five"
+            f"noise_rate must be a number from 0 to below 1, got {rate}: 0.2 makes a fifth of the "
+            "labels wrong"
         )
     if cfg.seed < 0:
         raise InputError(f"seed must be 0 or more, got {cfg.seed}")

@@ -3,16 +3,12 @@
 from __future__ import annotations
 
 import logging
-import random
 import time
-import warnings
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import pytorch_lightning as pl
 import torch
 from hydra.utils import instantiate
@@ -22,14 +18,15 @@ from pytorch_lightning.loggers import Logger
 
 from labelnoise.classifier import NoisyLabelClassifier
 from labelnoise.config import check, config_hash
+from labelnoise.data.module import NoisyLabelDataModule
 from labelnoise.errors import InputError
+from labelnoise.isolation import isolated, logging_to
 from labelnoise.monitors import CoefficientMonitor, Monitor
 from labelnoise.report.figures import write_figures
 from labelnoise.report.summary import summarize, write_summary
 from labelnoise.report.tables import print_summary
 from labelnoise.report.tensorboard import add_layout, add_results
 from labelnoise.run_directory import RunDirectory, claim
-from labelnoise.seeding import derive_seed
 from labelnoise.techniques import Technique
 
 log = logging.getLogger(__name__)
@@ -48,7 +45,7 @@ class ProgressBar(RichProgressBar):
 class Parts:
     """Everything that one run is made of, ready to fit."""
 
-    datamodule: pl.LightningDataModule
+    datamodule: NoisyLabelDataModule
     classifier: NoisyLabelClassifier
     monitors: dict[str, Monitor]
     techniques: dict[str, Technique]
@@ -76,7 +73,7 @@ def train(
     path = Path(cfg.output_dir, cfg.name) if directory is None else Path(directory)
     if cfg.resume is not None:
         cfg, path, overrides = _interrupted_run(cfg, path, overrides)
-    with claim(path, cfg, overrides) as run, _leaves_no_trace(cfg.seed), _logging_to(run.log):
+    with claim(path, cfg, overrides) as run, isolated(cfg.seed), logging_to(run.log):
         if run.summary.exists():
             log.info("%s is finished already", run.path)
         else:
@@ -128,7 +125,8 @@ def _run(cfg: DictConfig, run: RunDirectory, overrides: Sequence[str]) -> None:
         add_layout(logger)
     trainer.fit(classifier, datamodule=datamodule, ckpt_path=checkpoint, weights_only=True)
     step = trainer.global_step
-    stopped_early = any(t.report().get("stopped_step") is not None for t in parts.techniques.values())
+    reports = {name: technique.report() for name, technique in parts.techniques.items()}
+    stopped_early = any(report.get("stopped_step") is not None for report in reports.values())
     final = {f"train/{k}": v for k, v in classifier.evaluate(datamodule.train).items()}
     if datamodule.val is not None:
         final["val/acc"] = classifier.evaluate(datamodule.val)["acc"]
@@ -143,7 +141,7 @@ def _run(cfg: DictConfig, run: RunDirectory, overrides: Sequence[str]) -> None:
         cfg,
         datamodule=datamodule,
         history=classifier.history,
-        techniques={name: t.report() for name, t in parts.techniques.items()},
+        techniques=reports,
         final=final,
         run={
             "status": "stopped_early" if stopped_early else "finished",
@@ -176,10 +174,10 @@ def _interrupted_run(
         raise InputError(f"resume={cfg.resume} holds no run: it has no .hydra/config.yaml")
     remembered = OmegaConf.load(interrupted.config)
     assert isinstance(remembered, DictConfig)
-    typed = OmegaConf.load(interrupted.overrides) if interrupted.overrides.is_file() else []
+    typed = list(OmegaConf.load(interrupted.overrides))
     if path.is_dir() and not any(path.iterdir()):
         path.rmdir()  # the directory made for a new run
-    return remembered, interrupted.path, list(typed)
+    return remembered, interrupted.path, typed
 
 
 def _checkpoint(cfg: DictConfig, run: RunDirectory) -> ModelCheckpoint:
@@ -199,69 +197,3 @@ def _loggers(cfg: DictConfig, run: RunDirectory) -> list[Logger]:
         instantiate(node, save_dir=str(run.path), name="", version="tensorboard")
         for node in cfg.logger.values()
     ]
-
-
-@contextmanager
-def _leaves_no_trace(seed: int) -> Iterator[None]:
-    """Seed the global streams for third parties, and put back all global state afterwards.
-
-    Several jobs of a sweep run in one process; none may depend on which ran before it.
-    """
-    states = torch.get_rng_state(), np.random.get_state(), random.getstate()
-    deterministic = torch.are_deterministic_algorithms_enabled()
-    try:
-        with warnings.catch_warnings():
-            _ignore_warnings_answered_elsewhere()
-            pl.seed_everything(derive_seed(seed, "global") % 2**32, verbose=False)
-            yield
-    finally:
-        torch.use_deterministic_algorithms(deterministic)
-        torch.set_rng_state(states[0])
-        np.random.set_state(states[1])
-        random.setstate(states[2])
-
-
-def _ignore_warnings_answered_elsewhere() -> None:
-    for message in (
-        # Batches are slices of tensors in memory: workers would only copy them.
-        ".*does not have many workers.*",
-        # TensorLoader goes on in the middle of an epoch by itself.
-        ".*your dataloader is not resumable.*",
-        # claim() knows what lies in the directory.
-        ".*Checkpoint directory .* exists and is not empty.*",
-        # A run may be so short that no interval comes around.
-        ".*is smaller than the logging interval.*",
-        # Lightning uses a class that recent torch deprecates.
-        r".*isinstance\(treespec, LeafSpec\)` is deprecated.*",
-        # The GPU is the user's choice, by trainer=gpu.
-        ".*GPU available but not used.*",
-    ):
-        warnings.filterwarnings("ignore", message)
-
-
-@contextmanager
-def _logging_to(path: Path) -> Iterator[None]:
-    """Send this project's log to the screen and to ``path``, and Lightning's chatter nowhere."""
-    logger, lightning = logging.getLogger("labelnoise"), logging.getLogger("pytorch_lightning")
-    handlers = [logging.StreamHandler(), logging.FileHandler(path)]
-    handlers[0].setFormatter(logging.Formatter("%(message)s"))
-    handlers[1].setFormatter(logging.Formatter("%(asctime)s %(levelname)s %(message)s"))
-    levels = logger.level, lightning.level
-    for handler in handlers:
-        logger.addHandler(handler)
-    logger.setLevel(logging.INFO)
-    lightning.setLevel(logging.WARNING)
-    try:
-        yield
-    except Exception as error:
-        logging.getLogger(__name__).log(logging.DEBUG, "failed: %s", error)
-        handlers[1].emit(
-            logging.LogRecord("labelnoise", logging.ERROR, "", 0, "failed: %s", (error,), None)
-        )
-        raise
-    finally:
-        for handler in handlers:
-            logger.removeHandler(handler)
-            handler.close()
-        logger.setLevel(levels[0])
-        lightning.setLevel(levels[1])

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 import re
 from pathlib import Path
 
@@ -32,7 +33,7 @@ def test_it_composes_and_its_parts_can_be_built(path: Path) -> None:
     check(cfg)
     for name in GROUPS:
         instantiate(cfg[name])
-    instantiate(cfg.data, noise=instantiate(cfg.noise))()
+    instantiate(cfg.data)(noise=instantiate(cfg.noise))
     for logger in cfg.logger.values():
         get_class(logger._target_)
 
@@ -44,11 +45,19 @@ def test_its_first_lines_say_what_it_is(path: Path) -> None:
     assert comments and len(comments[0]) > 10
 
 
+def options(cls: type) -> set[str]:
+    """The names a constructor takes, through the ``**options`` it hands to its base."""
+    parameters = inspect.signature(cls).parameters.values()
+    names = {p.name for p in parameters if p.kind is not p.VAR_KEYWORD}
+    if len(names) < len(parameters):
+        # A base's arguments that the class itself fills in are no options of the class.
+        names |= options(cls.__base__) - {"mean", "std"}
+    return names
+
+
 def test_every_option_of_every_class_is_named_in_its_file() -> None:
     """An option that no file names cannot be found, nor set without a plus."""
-    import inspect
-
-    given_by_train = {"self", "noise", "input_shape", "num_classes"}
+    given_by_train = {"noise", "input_shape", "num_classes"}
     for group in ("data", "noise", "model", "technique", "monitor"):
         for path in FILES:
             if path.parts[0] != group:
@@ -57,8 +66,7 @@ def test_every_option_of_every_class_is_named_in_its_file() -> None:
             node = cfg[group]
             nodes = [node] if "_target_" in node else list(node.values())
             for part in nodes:
-                options = set(inspect.signature(get_class(part._target_)).parameters)
-                missing = options - given_by_train - set(map(str, part))
+                missing = options(get_class(part._target_)) - given_by_train - set(map(str, part))
                 assert not missing, f"{path}: {part._target_} has {missing}"
 
 

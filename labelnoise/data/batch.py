@@ -20,7 +20,7 @@ class Batch(NamedTuple):
     input: Tensor
     label: Tensor
     clean_label: Tensor
-    index: Tensor
+    index: Tensor  # type: ignore[assignment]  # hides tuple.index, which nobody needs here
 
 
 @dataclass(frozen=True)

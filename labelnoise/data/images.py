@@ -6,7 +6,6 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import partial
 
-import pytorch_lightning as pl
 import torch
 from jaxtyping import Int, UInt8
 from torch import Tensor
@@ -19,6 +18,7 @@ from labelnoise.data.loaders import (
     check_batch_size,
     crop_and_flip,
 )
+from labelnoise.data.module import NoisyLabelDataModule
 from labelnoise.errors import InputError
 from labelnoise.noise import LabelNoise, NoiseRecord
 from labelnoise.seeding import stream
@@ -57,7 +57,7 @@ def equal_per_class(
 
     Example:
         >>> equal_per_class(torch.tensor([0, 1, 0, 1, 1]), 2, torch.Generator().manual_seed(0))
-        tensor([0, 1, 2, 3])
+        tensor([0, 1, 2, 4])
     """
     classes, counts = label.unique(return_counts=True)
     if not 1 <= per_class <= int(counts.min()):
@@ -97,7 +97,7 @@ def hold_out(
     return order[size:].sort().values, order[:size].sort().values
 
 
-class ImageDataModule(pl.LightningDataModule):
+class ImageDataModule(NoisyLabelDataModule):
     """Images in memory with label noise; a data set fills in ``_read``.
 
     The training images are the labelled pool: their labels are made noisy together, and a noisy

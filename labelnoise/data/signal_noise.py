@@ -6,13 +6,13 @@ import math
 from dataclasses import dataclass
 from functools import cached_property
 
-import pytorch_lightning as pl
 import torch
 from jaxtyping import Float, Int
 from torch import Tensor
 
 from labelnoise.data.batch import Split
 from labelnoise.data.loaders import TensorLoader, batches_so_far
+from labelnoise.data.module import NoisyLabelDataModule
 from labelnoise.errors import InputError
 from labelnoise.noise import LabelNoise, NoiseRecord
 from labelnoise.seeding import stream
@@ -76,7 +76,7 @@ def draw_signal_noise(
     return SignalNoiseSample(input, clean_label, noise_patches)
 
 
-class SignalNoiseDataModule(pl.LightningDataModule):
+class SignalNoiseDataModule(NoisyLabelDataModule):
     """Signal-noise data with label noise, served as whole tensors.
 
     x has a signal patch y mu and a noise patch xi ~ N(0, sigma_xi^2 I_d); labels are flipped by
@@ -154,9 +154,10 @@ class SignalNoiseDataModule(pl.LightningDataModule):
         self.noise = noise
         self.n, self.d, self.n_val, self.n_test = n, d, n_val, n_test
         self.xi_std = xi_std
-        if signal_norm is None:
-            signal_norm = signal_norm_for(n_snr_squared, n, xi_std, d)
-        self.signal_norm = signal_norm
+        if signal_norm is not None:
+            self.signal_norm = signal_norm
+        if n_snr_squared is not None:
+            self.signal_norm = signal_norm_for(n_snr_squared, n, xi_std, d)
         self.orthogonal, self.permute_patches = orthogonal, permute_patches
         self.balanced = balanced
         self.batch_size, self.steps = batch_size, steps

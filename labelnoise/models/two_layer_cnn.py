@@ -11,7 +11,9 @@ from labelnoise.errors import InputError
 from labelnoise.seeding import stream
 
 
-def patch_logits(input: Float[Tensor, "n P d"], weight: Float[Tensor, "K m d"]) -> Float[Tensor, "n K"]:
+def patch_logits(
+    input: Float[Tensor, "n P d"], weight: Float[Tensor, "K m d"]
+) -> Float[Tensor, "n K"]:
     """F_k(x) = (1/m) sum_r sum_p relu(<w[k, r], x_p>) for inputs given as patches.
 
     One matrix product over all patches and filters, then the fixed second layer 1/m.

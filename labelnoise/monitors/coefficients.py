@@ -12,7 +12,7 @@ from torch import Tensor
 
 from labelnoise.classifier import NoisyLabelClassifier
 from labelnoise.coefficients import read_coefficients, require_coefficients
-from labelnoise.data.batch import Split
+from labelnoise.data.module import data_of
 from labelnoise.monitors.monitor import Monitor
 from labelnoise.theory import Coefficients, coefficient_scalars
 
@@ -38,7 +38,7 @@ class CoefficientMonitor(Monitor):
 
     def on_fit_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
         require_coefficients(trainer, pl_module, "monitor=coefficients")
-        self.train_split: Split = trainer.datamodule.train  # type: ignore[attr-defined]
+        self.train_split = data_of(trainer).train
 
     def observe(self, trainer: pl.Trainer, module: NoisyLabelClassifier) -> dict[str, float]:
         coefficients = read_coefficients(trainer, module)

@@ -9,6 +9,7 @@ import torch
 
 from labelnoise.classifier import NoisyLabelClassifier, held_out_metrics
 from labelnoise.data.batch import Split
+from labelnoise.data.module import data_of
 from labelnoise.errors import InputError
 from labelnoise.monitors.monitor import Monitor, is_due
 from labelnoise.seeding import stream
@@ -45,7 +46,7 @@ class MemorizationMonitor(Monitor):
         self.probe: Split | None = None
 
     def on_fit_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
-        train: Split = trainer.datamodule.train  # type: ignore[attr-defined]
+        train = data_of(trainer).train
         self.probe = train
         if len(train) > self.probe_size:
             order = torch.randperm(len(train), generator=stream(self.seed, "probe"))
@@ -67,6 +68,6 @@ class MemorizationMonitor(Monitor):
 
     @staticmethod
     def _test(trainer: pl.Trainer, module: NoisyLabelClassifier) -> dict[str, float]:
-        test: Split = trainer.datamodule.test  # type: ignore[attr-defined]
+        test = data_of(trainer).test
         metrics = held_out_metrics(module.logits(test), test)
         return {f"test/{name}": value for name, value in metrics.items()}

@@ -137,9 +137,7 @@ def title(summary: dict[str, Any]) -> str:
     return f"{noise} ({names})" if names else noise
 
 
-def write_figures(
-    directory: Path, history: History, summary: dict[str, Any]
-) -> dict[str, Figure]:
+def write_figures(directory: Path, history: History, summary: dict[str, Any]) -> dict[str, Figure]:
     """Write figures/two_stages.png and return the figures by name."""
     directory.mkdir(exist_ok=True)
     figures = {"two_stages": draw_two_stages([Column(history, summary, title(summary))])}

@@ -46,7 +46,11 @@ def theory_t1(cfg: DictConfig, datamodule: Any) -> float | None:
     if not isinstance(datamodule, SignalNoiseDataModule) or "filters" not in cfg.model:
         return None
     return stage_one_length(
-        n=datamodule.n, m=cfg.model.filters, eta=cfg.optimizer.lr, xi_std=datamodule.xi_std, d=datamodule.d
+        n=datamodule.n,
+        m=cfg.model.filters,
+        eta=cfg.optimizer.lr,
+        xi_std=datamodule.xi_std,
+        d=datamodule.d,
     )
 
 
@@ -96,9 +100,7 @@ def report_card(history: History) -> dict[str, dict[str, Any] | None]:
     }
 
 
-def _val_selected(
-    history: History, steps: np.ndarray, acc: np.ndarray
-) -> dict[str, Any] | None:
+def _val_selected(history: History, steps: np.ndarray, acc: np.ndarray) -> dict[str, Any] | None:
     loss = np.array([history.at("val/loss", int(step)) for step in steps])
     if np.isnan(loss).all():
         return None

@@ -37,7 +37,8 @@ class SweepReport(Callback):
     def on_multirun_end(self, config: DictConfig, **kwargs: Any) -> None:
         directory = Path(config.hydra.sweep.dir)
         jobs = sorted(
-            (path for path in directory.glob("*/") if path.name.isdigit()), key=lambda p: int(p.name)
+            (path for path in directory.glob("*/") if path.name.isdigit()),
+            key=lambda p: int(p.name),
         )
         summaries = {
             job: json.loads((job / "summary.json").read_text())

@@ -7,10 +7,12 @@ import math
 from typing import Any
 
 import pytorch_lightning as pl
+from pytorch_lightning.trainer.states import TrainerFn
 from torch import Tensor
 
 from labelnoise.classifier import NoisyLabelClassifier
 from labelnoise.coefficients import has_coefficients, require_coefficients, signal_and_noise
+from labelnoise.data.module import data_of
 from labelnoise.errors import InputError
 from labelnoise.techniques.technique import Technique
 from labelnoise.theory import OvertakeDetector
@@ -114,11 +116,10 @@ class EarlyStopping(Technique):
             self.trigger = "coefficients" if exists else "val_loss"
             self.detector = self._detector()
         if self.trigger == "coefficients":
-            trainer.datamodule.setup("fit")  # type: ignore[attr-defined]
             require_coefficients(trainer, pl_module, "technique=early_stop")
 
     def on_fit_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
-        if self.trigger == "val_loss" and trainer.datamodule.val is None:  # type: ignore[attr-defined]
+        if self.trigger == "val_loss" and data_of(trainer).val is None:
             raise InputError(
                 "technique=early_stop watches the noisy validation loss, and there are no "
                 "validation samples: raise data.val_fraction (images) or data.n_val (signal-noise)"
@@ -131,7 +132,7 @@ class EarlyStopping(Technique):
             self._check(trainer, pl_module, *signal_and_noise(trainer, _classifier(pl_module)))
 
     def on_validation_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
-        if self.trigger == "val_loss" and not trainer.sanity_checking and trainer.training:
+        if self.trigger == "val_loss" and trainer.state.fn == TrainerFn.FITTING:
             self._check(trainer, pl_module, trainer.callback_metrics["val/loss"].item())
 
     def _check(self, trainer: pl.Trainer, module: pl.LightningModule, *values: float) -> None:

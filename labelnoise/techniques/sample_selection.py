@@ -17,7 +17,7 @@ from torchmetrics.functional.classification import binary_auroc
 
 from labelnoise.classifier import NoisyLabelClassifier
 from labelnoise.coefficients import has_coefficients, require_coefficients, signal_and_noise
-from labelnoise.data.batch import Split
+from labelnoise.data.module import data_of
 from labelnoise.errors import InputError
 from labelnoise.seeding import derive_seed
 from labelnoise.techniques.technique import Technique
@@ -92,8 +92,8 @@ def selection_metrics(
     precision = right / n_kept if n_kept else float("nan")
     recall = right / n_clean if n_clean else float("nan")
     both = 0 < n_clean < len(is_noisy)
-    # Scaled by a monotone map to (0, 1): torchmetrics would squash large losses to equal values.
-    score = loss.argsort().argsort().double() / len(loss)
+    # Ranks in [0, 1): torchmetrics would squash large losses to equal values.
+    score = loss.unique(return_inverse=True)[1].double() / len(loss)
     return {
         "precision": precision,
         "recall": recall,
@@ -178,7 +178,6 @@ class SampleSelection(Technique):
 
     def setup(self, trainer: pl.Trainer, pl_module: pl.LightningModule, stage: str) -> None:
         if stage == "fit" and self.start_step is None and has_coefficients(trainer, pl_module):
-            trainer.datamodule.setup("fit")  # type: ignore[attr-defined]
             require_coefficients(trainer, pl_module, "technique=sample_selection")
 
     def on_train_batch_end(
@@ -202,7 +201,7 @@ class SampleSelection(Technique):
         return False
 
     def _select(self, trainer: pl.Trainer, module: NoisyLabelClassifier) -> None:
-        split: Split = trainer.datamodule.train  # type: ignore[attr-defined]
+        split = data_of(trainer).train
         loss = F.cross_entropy(module.logits(split), split.label, reduction="none")
         kept = self.select(loss)
         if not kept.any():

@@ -1,0 +1,75 @@
+"""What a run changes in its process, and puts back: random streams, warnings, logging.
+
+Several jobs of a sweep run in one process; none may depend on which ran before it.
+"""
+
+from __future__ import annotations
+
+import logging
+import random
+import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import numpy as np
+import pytorch_lightning as pl
+import torch
+
+from labelnoise.seeding import derive_seed
+
+# Each is answered elsewhere, as said beside it.
+_EXPECTED_WARNINGS = (
+    ".*does not have many workers.*",  # batches are slices of tensors, workers would copy them
+    ".*your dataloader is not resumable.*",  # TensorLoader goes on in mid-epoch by itself
+    ".*Checkpoint directory .* exists and is not empty.*",  # the run directory knows its runs
+    ".*is smaller than the logging interval.*",  # a run may be shorter than any interval
+    ".*Total length of `list` across ranks is zero.*",  # val_fraction=0 asks for no validation
+    r".*isinstance\(treespec, LeafSpec\)` is deprecated.*",  # Lightning's, of recent torch
+    ".*GPU available but not used.*",  # a GPU is the user's choice, by trainer=gpu
+)
+
+
+@contextmanager
+def isolated(seed: int) -> Iterator[None]:
+    """Seed the global streams for third parties, and put back all global state afterwards."""
+    states = torch.get_rng_state(), np.random.get_state(), random.getstate()
+    deterministic = torch.are_deterministic_algorithms_enabled()
+    try:
+        with warnings.catch_warnings():
+            for message in _EXPECTED_WARNINGS:
+                warnings.filterwarnings("ignore", message)
+            pl.seed_everything(derive_seed(seed, "global") % 2**32, verbose=False)
+            yield
+    finally:
+        torch.use_deterministic_algorithms(deterministic)
+        torch.set_rng_state(states[0])
+        np.random.set_state(states[1])
+        random.setstate(states[2])
+
+
+@contextmanager
+def logging_to(path: Path) -> Iterator[None]:
+    """Send this project's log to the screen and to ``path``, and leave out Lightning's chatter."""
+    ours, lightning = logging.getLogger("labelnoise"), logging.getLogger("pytorch_lightning")
+    screen, file = logging.StreamHandler(), logging.FileHandler(path)
+    screen.setFormatter(logging.Formatter("%(message)s"))
+    file.setFormatter(logging.Formatter("%(asctime)s %(levelname)s %(message)s"))
+    levels = ours.level, lightning.level
+    ours.setLevel(logging.INFO)
+    lightning.setLevel(logging.WARNING)
+    for handler in (screen, file):
+        ours.addHandler(handler)
+    try:
+        yield
+    except Exception as error:
+        # The screen gets it from the command line; the file would otherwise end without a word.
+        ours.removeHandler(screen)
+        ours.error("failed: %s", error)
+        raise
+    finally:
+        for handler in (screen, file):
+            ours.removeHandler(handler)
+            handler.close()
+        ours.setLevel(levels[0])
+        lightning.setLevel(levels[1])
