@@ -41,6 +41,7 @@ class Config:
     log_every_n_steps: int | None = MISSING
     eval_every_n_steps: int | None = MISSING
     checkpoint_every_n_steps: int | None = MISSING
+    threads: int | None = MISSING
     output_dir: str = MISSING
     name: str = MISSING
     resume: str | None = MISSING
@@ -70,7 +71,11 @@ def check(cfg: DictConfig) -> None:
             f"set max_steps or max_epochs to at least 1, got max_steps={cfg.max_steps} and "
             f"max_epochs={cfg.max_epochs} (-1 means no limit, for one of the two)"
         )
-    for key in ("batch_size", *(f"{what}_every_n_steps" for what in ("log", "eval", "checkpoint"))):
+    for key in (
+        "batch_size",
+        "threads",
+        *(f"{what}_every_n_steps" for what in ("log", "eval", "checkpoint")),
+    ):
         if cfg[key] is not None and cfg[key] < 1:
             raise InputError(f"{key} must be at least 1 or null, got {cfg[key]}")
     for group in ("technique", "monitor", "logger"):

@@ -10,7 +10,6 @@ from pathlib import Path
 from typing import Any
 
 import pytorch_lightning as pl
-import torch
 from hydra.utils import instantiate
 from omegaconf import DictConfig, OmegaConf
 from pytorch_lightning.callbacks import ModelCheckpoint, RichProgressBar
@@ -73,7 +72,7 @@ def train(
     path = Path(cfg.output_dir, cfg.name) if directory is None else Path(directory)
     if cfg.resume is not None:
         cfg, path, overrides = _interrupted_run(cfg, path, overrides)
-    with claim(path, cfg, overrides) as run, isolated(cfg.seed), logging_to(run.log):
+    with claim(path, cfg, overrides) as run, isolated(cfg.seed, cfg.threads), logging_to(run.log):
         if run.summary.exists():
             log.info("%s is finished already", run.path)
         else:
@@ -93,7 +92,7 @@ def build(cfg: DictConfig, run: RunDirectory) -> Parts:
         input_shape=datamodule.input_shape, num_classes=datamodule.num_classes
     )
     classifier = NoisyLabelClassifier(
-        model.to(datamodule.train.batch(torch.arange(1)).input.dtype),
+        model.to(datamodule.train.batch(slice(1)).input.dtype),
         instantiate(cfg.optimizer),
         instantiate(cfg.scheduler) or None,
     )

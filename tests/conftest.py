@@ -24,6 +24,7 @@ TINY = (
     "log_every_n_steps=10",
     "eval_every_n_steps=20",
     "checkpoint_every_n_steps=25",
+    "threads=1",
     "trainer.enable_progress_bar=false",
     "logger=none",
 )

@@ -53,18 +53,19 @@ class Split:
         """(n,) bool: the given label is not the true one."""
         return self.label != self.clean_label
 
-    def batch(self, index: Tensor | None = None) -> Batch:
-        """The samples at ``index`` (None: all of them), normalised."""
-        if index is None:
-            return Batch(self._ready(self.input), self.label, self.clean_label, self.index)
+    def batch(self, index: Tensor | slice = slice(None)) -> Batch:
+        """The samples at ``index``, normalised; a slice is served without a copy."""
         return Batch(
-            self._ready(self.input[index]), self.label[index], self.clean_label[index], index
+            self._ready(self.input[index]),
+            self.label[index],
+            self.clean_label[index],
+            self.index[index],
         )
 
     def batches(self, batch_size: int) -> Iterator[Batch]:
         """The whole split in order, ``batch_size`` samples at a time."""
-        for index in self.index.split(batch_size):
-            yield self.batch(index if len(index) < len(self) else None)
+        for start in range(0, len(self), batch_size):
+            yield self.batch(slice(start, start + batch_size))
 
     def subset(self, index: Tensor) -> Split:
         """The split of the samples at ``index``, in that order."""

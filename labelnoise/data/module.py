@@ -5,8 +5,9 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 import pytorch_lightning as pl
+import torch
 
-from labelnoise.data.batch import Split
+from labelnoise.data.batch import Batch, Split
 from labelnoise.noise import NoiseRecord
 
 
@@ -29,6 +30,15 @@ class NoisyLabelDataModule(pl.LightningDataModule):
     val: Split | None
     test: Split
     noise_record: NoiseRecord
+
+    def transfer_batch_to_device(
+        self, batch: Batch, device: torch.device, dataloader_idx: int
+    ) -> Batch:
+        """Move a batch; where it lies there already, without looking at every tensor again."""
+        if batch.input.device == device:
+            return batch
+        moved: Batch = super().transfer_batch_to_device(batch, device, dataloader_idx)
+        return moved
 
 
 def data_of(trainer: pl.Trainer) -> NoisyLabelDataModule:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import codecs
 import hashlib
 import os
 import pickle
@@ -232,6 +233,7 @@ def test_seeds_rule_one_thing_each(root):
     assert torch.equal(base.val.source_index, other_noise.val.source_index)
     assert not torch.equal(base.noise_record.label, other_noise.noise_record.label)
     assert torch.equal(base.val.source_index, other_shuffle.val.source_index)
+    assert other_shuffle.train_dataloader().augment_seed == 1
     assert torch.equal(make(root=root, seed=1).train.label, base.train.label)
     assert not torch.equal(make(root=root, seed=2).val.source_index, base.val.source_index)
 
@@ -301,6 +303,15 @@ def test_only_training_batches_are_augmented_by_up_to_four_pixels(root):
     assert torch.equal(evaluated.input, expected.input)
 
 
+def test_epochs_end_where_the_trainer_limits_them(root):
+    data = make(root=root, batch_size=10)
+    data.trainer = pl.Trainer(
+        accelerator="cpu", limit_train_batches=4, logger=False, enable_checkpointing=False
+    )
+    loader = data.train_dataloader()
+    assert [len(list(loader)) for _ in range(4)] == [4] * 4
+
+
 class Linear(pl.LightningModule):
     def __init__(self) -> None:
         super().__init__()
@@ -368,6 +379,8 @@ def test_pair_draws_as_many_of_the_larger_class_as_the_smaller_has(root):
     data = make(CIFAR10PairDataModule, root=root, classes=(0, 5), per_class=4)
     assert data.test.clean_label.bincount().tolist() == [2, 2]
     assert data.noise_record.clean_label.bincount().tolist() == [4, 4]
+    modules = [make(CIFAR10PairDataModule, root=root, classes=(0, 5), seed=k) for k in range(4)]
+    assert len({tuple(module.test.source_index.tolist()) for module in modules}) > 1
 
 
 @pytest.mark.parametrize(
@@ -523,6 +536,11 @@ class Evil:
         return os.mkdir, ("evil-was-here",)
 
 
+class OtherCodec:
+    def __reduce__(self):
+        return codecs.encode, ("text", "rot13")
+
+
 def batch(**changes) -> dict:
     return {"data": fake_rows(0, 3), "labels": [0, 1, 2], **changes}
 
@@ -545,6 +563,7 @@ def batch(**changes) -> dict:
         (batch(labels=[0, 1, -1]), "outside 0..9"),
         (batch(labels=[0, 1, "2"]), "outside 0..9"),
         (batch(extra=Evil()), "mkdir"),
+        (batch(extra=OtherCodec()), "the encoding rot13"),
     ],
 )
 def test_a_file_that_is_no_batch_is_named_and_not_run(root, monkeypatch, content, reason):

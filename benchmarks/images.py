@@ -1,0 +1,172 @@
+"""Images in memory against torchvision's dataset item by item, measured side by side.
+
+    python -m benchmarks.images [ROOT]
+
+ROOT holds cifar-10-batches-py; its md5 sums are not checked. Without ROOT, random images of the
+same size are written to a temporary folder first (180 MB) and removed afterwards.
+"""
+
+from __future__ import annotations
+
+import argparse
+import pickle
+import statistics
+import tempfile
+import time
+from collections.abc import Callable, Iterable
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import numpy as np
+import torch
+from torch.utils.data import DataLoader
+from torchvision import datasets, transforms
+
+from labelnoise.data.batch import Split
+from labelnoise.data.cifar import PUBLISHED_CIFAR10, read_part, select_classes
+from labelnoise.data.images import equal_per_class
+from labelnoise.data.loaders import Normalize, TensorLoader
+from labelnoise.seeding import stream
+
+IMAGES, BATCH_SIZE, ROUNDS = 10_000, 128, 5
+PAIR = (0, 1)
+
+
+class Ratio(NamedTuple):
+    """One comparison: the two measurements in ``unit``, and how many times better ours is."""
+
+    name: str
+    unit: str
+    ours: float
+    other: float
+    ratio: float
+    target: float
+
+
+class UncheckedCIFAR10(datasets.CIFAR10):
+    """torchvision's dataset for files of any content."""
+
+    def _check_integrity(self) -> bool:
+        return True
+
+    def _load_meta(self) -> None:
+        self.classes = list(PUBLISHED_CIFAR10.class_names)
+
+
+def write_random_cifar10(root: Path, rows: int = 10_000) -> None:
+    """Write files of CIFAR-10's names, form and size with random pixels and labels."""
+    rng = np.random.default_rng(0)
+    for train in (True, False):
+        for path, _ in PUBLISHED_CIFAR10.paths(root, train):
+            path.parent.mkdir(parents=True, exist_ok=True)
+            data = rng.integers(0, 256, (rows, 3072), dtype=np.uint8)
+            label = rng.permutation(np.arange(rows) % 10).tolist()
+            with open(path, "wb") as file:
+                pickle.dump({"data": data, "labels": label}, file, protocol=2)
+
+
+def seconds(action: Callable[[], Any], repeats: int = 1) -> float:
+    """Mean wall time of a call."""
+    started = time.perf_counter()
+    for _ in range(repeats):
+        action()
+    return (time.perf_counter() - started) / repeats
+
+
+def side_by_side(ours: Callable[[], float], other: Callable[[], float]) -> tuple[float, ...]:
+    """Medians over rounds of both times and of their ratio; other work disturbs both alike."""
+    rounds = [(ours(), other()) for _ in range(ROUNDS)]
+    columns = zip(*((a, b, b / a) for a, b in rounds), strict=True)
+    return tuple(statistics.median(column) for column in columns)
+
+
+def image_loading(root: Path) -> Ratio:
+    """One shuffled pass of normalised batches over images that are in memory on both sides.
+
+    The other side is ToTensor and Normalize for each item behind a DataLoader, with no worker or
+    with two, whichever is faster (starting workers counts, as it does in every epoch).
+    Both serve the same images in the same order, which is asserted.
+    """
+    images = read_part(PUBLISHED_CIFAR10, root, train=True).subset(torch.arange(IMAGES))
+    mean, std = PUBLISHED_CIFAR10.mean, PUBLISHED_CIFAR10.std
+    split = Split(
+        images.image, images.label, images.label, images.source_index, Normalize(mean, std)
+    )
+
+    def ours() -> TensorLoader:
+        return TensorLoader(split, BATCH_SIZE, shuffle_seed=0)
+
+    order = torch.cat([batch.index for batch in ours()]).tolist()
+    transform = transforms.Compose([transforms.ToTensor(), transforms.Normalize(mean, std)])
+    dataset = UncheckedCIFAR10(str(root), transform=transform)
+
+    def other(num_workers: int) -> DataLoader:
+        return DataLoader(dataset, BATCH_SIZE, sampler=order, num_workers=num_workers)
+
+    for batch, (input, label) in zip(ours(), other(0), strict=True):
+        assert (batch.input - input).abs().max() <= 1e-6
+        assert torch.equal(batch.label, label)
+
+    def one_pass(loader: Iterable[Any]) -> None:
+        for _ in loader:
+            pass
+
+    fast, slow, ratio = side_by_side(
+        # One pass takes milliseconds; ten are as steady as one of the other side.
+        lambda: seconds(lambda: one_pass(ours()), 10),
+        lambda: min(seconds(lambda: one_pass(other(0))), seconds(lambda: one_pass(other(2)))),
+    )
+    return Ratio("image loading", "images/s", IMAGES / fast, IMAGES / slow, ratio, 20)
+
+
+def pair_preparation(root: Path) -> Ratio:
+    """Two of ten classes out of all training images, relabelled 0 and 1, equally many of each.
+
+    Timed from the arrays that each side has in memory once the files are read, to one uint8 tensor
+    of images and one of labels; reading the files is in neither time. The other side asks the
+    dataset, without transforms, for every item and keeps those of the pair.
+    """
+    images = read_part(PUBLISHED_CIFAR10, root, train=True)
+    dataset = UncheckedCIFAR10(str(root))
+
+    def ours() -> tuple[torch.Tensor, torch.Tensor]:
+        pair = select_classes(images, PAIR)
+        smaller = int(pair.label.bincount(minlength=2).min())
+        pair = pair.subset(equal_per_class(pair.label, smaller, stream(0, "pair")))
+        return pair.image, pair.label
+
+    def other() -> tuple[torch.Tensor, torch.Tensor]:
+        kept = [(np.asarray(image), PAIR.index(k)) for image, k in dataset if k in PAIR]
+        pixels = torch.from_numpy(np.stack([image for image, _ in kept])).permute(0, 3, 1, 2)
+        return pixels.contiguous(), torch.tensor([label for _, label in kept])
+
+    for a, b in zip(ours(), other(), strict=True):
+        assert torch.equal(a, b)
+    fast, slow, ratio = side_by_side(lambda: seconds(ours), lambda: seconds(other))
+    return Ratio("pair preparation", "ms", 1000 * fast, 1000 * slow, ratio, 5)
+
+
+def measure(root: Path | None = None) -> list[Ratio]:
+    """All comparisons, over the files in ``root`` or over random ones."""
+    if root is not None:
+        return [image_loading(root), pair_preparation(root)]
+    with tempfile.TemporaryDirectory() as folder:
+        write_random_cifar10(Path(folder))
+        return measure(Path(folder))
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("root", type=Path, nargs="?")
+    print(f"{'name':<18}{'unit':<10}{'ours':>12}{'other':>12}{'ratio':>9}{'target':>9}")
+    for row in measure(parser.parse_args().root):
+        print(
+            f"{row.name:<18}{row.unit:<10}{row.ours:>12,.1f}{row.other:>12,.1f}"
+            f"{row.ratio:>8.1f}x{f'>= {row.target:g}x':>9}"
+        )
+
+
+if __name__ == "__main__":
+    main()
