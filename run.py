@@ -10,10 +10,12 @@ from pathlib import Path
 
 import hydra
 from hydra.core.hydra_config import HydraConfig
+from hydra.types import RunMode
 from omegaconf import DictConfig
 
-from labelnoise.command_line import one_line_errors
+from labelnoise.command_line import job, one_line_errors
 from labelnoise.config import check, register_schema
+from labelnoise.report.sweep import sweep_reported
 
 register_schema()
 
@@ -21,14 +23,16 @@ register_schema()
 @hydra.main(version_base="1.3", config_path="conf", config_name="config")
 def run(cfg: DictConfig) -> float:
     """Check the configuration, train, and return the clean test accuracy."""
-    check(cfg)
-    from labelnoise.train import train  # torch is imported only once there is something to train
+    now = HydraConfig.get()
+    directory = Path(now.runtime.output_dir)
+    with job(directory, alone=now.mode == RunMode.RUN):
+        check(cfg)
+        from labelnoise.train import train  # torch is imported once there is something to train
 
-    hydra_cfg = HydraConfig.get()
-    summary = train(cfg, Path(hydra_cfg.runtime.output_dir), hydra_cfg.overrides.task)
+        summary = train(cfg, directory, now.overrides.task)
     return float(summary["final"]["test/acc"])
 
 
 if __name__ == "__main__":
-    with one_line_errors():
+    with one_line_errors(), sweep_reported():
         run()

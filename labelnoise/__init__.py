@@ -24,7 +24,7 @@ _PUBLIC = {
     "Split": "labelnoise.data.batch",
     "TwoLayerCNN": "labelnoise.models",
     "compose": "labelnoise.config",
-    "load_run": "labelnoise.report",
+    "load_run": "labelnoise.report.loaded",
     "train": "labelnoise.train",
 }
 

@@ -6,7 +6,8 @@ import os
 import re
 import sys
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
+from pathlib import Path
 
 from hydra.errors import HydraException
 from omegaconf import OmegaConf
@@ -14,29 +15,49 @@ from omegaconf.errors import OmegaConfBaseException
 
 from labelnoise.errors import InputError
 
+# Asked for by the user, before the doors set it for themselves.
+_TRACEBACKS = os.environ.get("HYDRA_FULL_ERROR") == "1"
+
 
 @contextmanager
 def one_line_errors() -> Iterator[None]:
-    """Print a user's error as one line and exit with 1; let the project's own defects through.
+    """Around a door: end the process with one line for a user's error.
 
     A user's error is an InputError, wherever in the chain of causes, and whatever Hydra or
-    OmegaConf refuse in the configuration. ``HYDRA_FULL_ERROR=1`` shows the traceback instead.
+    OmegaConf refuse in the configuration; the project's own defects keep their tracebacks.
+    ``HYDRA_FULL_ERROR=1`` shows the traceback of every error.
     """
-    if os.environ.get("HYDRA_FULL_ERROR") == "1":
-        yield
-        return
     # Hydra prints errors over many lines and exits, unless it is asked to let them through.
     os.environ["HYDRA_FULL_ERROR"] = "1"
     try:
         yield
     except Exception as error:
-        line = explain(error)
-        if line is None:
-            raise
+        _exit_with_one_line(error)
+        raise
+
+
+@contextmanager
+def job(directory: Path, *, alone: bool) -> Iterator[None]:
+    """Around one job: take away the directory made for it if it failed before it wrote anything.
+
+    A job ``alone`` ends the process here, since Hydra adds a line of its own to an exception that
+    reaches it. In a sweep the exception goes on to Hydra, which runs the other jobs first.
+    """
+    try:
+        yield
+    except Exception as error:
+        with suppress(OSError):
+            directory.rmdir()  # refuses where there is something in it
+        if alone:
+            _exit_with_one_line(error)
+        raise
+
+
+def _exit_with_one_line(error: Exception) -> None:
+    line = explain(error)
+    if line is not None and not _TRACEBACKS:
         sys.stderr.write(f"error: {line}\n")
         raise SystemExit(1) from None
-    finally:
-        del os.environ["HYDRA_FULL_ERROR"]
 
 
 def explain(error: BaseException) -> str | None:
@@ -82,8 +103,11 @@ def _no_such_option(match: re.Match[str]) -> str:
 
 def _choices_beside(full_key: str) -> str:
     """The options that exist at the place of a misspelt one, found by composing without it."""
-    from labelnoise.config import compose
+    from labelnoise.config import CONF_DIR, compose
 
+    group, _, choice = full_key.rpartition(".")[0].partition(".")
+    if choice and (CONF_DIR / group / f"{choice}.yaml").is_file() and not _chosen(group, choice):
+        return f" without {group}={choice}: write both"
     parent = full_key.rpartition(".")[0]
     others = [
         word
@@ -100,6 +124,13 @@ def _choices_beside(full_key: str) -> str:
     return f", {where}: {', '.join(keys)}" if keys else ""
 
 
+def _chosen(group: str, choice: str) -> bool:
+    return any(
+        word.startswith(f"{group}=") and choice in re.split(r"[=,\[\]]", word)
+        for word in sys.argv[1:]
+    )
+
+
 _REWRITES: tuple[tuple[str, Callable[[re.Match[str]], str]], ...] = (
     (
         r"Could not find '(\w+)/([^']+)'\s+Available options in '[^']+':\s+"
@@ -109,6 +140,14 @@ _REWRITES: tuple[tuple[str, Callable[[re.Match[str]], str]], ...] = (
     (r"Could not override '([^']+)'.*not in struct", _no_such_option),
     (r"Could not override '([^']+)'.*No match in the defaults list", _no_such_option),
     (r"Key '([^']+)' not in 'Config'", _no_such_option),
+    (
+        r"unexpected keyword argument '(\w+)'.*full_key: (\S+)",
+        lambda m: f"{m[2]}.{m[1]} does not exist{_choices_beside(f'{m[2]}.{m[1]}')}",
+    ),
+    (
+        r"Error parsing override '([^']*)'\s+(.*?)(?:\s+See https\S*)?$",
+        lambda m: f"cannot read {m[1]!r}, write NAME=VALUE ({' '.join(m[2].split())})",
+    ),
     (
         r"Value '([^']*)' of type '\w+' could not be converted to (\w+)\s+full_key: (\S+)",
         lambda m: f"{m[3]} must be of type {m[2]}, got {m[1]}",

@@ -58,6 +58,8 @@ def check(cfg: DictConfig) -> None:
     Raises:
         InputError: one line that says what came and what is allowed.
     """
+    for key in sorted(OmegaConf.missing_keys(cfg)):
+        raise InputError(f"{key} has no default, give it as {key}=...")
     rate = cfg.noise_rate
     if not math.isfinite(rate) or not 0 <= rate < 1:
         raise InputError(

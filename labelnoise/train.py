@@ -130,7 +130,9 @@ def _run(cfg: DictConfig, run: RunDirectory, overrides: Sequence[str]) -> None:
     if datamodule.val is not None:
         final["val/acc"] = classifier.evaluate(datamodule.val)["acc"]
     trainer.test(classifier, datamodule=datamodule, verbose=False)
-    final |= {k: v.item() for k, v in trainer.callback_metrics.items() if k.startswith("test/")}
+    # Lightning averages in single precision: beyond six digits there is only rounding.
+    tested = {k: round(v.item(), 6) for k, v in trainer.callback_metrics.items()}
+    final |= {k: v for k, v in tested.items() if k.startswith("test/")}
     trainer.save_checkpoint(run.selected_checkpoint, weights_only=True)
     for monitor in parts.monitors.values():
         if isinstance(monitor, CoefficientMonitor):

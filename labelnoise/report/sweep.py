@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import csv
 import json
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -28,28 +29,49 @@ ERRORS = {"test error"}
 MOST_COLUMNS = 4
 
 
+# The sweep under way in this process, from its start to its report.
+_directory: Path | None = None
+
+
 class SweepReport(Callback):
-    """Writes sweep.csv (a row a run), prints mean and range over seeds, draws figures/.
+    """Hydra's callback: remembers where the sweep lies, for :func:`sweep_reported`."""
 
-    Runs that did not finish are named, and the sweep's other runs are reported all the same.
+    def on_multirun_start(self, config: DictConfig, **kwargs: Any) -> None:
+        global _directory
+        _directory = Path(config.hydra.sweep.dir)
+
+
+@contextmanager
+def sweep_reported() -> Iterator[None]:
+    """Around a door: report on a sweep at its end, also when some of its runs failed.
+
+    Hydra tells its callbacks of the end only where every run went well.
     """
+    global _directory
+    try:
+        yield
+    finally:
+        directory, _directory = _directory, None
+        if directory is not None:
+            report_sweep(directory)
 
-    def on_multirun_end(self, config: DictConfig, **kwargs: Any) -> None:
-        directory = Path(config.hydra.sweep.dir)
-        jobs = sorted(
-            (path for path in directory.glob("*/") if path.name.isdigit()),
-            key=lambda p: int(p.name),
-        )
-        summaries = {
-            job: json.loads((job / "summary.json").read_text())
-            for job in jobs
-            if (job / "summary.json").is_file()
-        }
-        if summaries:
-            write_sweep(directory, summaries)
-        unfinished = [job.name for job in jobs if job not in summaries]
-        if unfinished:
-            print(f"not finished: {', '.join(unfinished)} in {directory}")
+
+def report_sweep(directory: Path) -> None:
+    """Write sweep.csv (a row a run) and the figure, print mean and range over seeds.
+
+    Runs that did not finish are named, and the others are reported all the same.
+    """
+    jobs = sorted((p for p in directory.glob("*/") if p.name.isdigit()), key=lambda p: int(p.name))
+    summaries = {
+        job: json.loads((job / "summary.json").read_text())
+        for job in jobs
+        if (job / "summary.json").is_file()
+    }
+    if summaries:
+        write_sweep(directory, summaries)
+    unfinished = [job.name for job in jobs if job not in summaries]
+    if unfinished:
+        print(f"not finished in {directory}: run {', '.join(unfinished)}")
 
 
 def write_sweep(directory: Path, summaries: Mapping[Path, Mapping[str, Any]]) -> None:
@@ -67,7 +89,7 @@ def write_sweep(directory: Path, summaries: Mapping[Path, Mapping[str, Any]]) ->
         writer = csv.DictWriter(file, names)
         writer.writeheader()
         writer.writerows(rows)
-    print_sweep(over_seeds(list(summaries.values())), f"mean [range] over seeds, {directory}")
+    print_sweep(over_seeds(list(summaries.values())), f"mean [min, max] over seeds, {directory}")
     if len(summaries) <= MOST_COLUMNS:
         runs = [load_run(job) for job in summaries]
         (directory / "figures").mkdir(exist_ok=True)
@@ -90,24 +112,27 @@ def _look_up(summary: Mapping[str, Any], name: str) -> float | None:
     node: Any = summary
     for key in COLUMNS[name]:
         node = node.get(key) if isinstance(node, dict) else None
-    return 1 - node if name in ERRORS and node is not None else node
+    return round(1 - node, 6) if name in ERRORS and node is not None else node
 
 
-def over_seeds(summaries: Iterable[Mapping[str, Any]]) -> list[dict[str, str]]:
-    """One row per setting other than the seed: ``mean [min, max]`` of every measure."""
+def over_seeds(summaries: Iterable[Mapping[str, Any]]) -> dict[str, dict[str, str]]:
+    """By setting other than the seed, ``mean [min, max]`` of every measure that any run has.
+
+    A setting is named by what differs between the runs, as in ``noise_rate=0.2``.
+    """
     groups: dict[tuple[tuple[str, str], ...], list[Mapping[str, Any]]] = {}
     for summary in summaries:
         key = tuple((k, v) for k, v in settings(summary).items() if k != "seed")
         groups.setdefault(key, []).append(summary)
-    swept = list(dict.fromkeys(name for key in groups for name, _ in key))
-    table = []
+    shared = set.intersection(*(set(key) for key in groups))
+    table = {}
     for key, members in groups.items():
-        numbers = {name: [measures(member)[name] for member in members] for name in COLUMNS}
-        setting = {name: dict(key).get(name, "") for name in swept}
-        shown = {name: mean_and_range(values) for name, values in numbers.items()}
-        table.append({**setting, "runs": str(len(members)), **shown})
-    seen = {name for row in table for name, value in row.items() if value}
-    return [{k: v for k, v in row.items() if k in seen} for row in table]
+        name = " ".join(f"{k}={v}" for k, v in key if (k, v) not in shared) or "all runs"
+        values = {m: [measures(member)[m] for member in members] for m in COLUMNS}
+        shown = {m: mean_and_range(numbers) for m, numbers in values.items()}
+        table[name] = {"runs": str(len(members)), **shown}
+    seen = {m for row in table.values() for m, value in row.items() if value}
+    return {name: {m: v for m, v in row.items() if m in seen} for name, row in table.items()}
 
 
 def mean_and_range(values: Iterable[float | None]) -> str:

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 from rich.console import Console
 from rich.table import Table
+
+# Settings side by side in a terminal of 80 characters.
+MOST_COLUMNS = 3
 
 
 def print_summary(summary: Mapping[str, Any], path: Path) -> None:
@@ -66,11 +69,18 @@ def _percent(share: float | None) -> str:
     return "none" if share is None else f"{100 * share:.2f} %"
 
 
-def print_sweep(rows: Sequence[Mapping[str, str]], title: str) -> None:
-    """Print one line per setting; all rows have the same columns."""
+def print_sweep(settings: Mapping[str, Mapping[str, str]], title: str) -> None:
+    """Print the measures of every setting: a column a setting while they fit, else a row each."""
+    measures = list(next(iter(settings.values())))
+    if len(settings) <= MOST_COLUMNS:
+        header = ["", *settings]
+        rows = [[m, *(row[m] for row in settings.values())] for m in measures]
+    else:
+        header = ["", *measures]
+        rows = [[name, *row.values()] for name, row in settings.items()]
     table = Table(title=title)
-    for column in rows[0]:
-        table.add_column(column, justify="right")
-    for row in rows:
-        table.add_row(*row.values())
+    for column in header:
+        table.add_column(column, justify="right", overflow="fold")
+    for cells in rows:
+        table.add_row(*cells)
     Console().print(table)

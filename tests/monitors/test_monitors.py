@@ -11,7 +11,7 @@ from omegaconf import DictConfig
 
 from labelnoise.errors import InputError
 from labelnoise.monitors import CoefficientMonitor, MemorizationMonitor
-from labelnoise.report import load_run
+from labelnoise.report.loaded import load_run
 from labelnoise.theory import CoefficientRecursion
 from labelnoise.train import train
 

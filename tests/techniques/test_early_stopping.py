@@ -10,7 +10,7 @@ from pytorch_lightning import Trainer
 
 from labelnoise.classifier import NoisyLabelClassifier
 from labelnoise.errors import InputError
-from labelnoise.report import load_run
+from labelnoise.report.loaded import load_run
 from labelnoise.techniques import EarlyStopping, early_stopping
 from labelnoise.techniques.early_stopping import PatienceDetector
 
