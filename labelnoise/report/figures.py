@@ -81,12 +81,15 @@ def draw_two_stages(columns: Sequence[Column]) -> Figure:
         lower.set_xlabel("training step")
         lower.set_ylim(-0.03, 1.32)  # room for the legend above the curves
         lower.set_yticks([0, 0.2, 0.4, 0.6, 0.8, 1])
-        upper.set_title(column.title, fontsize=11)
+        upper.set_title(column.title, fontsize=11, pad=36)  # above the stages' names
         for panel in (upper, lower):
             panel.label_outer()
             _mark_stages(panel, column.summary, named=panel is upper)
+    has_coefficients = "coefficients/gamma_max" in columns[0].history.names
     if axes[0, 0].lines:
-        axes[0, 0].legend(fontsize=8, framealpha=0.85, loc="lower right")
+        axes[0, 0].legend(
+            fontsize=8, framealpha=0.85, loc="lower right" if has_coefficients else "center right"
+        )
         axes[1, 0].legend(fontsize=8, framealpha=0.85, loc="upper left", ncol=2)
     return figure
 
@@ -119,12 +122,13 @@ def _mark_stages(axes: Axes, summary: dict[str, Any], *, named: bool) -> None:
 def _name_line(axes: Axes, step: int, text: str) -> None:
     axes.text(
         step,
-        0.98,
+        1.01,
         text,
-        rotation=90,
+        rotation=25,
         fontsize=7.5,
-        ha="right",
-        va="top",
+        ha="left",
+        va="bottom",
+        rotation_mode="anchor",
         transform=axes.get_xaxis_transform(),
     )
 

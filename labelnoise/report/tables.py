@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from rich.console import Console
+from rich.markup import escape
 from rich.table import Table
 
 # Settings side by side in a terminal of 80 characters.
@@ -78,9 +79,9 @@ def print_sweep(settings: Mapping[str, Mapping[str, str]], title: str) -> None:
     else:
         header = ["", *measures]
         rows = [[name, *row.values()] for name, row in settings.items()]
-    table = Table(title=title)
+    table = Table(title=escape(title))
     for column in header:
-        table.add_column(column, justify="right", overflow="fold")
+        table.add_column(escape(column), justify="right", overflow="fold")
     for cells in rows:
-        table.add_row(*cells)
+        table.add_row(*map(escape, cells))
     Console().print(table)

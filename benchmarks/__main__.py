@@ -1,0 +1,20 @@
+"""All benchmarks, as ratios measured side by side: ``make bench``, or ARGS=ROOT for real CIFAR-10."""
+
+from __future__ import annotations
+
+import argparse
+from pathlib import Path
+
+from benchmarks import images, training
+from benchmarks.ratio import print_ratios
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(prog="python -m benchmarks", description=__doc__)
+    parser.add_argument("root", nargs="?", type=Path, help="where cifar-10-batches-py lies")
+    root = parser.parse_args().root
+    print_ratios([*training.measure(), *images.measure(root)])
+
+
+if __name__ == "__main__":
+    main()
