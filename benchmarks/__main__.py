@@ -1,4 +1,8 @@
-"""All benchmarks, as ratios measured side by side: ``make bench``, or ARGS=ROOT for real CIFAR-10."""
+"""All benchmarks, as ratios measured side by side.
+
+make bench                on random images of CIFAR-10's size
+make bench ARGS=data      on the CIFAR-10 found in data/
+"""
 
 from __future__ import annotations
 

@@ -1,7 +1,7 @@
 """Draw the README's figures again, each by the command that the README names.
 
-    python docs/make_figures.py                     the theory's figure
-    python docs/make_figures.py --cifar10 data      also the figures on CIFAR-10 found in data/
+python docs/make_figures.py                     the theory's figure
+python docs/make_figures.py --cifar10 data      also the figures on CIFAR-10 found in data/
 """
 
 from __future__ import annotations

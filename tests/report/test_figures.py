@@ -1,0 +1,80 @@
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
+from tensorboard.plugins.custom_scalar import layout_pb2
+from tensorboard.plugins.hparams import plugin_data_pb2
+
+from labelnoise.history import History
+from labelnoise.report.figures import Column, draw_two_stages, title
+from labelnoise.report.loaded import load_run
+
+Run = Callable[..., dict[str, Any]]
+
+
+def test_the_figure_draws_what_was_measured(run_tiny: Run, tmp_path: Path) -> None:
+    run_tiny()
+    run = load_run(tmp_path / "run")
+    figure = draw_two_stages([Column(run.history, run.summary, title(run.summary))])
+    upper, lower = figure.axes
+    assert upper.get_title() == "20 % of the labels wrong"
+    assert [axes.get_xscale() for axes in figure.axes] == ["log", "log"]
+    assert lower.get_xlabel() == "training step"
+    assert (upper.get_ylabel(), lower.get_ylabel()) == ("coefficient", "accuracy")
+    steps, gamma = run.history.series("coefficients/gamma_max")
+    np.testing.assert_array_equal(upper.lines[0].get_xdata(), steps[1:])
+    np.testing.assert_array_equal(upper.lines[0].get_ydata(), gamma[1:])
+    crossing = run.summary["stages"]["crossing_step"]
+    marked = {float(line.get_xdata()[0]) for line in upper.lines if len(line.get_xdata()) == 2}
+    assert crossing is None or crossing in marked
+
+
+def test_without_coefficients_the_errors_are_drawn() -> None:
+    history = History({10: {"test/acc": 0.75, "val/acc": 0.5}, 20: {"test/acc": 0.5}})
+    summary = {"stages": dict.fromkeys(("clean_fit_step", "crossing_step", "memorized_step")),
+               "techniques": {}}  # fmt: skip
+    upper, _ = draw_two_stages([Column(history, summary, "")]).axes
+    assert upper.get_ylabel() == "error"
+    assert list(upper.lines[0].get_ydata()) == [0.25, 0.5]
+
+
+def test_a_run_without_monitors_still_has_a_figure(run_tiny: Run, tmp_path: Path) -> None:
+    run_tiny("monitor=none", "data.n_val=0")
+    assert (tmp_path / "run" / "figures" / "two_stages.png").is_file()
+
+
+def test_tensorboard_holds_charts_figures_and_final_metrics(run_tiny: Run, tmp_path: Path) -> None:
+    summary = run_tiny("logger=tensorboard")
+    events = EventAccumulator(str(tmp_path / "run" / "tensorboard"))
+    events.Reload()
+    tags = events.Tags()
+    assert {"train/acc_clean", "coefficients/gamma_max", "val/loss", "test/acc"} <= set(
+        tags["scalars"]
+    )
+    assert "hp_metric" not in tags["scalars"]
+    assert tags["images"] == ["two_stages"]
+    history = load_run(tmp_path / "run").history
+    logged = [(event.step, event.value) for event in events.Scalars("train/loss")]
+    steps, values = history.series("train/loss")
+    assert [step for step, _ in logged] == steps.tolist()
+    np.testing.assert_allclose([value for _, value in logged], values, rtol=1e-6)
+
+    layout = layout_pb2.Layout()
+    content = events.SummaryMetadata("custom_scalars__config__")
+    assert content.plugin_data.plugin_name == "custom_scalars"
+    layout.ParseFromString(events.Tensors("custom_scalars__config__")[0].tensor_proto.string_val[0])
+    charts = {chart.title: list(chart.multiline.tag) for chart in layout.category[0].chart}
+    assert charts["signal learning against noise memorization"] == [
+        "coefficients/gamma_max", "coefficients/rho_max_clean", "coefficients/rho_max_noisy",
+    ]  # fmt: skip
+
+    session = plugin_data_pb2.HParamsPluginData()
+    metadata = events.SummaryMetadata("_hparams_/session_start_info")
+    session.ParseFromString(metadata.plugin_data.content)
+    assert session.session_start_info.hparams["noise_rate"].number_value == 0.2
+    final = events.Scalars("final/test/acc")[-1].value
+    assert final == np.float32(summary["final"]["test/acc"])
