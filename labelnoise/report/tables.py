@@ -73,11 +73,15 @@ def _percent(share: float | None) -> str:
 def print_sweep(settings: Mapping[str, Mapping[str, str]], title: str) -> None:
     """Print the measures of every setting: a column a setting while they fit, else a row each."""
     measures = list(next(iter(settings.values())))
+    keys = {name.rpartition("=")[0] for name in settings}
+    corner = keys.pop() if len(keys) == 1 else ""
+    if "=" not in corner:  # one thing was swept: its name once, its values as names
+        settings = {name.removeprefix(f"{corner}="): row for name, row in settings.items()}
     if len(settings) <= MOST_COLUMNS:
-        header = ["", *settings]
+        header = [corner, *settings]
         rows = [[m, *(row[m] for row in settings.values())] for m in measures]
     else:
-        header = ["", *measures]
+        header = [corner, *measures]
         rows = [[name, *row.values()] for name, row in settings.items()]
     table = Table(title=escape(title))
     for column in header:
