@@ -8,20 +8,18 @@ same size are written to a temporary folder first (180 MB) and removed afterward
 
 from __future__ import annotations
 
-import argparse
 import pickle
-import statistics
 import tempfile
-import time
-from collections.abc import Callable, Iterable
+from collections.abc import Iterable
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
 import numpy as np
 import torch
 from torch.utils.data import DataLoader
 from torchvision import datasets, transforms
 
+from benchmarks.ratio import Ratio, seconds, side_by_side
 from labelnoise.data.batch import Split
 from labelnoise.data.cifar import PUBLISHED_CIFAR10, read_part, select_classes
 from labelnoise.data.images import equal_per_class
@@ -30,17 +28,6 @@ from labelnoise.seeding import stream
 
 IMAGES, BATCH_SIZE, ROUNDS = 10_000, 128, 5
 PAIR = (0, 1)
-
-
-class Ratio(NamedTuple):
-    """One comparison: the two measurements in ``unit``, and how many times better ours is."""
-
-    name: str
-    unit: str
-    ours: float
-    other: float
-    ratio: float
-    target: float
 
 
 class UncheckedCIFAR10(datasets.CIFAR10):
@@ -63,21 +50,6 @@ def write_random_cifar10(root: Path, rows: int = 10_000) -> None:
             label = rng.permutation(np.arange(rows) % 10).tolist()
             with open(path, "wb") as file:
                 pickle.dump({"data": data, "labels": label}, file, protocol=2)
-
-
-def seconds(action: Callable[[], Any], repeats: int = 1) -> float:
-    """Mean wall time of a call."""
-    started = time.perf_counter()
-    for _ in range(repeats):
-        action()
-    return (time.perf_counter() - started) / repeats
-
-
-def side_by_side(ours: Callable[[], float], other: Callable[[], float]) -> tuple[float, ...]:
-    """Medians over rounds of both times and of their ratio; other work disturbs both alike."""
-    rounds = [(ours(), other()) for _ in range(ROUNDS)]
-    columns = zip(*((a, b, b / a) for a, b in rounds), strict=True)
-    return tuple(statistics.median(column) for column in columns)
 
 
 def image_loading(root: Path, threads: int) -> Ratio:
@@ -117,14 +89,15 @@ def image_loading(root: Path, threads: int) -> Ratio:
 
     default = torch.get_num_threads()
     torch.set_num_threads(threads)
-    fast, slow, ratio = side_by_side(
+    ours_rate, other_rate, ratio = side_by_side(
         # One pass takes milliseconds; ten are as steady as one of the other side.
-        lambda: seconds(lambda: one_pass(ours()), 10),
-        lambda: min(seconds(lambda: one_pass(other(0))), seconds(lambda: one_pass(other(2)))),
+        lambda: 10 * IMAGES / seconds(lambda: [one_pass(ours()) for _ in range(10)]),
+        lambda: IMAGES / min(seconds(lambda n=n: one_pass(other(n))) for n in (0, 2)),
+        ROUNDS,
     )
     torch.set_num_threads(default)
     name = f"image loading, {threads} thread{'s' if threads > 1 else ''}"
-    return Ratio(name, "images/s", IMAGES / fast, IMAGES / slow, ratio, 20)
+    return Ratio(name, "images/s", ours_rate, other_rate, ratio, ">= 20")
 
 
 def pair_preparation(root: Path) -> Ratio:
@@ -150,8 +123,10 @@ def pair_preparation(root: Path) -> Ratio:
 
     for a, b in zip(ours(), other(), strict=True):
         assert torch.equal(a, b)
-    fast, slow, ratio = side_by_side(lambda: seconds(ours), lambda: seconds(other))
-    return Ratio("pair preparation", "ms", 1000 * fast, 1000 * slow, ratio, 5)
+    ours_rate, other_rate, ratio = side_by_side(
+        lambda: 1 / seconds(ours), lambda: 1 / seconds(other), ROUNDS
+    )
+    return Ratio("pair preparation", "per second", ours_rate, other_rate, ratio, ">= 5")
 
 
 def measure(root: Path | None = None) -> list[Ratio]:
@@ -162,20 +137,3 @@ def measure(root: Path | None = None) -> list[Ratio]:
     with tempfile.TemporaryDirectory() as folder:
         write_random_cifar10(Path(folder))
         return measure(Path(folder))
-
-
-def main() -> None:
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
-    parser.add_argument("root", type=Path, nargs="?")
-    print(f"{'name':<26}{'unit':<10}{'ours':>12}{'other':>12}{'ratio':>9}{'target':>9}")
-    for row in measure(parser.parse_args().root):
-        print(
-            f"{row.name:<26}{row.unit:<10}{row.ours:>12,.1f}{row.other:>12,.1f}"
-            f"{row.ratio:>8.1f}x{f'>= {row.target:g}x':>9}"
-        )
-
-
-if __name__ == "__main__":
-    main()
