@@ -47,16 +47,17 @@ def add_results(
     logger.log_hyperparams(_settings(cfg), known)
 
 
+# Settings that say what a run is, in place of how often it looks and where it runs.
+SHOWN = ("noise_rate", "seed", "batch_size", "max_steps", "max_epochs")
+
+
 def _settings(cfg: DictConfig) -> dict[str, Any]:
-    """Scalars that tell runs apart; a name for each part instead of its class path."""
+    """What tells runs apart; a name for each part instead of its class path."""
     config = run_config(cfg)
-    top = {k: v for k, v in config.items() if not isinstance(v, dict) and v is not None}
+    parts = ("data", "noise", "model", "optimizer")
     return {
-        **top,
-        "data": config["data"]["_target_"].rpartition(".")[2],
-        "model": config["model"]["_target_"].rpartition(".")[2],
-        "optimizer": config["optimizer"]["_target_"].rpartition(".")[2],
+        **{key: config[key] for key in SHOWN if config[key] is not None},
+        **{part: config[part]["_target_"].rpartition(".")[2] for part in parts},
         "lr": config["optimizer"]["lr"],
-        "noise": config["noise"]["_target_"].rpartition(".")[2],
         "technique": "+".join(config["technique"]) or "none",
     }
