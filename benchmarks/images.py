@@ -21,7 +21,8 @@ from torchvision import datasets, transforms
 
 from benchmarks.ratio import Ratio, seconds, side_by_side
 from labelnoise.data.batch import Split
-from labelnoise.data.cifar import PUBLISHED_CIFAR10, read_part, select_classes
+from labelnoise.data.cifar import select_classes
+from labelnoise.data.cifar_files import PUBLISHED_CIFAR10, read_part
 from labelnoise.data.images import equal_per_class
 from labelnoise.data.loaders import Normalize, TensorLoader
 from labelnoise.seeding import stream

@@ -17,16 +17,9 @@ import pytorch_lightning as pl
 import torch
 from torchvision import datasets
 
-from labelnoise.data import cifar
-from labelnoise.data.cifar import (
-    PUBLISHED_CIFAR10,
-    CIFAR10DataModule,
-    CIFAR10PairDataModule,
-    CIFARDataModule,
-    Published,
-    fetch,
-    read_batch,
-)
+from labelnoise.data import cifar_files
+from labelnoise.data.cifar import CIFAR10DataModule, CIFAR10PairDataModule, CIFARDataModule
+from labelnoise.data.cifar_files import PUBLISHED_CIFAR10, Published, fetch, read_batch
 from labelnoise.data.images import ImageDataModule, equal_per_class, hold_out
 from labelnoise.errors import InputError
 from labelnoise.noise import LabelNoise, NoNoise, SymmetricNoise
@@ -242,7 +235,7 @@ def test_the_constructor_does_no_work_and_setup_works_once(root, monkeypatch):
     CIFAR10DataModule(NoNoise(), root=root / "nowhere")
     data = make(root=root)
     before = data.train, data.val, data.test, data.noise_record
-    monkeypatch.setattr(cifar, "read_batch", lambda *_: pytest.fail("read twice"))
+    monkeypatch.setattr(cifar_files, "read_batch", lambda *_: pytest.fail("read twice"))
     data.prepare_data()
     for stage in ("fit", "validate", "test", None):
         data.setup(stage)
@@ -463,7 +456,7 @@ def test_one_missing_file_is_named(root):
 
 
 def test_other_files_than_the_published_ones_are_refused_and_left_as_they_are(root, monkeypatch):
-    monkeypatch.setattr(cifar, "download_and_extract_archive", lambda *_, **__: pytest.fail())
+    monkeypatch.setattr(cifar_files, "download_and_extract_archive", lambda *_, **__: pytest.fail())
     with pytest.raises(InputError) as error:
         make(root=root, verify=True, download=True)
     message = one_line(error)
@@ -501,7 +494,7 @@ def test_download_fetches_the_checked_archive_once(tmp_path, monkeypatch):
         calls.append((url, filename, md5))
         write_fake_cifar10(Path(root))
 
-    monkeypatch.setattr(cifar, "download_and_extract_archive", fake_download)
+    monkeypatch.setattr(cifar_files, "download_and_extract_archive", fake_download)
     data = make(root=tmp_path / "new" / "data", download=True)
     data.prepare_data()
     make(root=tmp_path / "new" / "data", download=True)
@@ -523,7 +516,7 @@ def test_a_failed_download_is_one_line(tmp_path, monkeypatch, failure):
     def fail(*_, **__):
         raise failure
 
-    monkeypatch.setattr(cifar, "download_and_extract_archive", fail)
+    monkeypatch.setattr(cifar_files, "download_and_extract_archive", fail)
     with pytest.raises(InputError) as error:
         make(root=tmp_path, download=True)
     message = one_line(error)

@@ -10,13 +10,8 @@ import torch
 from PIL import Image
 from torchvision import transforms
 
-from labelnoise.data.image_folder import (
-    ImageFolderDataModule,
-    decode,
-    decode_all,
-    list_images,
-    read_given_labels,
-)
+from labelnoise.data.image_files import decode, decode_all, list_images, read_given_labels
+from labelnoise.data.image_folder import ImageFolderDataModule
 from labelnoise.errors import InputError
 from labelnoise.noise import NoNoise, SymmetricNoise
 
