@@ -136,7 +136,7 @@ def two_classes(classes: Sequence[str | int], names: Sequence[str]) -> tuple[int
         InputError: they are not two, not different, or not classes of this data set.
 
     Example:
-        >>> two_classes(["dog", 3], CIFAR10_CLASSES)
+        >>> two_classes(["dog", 3], PUBLISHED_CIFAR10.class_names)
         (5, 3)
     """
     numbers = [
