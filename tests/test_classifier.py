@@ -1,14 +1,27 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
+from pathlib import Path
 
 import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from omegaconf import DictConfig
+from torch import nn
 
-from labelnoise.classifier import held_out_metrics, label_metrics, weighted_mean
-from labelnoise.data.batch import Batch
+from labelnoise.classifier import (
+    NoisyLabelClassifier,
+    held_out_metrics,
+    label_metrics,
+    weighted_mean,
+)
+from labelnoise.coefficients import read_coefficients, signal_and_noise
+from labelnoise.data.batch import Batch, Split
+from labelnoise.isolation import isolated
+from labelnoise.run_directory import claim
+from labelnoise.train import build
 
 
 @settings(deadline=None)
@@ -53,7 +66,54 @@ def test_samples_of_weight_zero_do_not_count() -> None:
 
 def test_held_out_accuracy_is_told_against_clean_and_against_noisy_labels() -> None:
     logits = torch.tensor([[1.0, 0.0], [1.0, 0.0], [0.0, 1.0], [0.0, 1.0]])
-    batch = Batch(
-        torch.zeros(4, 1), torch.tensor([1, 0, 1, 1]), torch.tensor([0, 0, 1, 0]), torch.arange(4)
-    )
-    assert held_out_metrics(logits, batch) == {"acc": 0.75, "acc_noisy_labels": 0.75}
+    given, clean = torch.tensor([1, 1, 1, 0]), torch.tensor([0, 0, 1, 0])
+    batch = Batch(torch.zeros(4, 1), given, clean, torch.arange(4))
+    assert held_out_metrics(logits, batch) == {"acc": 0.75, "acc_noisy_labels": 0.25}
+
+
+@pytest.mark.parametrize("training", [True, False])
+def test_evaluating_uses_evaluation_mode_and_puts_the_mode_back(training: bool) -> None:
+    model = nn.Sequential(nn.Dropout(0.5), nn.Linear(3, 2))
+    classifier = NoisyLabelClassifier(model, torch.optim.SGD, eval_batch_size=4)
+    model.train(training)
+    input, label = torch.ones(10, 3), torch.zeros(10, dtype=torch.long)
+    state = torch.get_rng_state()
+    logits = classifier.logits(Split(input, label, label, label))
+    assert model.training is training
+    assert torch.equal(torch.get_rng_state(), state)
+    torch.testing.assert_close(logits, model[1](input).detach())
+
+
+def test_validation_is_against_the_given_labels(
+    tiny_config: Callable[..., DictConfig], tmp_path: Path
+) -> None:
+    cfg = tiny_config("noise_rate=0.4", "max_steps=20")
+    with claim(tmp_path / "run", cfg, []) as run, isolated(0):
+        parts = build(cfg, run)
+        parts.trainer.fit(parts.classifier, datamodule=parts.datamodule)
+    val = parts.datamodule.val
+    assert val is not None
+    prediction = parts.classifier.logits(val).argmax(1)
+    against_given = (prediction == val.label).double().mean().item()
+    assert against_given != (prediction == val.clean_label).double().mean().item()
+    assert parts.classifier.history.at("val/acc", 20) == pytest.approx(against_given)
+
+
+def test_signal_and_noise_are_the_largest_over_the_samples_in_training(
+    tiny_config: Callable[..., DictConfig], tmp_path: Path
+) -> None:
+    cfg = tiny_config("max_steps=20")
+    with claim(tmp_path / "run", cfg, []) as run, isolated(0):
+        parts = build(cfg, run)
+        parts.trainer.fit(parts.classifier, datamodule=parts.datamodule)
+    trainer, classifier = parts.trainer, parts.classifier
+    gamma, rho = read_coefficients(trainer, classifier)
+    assert signal_and_noise(trainer, classifier) == (gamma.max().item(), rho.max().item())
+    leader = rho.amax((0, 1)).argmax()
+    classifier.sample_weight[leader] = 0.0
+    others = [i for i in range(20) if i != leader]
+    assert signal_and_noise(trainer, classifier)[1] == rho[..., others].max().item() < rho.max()
+    classifier.sample_weight.fill_(0.0)
+    least = rho.amin((0, 1)).argmin()
+    classifier.sample_weight[least] = 1.0
+    assert signal_and_noise(trainer, classifier)[1] == rho[..., least].max().item()

@@ -11,9 +11,11 @@ import numpy as np
 import pytest
 import torch
 from omegaconf import DictConfig, OmegaConf
+from torch.nn import functional as F
 
 from labelnoise.classifier import NoisyLabelClassifier
 from labelnoise.errors import InputError
+from labelnoise.models import TwoLayerCNN
 from labelnoise.noise import NoiseRecord
 from labelnoise.run_directory import claim
 from labelnoise.train import train
@@ -74,10 +76,22 @@ def test_the_same_seed_is_the_same_run(run_tiny: Run, tmp_path: Path) -> None:
     assert other["config_hash"] != json.loads(one["summary.json"])["config_hash"]
 
 
+@pytest.mark.parametrize("dropout", [False, True])
 @pytest.mark.parametrize("options", [(), ("batch_size=7", "optimizer.momentum=0.9")])
 def test_a_killed_run_is_taken_to_the_same_end(
-    run_tiny: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, options: tuple[str, ...]
+    run_tiny: Run,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    options: tuple[str, ...],
+    dropout: bool,
 ) -> None:
+    if dropout:  # draws from torch's global stream
+        forward = TwoLayerCNN.forward
+        monkeypatch.setattr(
+            TwoLayerCNN,
+            "forward",
+            lambda self, x: F.dropout(forward(self, x), 0.5, training=self.training),
+        )
     whole = run_tiny(*options, name="whole")
     original = NoisyLabelClassifier.training_step
 
