@@ -6,7 +6,6 @@ import json
 import shutil
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -18,55 +17,22 @@ from labelnoise.config import config_hash, differences
 from labelnoise.errors import InputError
 
 
-@dataclass(frozen=True)
 class RunDirectory:
     """Where a run writes; the names of its files are the contract that reports rely on."""
 
-    path: Path
-
-    @property
-    def summary(self) -> Path:
-        return self.path / "summary.json"
-
-    @property
-    def metrics(self) -> Path:
-        return self.path / "metrics.csv"
-
-    @property
-    def noise(self) -> Path:
-        return self.path / "noise.npz"
-
-    @property
-    def coefficients(self) -> Path:
-        return self.path / "coefficients.npz"
-
-    @property
-    def figures(self) -> Path:
-        return self.path / "figures"
-
-    @property
-    def checkpoints(self) -> Path:
-        return self.path / "checkpoints"
-
-    @property
-    def last_checkpoint(self) -> Path:
-        return self.checkpoints / "last.ckpt"
-
-    @property
-    def selected_checkpoint(self) -> Path:
-        return self.checkpoints / "selected.ckpt"
-
-    @property
-    def log(self) -> Path:
-        return self.path / "run.log"
-
-    @property
-    def config(self) -> Path:
-        return self.path / ".hydra" / "config.yaml"
-
-    @property
-    def overrides(self) -> Path:
-        return self.path / ".hydra" / "overrides.yaml"
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        self.config = path / ".hydra" / "config.yaml"
+        self.overrides = path / ".hydra" / "overrides.yaml"
+        self.log = path / "run.log"
+        self.noise = path / "noise.npz"
+        self.metrics = path / "metrics.csv"
+        self.coefficients = path / "coefficients.npz"
+        self.figures = path / "figures"
+        self.checkpoints = path / "checkpoints"
+        self.last_checkpoint = self.checkpoints / "last.ckpt"
+        self.selected_checkpoint = self.checkpoints / "selected.ckpt"
+        self.summary = path / "summary.json"
 
     def read_summary(self) -> dict[str, Any]:
         """The finished run's summary.

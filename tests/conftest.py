@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -10,6 +11,7 @@ import pytest
 import torch
 from omegaconf import DictConfig
 
+from labelnoise.classifier import NoisyLabelClassifier
 from labelnoise.config import compose
 from labelnoise.train import train
 
@@ -30,6 +32,7 @@ TINY = (
 )
 
 Run = Callable[..., dict[str, Any]]
+Kill = Callable[[int], AbstractContextManager[None]]
 
 
 @pytest.fixture
@@ -43,6 +46,27 @@ def run_tiny(tmp_path: Path, tiny_config: Callable[..., DictConfig]) -> Run:
         return train(tiny_config(*overrides), tmp_path / name)
 
     return run
+
+
+@pytest.fixture
+def killed_at(monkeypatch: pytest.MonkeyPatch) -> Kill:
+    """``with killed_at(57):`` runs whatever trains until step 57, which raises."""
+
+    @contextmanager
+    def kill(step: int) -> Iterator[None]:
+        original = NoisyLabelClassifier.training_step
+
+        def training_step(module: NoisyLabelClassifier, batch: Any, index: int) -> torch.Tensor:
+            if module.trainer.global_step == step:
+                raise RuntimeError("killed")
+            return original(module, batch, index)
+
+        with monkeypatch.context() as patch:
+            patch.setattr(NoisyLabelClassifier, "training_step", training_step)
+            with pytest.raises(RuntimeError, match="killed"):
+                yield
+
+    return kill
 
 
 @pytest.fixture(autouse=True, scope="session")

@@ -19,8 +19,7 @@ from labelnoise.models import TwoLayerCNN
 from labelnoise.noise import NoiseRecord
 from labelnoise.run_directory import claim
 from labelnoise.train import train
-
-Run = Callable[..., dict[str, Any]]
+from tests.conftest import Kill, Run
 
 
 def contents(directory: Path) -> dict[str, bytes]:
@@ -82,6 +81,7 @@ def test_a_killed_run_is_taken_to_the_same_end(
     run_tiny: Run,
     tmp_path: Path,
     monkeypatch: pytest.MonkeyPatch,
+    killed_at: Kill,
     options: tuple[str, ...],
     dropout: bool,
 ) -> None:
@@ -93,21 +93,13 @@ def test_a_killed_run_is_taken_to_the_same_end(
             lambda self, x: F.dropout(forward(self, x), 0.5, training=self.training),
         )
     whole = run_tiny(*options, name="whole")
-    original = NoisyLabelClassifier.training_step
-
-    def killed(module: NoisyLabelClassifier, batch: Any, index: int) -> torch.Tensor:
-        if module.trainer.global_step == 57:
-            raise RuntimeError("killed")
-        return original(module, batch, index)
-
-    with monkeypatch.context() as patch:
-        patch.setattr(NoisyLabelClassifier, "training_step", killed)
-        with pytest.raises(RuntimeError, match="killed"):
-            run_tiny(*options)
+    with killed_at(57):
+        run_tiny(*options)
     assert not (tmp_path / "run" / "summary.json").exists()
     assert "failed: killed" in (tmp_path / "run" / "run.log").read_text()
 
     served: list[int] = []
+    original = NoisyLabelClassifier.training_step
 
     def counted(module: NoisyLabelClassifier, batch: Any, index: int) -> torch.Tensor:
         served.append(module.trainer.global_step)

@@ -1,7 +1,6 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -21,8 +20,8 @@ from labelnoise.techniques.sample_selection import (
     select_log2,
     selection_metrics,
 )
+from tests.conftest import Kill, Run
 
-Run = Callable[..., dict[str, Any]]
 losses = st.lists(st.floats(0, 50, width=32), min_size=1, max_size=40).map(torch.tensor)
 
 
@@ -147,24 +146,15 @@ def test_a_selection_of_nothing_is_not_made(run_tiny: Run, monkeypatch: pytest.M
     assert weights.at[59] == [1.0] * 20
 
 
-@pytest.mark.parametrize("killed_at", [28, 45])
+@pytest.mark.parametrize("step", [28, 45])
 def test_a_resumed_run_selects_as_the_uninterrupted_one(
-    run_tiny: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, killed_at: int
+    run_tiny: Run, killed_at: Kill, step: int
 ) -> None:
     """Killed before and after the selection; checkpoints lie at 25 and 50."""
     options = ("technique=sample_selection", "technique.sample_selection.start_step=30")
     whole = run_tiny(*options, name="whole")
-    original = NoisyLabelClassifier.training_step
-
-    def killed(module: NoisyLabelClassifier, batch: Any, index: int) -> torch.Tensor:
-        if module.trainer.global_step == killed_at:
-            raise RuntimeError("killed")
-        return original(module, batch, index)
-
-    with monkeypatch.context() as patch:
-        patch.setattr(NoisyLabelClassifier, "training_step", killed)
-        with pytest.raises(RuntimeError, match="killed"):
-            run_tiny(*options)
+    with killed_at(step):
+        run_tiny(*options)
     resumed = run_tiny(*options)
     assert resumed["final"] == whole["final"]
     assert resumed["techniques"] == whole["techniques"]
