@@ -88,8 +88,7 @@ class NoisyLabelClassifier(pl.LightningModule):
     Args:
         model: inputs (n, ...) to logits (n, K).
         optimizer: called with the parameters, ``functools.partial(torch.optim.SGD, lr=0.05)`` say.
-        scheduler: called with the optimizer; stepped every ``scheduler_interval``. None: constant.
-        scheduler_interval: "epoch" or "step".
+        scheduler: called with the optimizer; stepped with every optimizer step. None: constant.
         eval_batch_size: samples at a time in :meth:`logits`.
 
     Attributes:
@@ -105,14 +104,12 @@ class NoisyLabelClassifier(pl.LightningModule):
         model: nn.Module,
         optimizer: Callable[[Iterable[nn.Parameter]], Optimizer],
         scheduler: Callable[[Optimizer], LRScheduler] | None = None,
-        scheduler_interval: str = "epoch",
         eval_batch_size: int = 1000,
     ) -> None:
         super().__init__()
         self.model = model
         self.optimizer = optimizer
         self.scheduler = scheduler
-        self.scheduler_interval = scheduler_interval
         self.eval_batch_size = eval_batch_size
         self.sample_loss: SampleLoss = cross_entropy
         self.register_buffer("sample_weight", torch.ones(0), persistent=False)
@@ -154,7 +151,7 @@ class NoisyLabelClassifier(pl.LightningModule):
         optimizer = self.optimizer(self.model.parameters())
         if self.scheduler is None:
             return optimizer
-        schedule = {"scheduler": self.scheduler(optimizer), "interval": self.scheduler_interval}
+        schedule = {"scheduler": self.scheduler(optimizer), "interval": "step"}
         return {"optimizer": optimizer, "lr_scheduler": schedule}
 
     @torch.no_grad()

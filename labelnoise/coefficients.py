@@ -51,6 +51,22 @@ def read_coefficients(trainer: pl.Trainer, module: NoisyLabelClassifier) -> Coef
     return datamodule.decomposition.coefficients(model.weight.detach(), model.initial_weight)
 
 
+def read_residual(
+    trainer: pl.Trainer, module: NoisyLabelClassifier, coefficients: Coefficients
+) -> float:
+    """The share of the weights' movement that the coefficients leave unexplained, in [0, 1].
+
+    Rounding alone for gradient descent, with mini-batches and momentum too; Adam and weight decay
+    leave the span of signal and noise patches, and then gamma and rho tell only a part.
+    """
+    parts = _theorys_parts(trainer, module)
+    assert parts is not None, "require_coefficients() comes first"
+    datamodule, model = parts
+    return datamodule.decomposition.residual(
+        model.weight.detach(), model.initial_weight, coefficients
+    )
+
+
 def signal_and_noise(trainer: pl.Trainer, module: NoisyLabelClassifier) -> tuple[float, float]:
     """max gamma and max rho over the samples in training: what a user can know without true labels.
 

@@ -67,8 +67,8 @@ def explain(error: BaseException) -> str | None:
         if isinstance(cause, InputError):
             return str(cause)
         cause = cause.__cause__
-    if isinstance(error, OSError) and error.filename is not None:
-        return f"cannot write to {error.filename}: {error.strerror}"
+    if isinstance(error, OSError) and error.strerror is not None:
+        return f"cannot use {error.filename or 'the output directory'}: {error.strerror}"
     if isinstance(error, HydraException | OmegaConfBaseException) or _raised_in_hydra(error):
         return _explain_hydra(error)
     return None

@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import Any
 
@@ -60,6 +60,14 @@ def check(cfg: DictConfig) -> None:
     """
     for key in sorted(OmegaConf.missing_keys(cfg)):
         raise InputError(f"{key} has no default, give it as {key}=...")
+    unknown = sorted(set(cfg) - {field.name for field in fields(Config)})
+    if unknown:
+        raise InputError(
+            f"{unknown[0]} does not exist, there are: {', '.join(f.name for f in fields(Config))}"
+        )
+    for key in ("name", "output_dir"):
+        if not cfg[key]:
+            raise InputError(f"{key} is empty: give a folder, or leave {key}= out")
     rate = cfg.noise_rate
     if not math.isfinite(rate) or not 0 <= rate < 1:
         raise InputError(
@@ -80,6 +88,9 @@ def check(cfg: DictConfig) -> None:
     ):
         if cfg[key] is not None and cfg[key] < 1:
             raise InputError(f"{key} must be at least 1 or null, got {cfg[key]}")
+    rate = cfg.optimizer.lr
+    if not isinstance(rate, int | float) or not 0 < rate < math.inf:
+        raise InputError(f"optimizer.lr must be a number above 0, got {rate}")
     for group in ("technique", "monitor", "logger"):
         _check_nodes(group, cfg[group])
 

@@ -3,16 +3,16 @@
 from __future__ import annotations
 
 import json
+import os
 import shutil
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
 from filelock import FileLock, Timeout
 from omegaconf import DictConfig, OmegaConf
 
-from labelnoise.command_line import explain
 from labelnoise.config import config_hash, differences
 from labelnoise.errors import InputError
 
@@ -29,6 +29,7 @@ class RunDirectory:
         self.metrics = path / "metrics.csv"
         self.coefficients = path / "coefficients.npz"
         self.figures = path / "figures"
+        self.tensorboard = path / "tensorboard"
         self.checkpoints = path / "checkpoints"
         self.last_checkpoint = self.checkpoints / "last.ckpt"
         self.selected_checkpoint = self.checkpoints / "selected.ckpt"
@@ -58,7 +59,11 @@ def claim(path: Path, cfg: DictConfig, overrides: Sequence[str]) -> Iterator[Run
     """
     directory = RunDirectory(path)
     path.mkdir(parents=True, exist_ok=True)
-    fresh = not any(path.iterdir())
+    # A run killed while it started has left no more than these.
+    begun = {".lock", ".hydra", directory.log.name}
+    fresh = {entry.name for entry in path.iterdir()} <= begun and not directory.config.is_file()
+    if not fresh:
+        _refuse_another_run(directory, cfg)
     lock = FileLock(path / ".lock", blocking=False)
     try:
         lock.acquire()
@@ -68,17 +73,30 @@ def claim(path: Path, cfg: DictConfig, overrides: Sequence[str]) -> Iterator[Run
         if fresh:
             directory.config.parent.mkdir(exist_ok=True)
             directory.overrides.write_text(OmegaConf.to_yaml(list(overrides)))
-            OmegaConf.save(cfg, directory.config, resolve=True)
-        else:
-            _refuse_another_run(directory, cfg)
+            part = directory.config.with_suffix(".part")
+            OmegaConf.save(cfg, part, resolve=True)
+            os.replace(part, directory.config)
         yield directory
-    except Exception as error:
-        if fresh and explain(error) is not None:
-            # Nothing was measured: the name is free again for the corrected command.
-            shutil.rmtree(path)
+    except InputError:
+        if fresh and not directory.checkpoints.exists():
+            _free(directory)
         raise
     finally:
         lock.release()
+
+
+def _free(directory: RunDirectory) -> None:
+    """Take away what was written before training began: the name is free for a corrected command.
+
+    Only the files that this module and the run's start wrote; whatever else is there stays.
+    """
+    for file in (directory.config, directory.overrides, directory.noise, directory.log):
+        file.unlink(missing_ok=True)
+    (directory.path / ".lock").unlink(missing_ok=True)
+    shutil.rmtree(directory.tensorboard, ignore_errors=True)
+    with suppress(OSError):
+        directory.config.parent.rmdir()
+        directory.path.rmdir()
 
 
 def _refuse_another_run(directory: RunDirectory, cfg: DictConfig) -> None:

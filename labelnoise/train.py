@@ -10,11 +10,14 @@ from pathlib import Path
 from typing import Any
 
 import pytorch_lightning as pl
+from hydra.errors import InstantiationException
 from hydra.utils import instantiate
 from omegaconf import DictConfig, OmegaConf
-from pytorch_lightning.callbacks import ModelCheckpoint, RichProgressBar
+from pytorch_lightning.callbacks import RichProgressBar
 from pytorch_lightning.loggers import Logger
+from pytorch_lightning.utilities.exceptions import MisconfigurationException
 
+from labelnoise.checkpoints import ResumeCheckpoint, check_readable
 from labelnoise.classifier import NoisyLabelClassifier
 from labelnoise.config import check, config_hash
 from labelnoise.data.module import NoisyLabelDataModule
@@ -38,6 +41,18 @@ class ProgressBar(RichProgressBar):
         metrics = super().get_metrics(trainer, pl_module)
         metrics.pop("v_num", None)
         return metrics
+
+
+# What libraries raise for values of a wrong type or size; InputErrors say more and pass through.
+_REFUSALS: tuple[type[Exception], ...] = (
+    TypeError,
+    ValueError,
+    AttributeError,
+    OverflowError,
+    RuntimeError,
+    MemoryError,
+    MisconfigurationException,
+)
 
 
 @dataclass
@@ -99,7 +114,8 @@ def build(cfg: DictConfig, run: RunDirectory) -> Parts:
     # Monitors look before techniques change anything at the same step.
     monitors = {str(name): instantiate(node) for name, node in cfg.monitor.items()}
     techniques = {str(name): instantiate(node) for name, node in cfg.technique.items()}
-    callbacks = [*monitors.values(), *techniques.values(), _checkpoint(cfg, run)]
+    callbacks = [*monitors.values(), *techniques.values()]
+    callbacks.append(ResumeCheckpoint(run.last_checkpoint, cfg.checkpoint_every_n_steps))
     if cfg.trainer.get("enable_progress_bar", True):
         callbacks.append(ProgressBar(refresh_rate=20))
     trainer = instantiate(cfg.trainer)(
@@ -107,22 +123,37 @@ def build(cfg: DictConfig, run: RunDirectory) -> Parts:
         logger=_loggers(cfg, run),
         default_root_dir=run.path,
         val_check_interval=cfg.eval_every_n_steps or 1.0,
+        # Counted over the whole training, also where an epoch is shorter than the interval.
+        check_val_every_n_epoch=None if cfg.eval_every_n_steps else 1,
     )
     return Parts(datamodule, classifier, monitors, techniques, trainer)
 
 
 def _run(cfg: DictConfig, run: RunDirectory, overrides: Sequence[str]) -> None:
     started = time.monotonic()
-    parts = build(cfg, run)
+    checkpoint = run.last_checkpoint if run.last_checkpoint.exists() else None
+    if checkpoint:
+        check_readable(checkpoint)
+        log.info("resuming from %s", checkpoint)
+    try:
+        parts = build(cfg, run)
+    except (InputError, InstantiationException):  # say themselves what is wrong
+        raise
+    except _REFUSALS as error:
+        reason = " ".join(str(error).split()) or type(error).__name__
+        raise InputError(
+            f"this configuration cannot be built: {reason} (HYDRA_FULL_ERROR=1 shows where)"
+        ) from error
     trainer, classifier, datamodule = parts.trainer, parts.classifier, parts.datamodule
     datamodule.noise_record.save(run.noise)
     log.info("noise: %s", datamodule.noise_record.describe())
-    checkpoint = run.last_checkpoint if run.last_checkpoint.exists() else None
-    if checkpoint:
-        log.info("resuming from %s", checkpoint)
     for logger in trainer.loggers:
         add_layout(logger)
-    trainer.fit(classifier, datamodule=datamodule, ckpt_path=checkpoint, weights_only=True)
+    try:
+        trainer.fit(classifier, datamodule=datamodule, ckpt_path=checkpoint, weights_only=True)
+    except SystemExit:  # what Lightning makes of Ctrl-C and of SIGTERM, the latter with status 0
+        log.info("interrupted; take it to its end with: python run.py resume=%s", run.path)
+        raise SystemExit(143 if trainer.received_sigterm else 130) from None
     step = trainer.global_step
     reports = {name: technique.report() for name, technique in parts.techniques.items()}
     stopped_early = any(report.get("stopped_step") is not None for report in reports.values())
@@ -133,6 +164,7 @@ def _run(cfg: DictConfig, run: RunDirectory, overrides: Sequence[str]) -> None:
     # Lightning averages in single precision: beyond six digits there is only rounding.
     tested = {k: round(v.item(), 6) for k, v in trainer.callback_metrics.items()}
     final |= {k: v for k, v in tested.items() if k.startswith("test/")}
+    run.checkpoints.mkdir(exist_ok=True)
     trainer.save_checkpoint(run.selected_checkpoint, weights_only=True)
     for monitor in parts.monitors.values():
         if isinstance(monitor, CoefficientMonitor):
@@ -179,18 +211,6 @@ def _interrupted_run(
     if path.is_dir() and not any(path.iterdir()):
         path.rmdir()  # the directory made for a new run
     return remembered, interrupted.path, typed
-
-
-def _checkpoint(cfg: DictConfig, run: RunDirectory) -> ModelCheckpoint:
-    steps = cfg.checkpoint_every_n_steps
-    return ModelCheckpoint(
-        run.checkpoints,
-        filename="last",
-        enable_version_counter=False,
-        every_n_train_steps=steps,
-        every_n_epochs=None if steps else 1,
-        save_on_train_epoch_end=None if steps else True,
-    )
 
 
 def _loggers(cfg: DictConfig, run: RunDirectory) -> list[Logger]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 import subprocess
 import sys
+import time
 from collections.abc import Callable
 from pathlib import Path
 
@@ -52,6 +53,12 @@ CASES = {
     "dat=cifar10": r"dat does not exist, there are: batch_size,",
     "noise=human": r"noise.path has no default, give it as noise.path=",
     "data=image_folder": r"data.root has no default, give it as data.root=",
+    "optimizer.lr=0": r"optimizer.lr must be a number above 0, got 0",
+    "optimizer.lr=abc": r"optimizer.lr must be a number above 0, got abc",
+    "+noise_rte=0.3": r"noise_rte does not exist, there are: data, noise",
+    "output_dir=": r"output_dir is empty",
+    "data.n=abc": r"cannot be built: .*HYDRA_FULL_ERROR=1 shows where",
+    "trainer.accelerator=quantum": r"cannot be built: .*quantum",
     "nonsense": r"cannot read 'nonsense', write NAME=VALUE",
     "data=cifar10 noise_rate=0.95 data.root=/nonexistent data.download=false": r"is not in",
 }
@@ -95,7 +102,7 @@ def test_the_projects_own_defects_are_not_taken_for_users_errors() -> None:
         (["technique=early_stop", "technique.early_stop.patiense=3"],
          "technique.early_stop has: every_n_steps, patience, trigger"),
         (["technique.early_stop.patience=3"], "without technique=early_stop: write both"),
-        (["output_dir=/dev/null/x"], "error: cannot write to /dev/null/x"),
+        (["output_dir=/dev/null/x"], "error: cannot use /dev/null/x"),
     ],
 )  # fmt: skip
 def test_the_command_ends_with_one_line_and_status_1(
@@ -136,3 +143,21 @@ def test_every_group_has_its_place_in_the_help_page() -> None:
     for group in ("data", "noise", "model", "optimizer", "technique", "monitor", "trainer"):
         names = [path.stem for path in (ROOT / "conf" / group).glob("*.yaml")]
         assert f"{group}: {', '.join(sorted(names))}" in page
+
+
+@pytest.mark.slow
+def test_a_terminated_run_says_how_to_go_on_and_does(tmp_path: Path) -> None:
+    place = [f"output_dir={tmp_path}", "name=run", "trainer.enable_progress_bar=false"]
+    process = subprocess.Popen(
+        [sys.executable, "run.py", *place], cwd=ROOT, stderr=subprocess.PIPE, text=True
+    )
+    checkpoint = tmp_path / "run" / "checkpoints" / "last.ckpt"
+    while not checkpoint.is_file() and process.poll() is None:
+        time.sleep(0.05)
+    process.terminate()
+    _, stderr = process.communicate()
+    assert process.returncode == 143
+    assert f"python run.py resume={tmp_path / 'run'}" in stderr and "Traceback" not in stderr
+    assert not (tmp_path / "run" / "summary.json").exists()
+    assert run_py(f"resume={tmp_path / 'run'}").returncode == 0
+    assert (tmp_path / "run" / "summary.json").is_file()

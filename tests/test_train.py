@@ -107,7 +107,7 @@ def test_a_killed_run_is_taken_to_the_same_end(
 
     monkeypatch.setattr(NoisyLabelClassifier, "training_step", counted)
     resumed = run_tiny(*options)
-    assert served == list(range(50, 60))  # from the checkpoint of step 50, not from the start
+    assert served == list(range(40, 60))  # from the checkpoint of step 40, not from the start
     assert resumed["final"] == whole["final"]
     assert resumed["report_card"] == whole["report_card"]
     for file in ("metrics.csv", "coefficients.npz", "noise.npz"):
@@ -190,3 +190,46 @@ def test_without_label_noise_there_is_one_stage(run_tiny: Run) -> None:
     assert summary["stages"]["memorized_step"] is None
     assert summary["final"]["train/acc_noisy"] is None
     assert summary["noise"]["rate_realised"] == 0
+
+
+def test_a_killed_early_stop_by_validation_loss_is_taken_to_the_same_end(
+    run_tiny: Run, killed_at: Kill
+) -> None:
+    """Checkpoints and validations fall on the same steps, as they do by default."""
+    options = ("technique=early_stop", "technique.early_stop.trigger=val_loss", "max_steps=200")
+    options += ("technique.early_stop.patience=2", "optimizer.lr=0.5")
+    whole = run_tiny(*options, name="whole")
+    for step in (45, 55):
+        with killed_at(step):
+            run_tiny(*options)
+    resumed = run_tiny(*options)
+    for key in ("final", "techniques", "report_card", "stages", "step"):
+        assert resumed[key] == whole[key]
+
+
+def test_a_late_failure_loses_nothing(
+    run_tiny: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def full(*args: Any) -> None:
+        raise OSError(28, "No space left on device", "summary.json")
+
+    with monkeypatch.context() as patch:
+        patch.setattr("labelnoise.train.write_summary", full)
+        with pytest.raises(OSError, match="No space left"):
+            run_tiny()
+    assert (tmp_path / "run" / "checkpoints" / "last.ckpt").is_file()
+    assert run_tiny()["status"] == "finished"
+
+
+def test_a_damaged_checkpoint_is_named(run_tiny: Run, tmp_path: Path, killed_at: Kill) -> None:
+    with killed_at(45):
+        run_tiny()
+    checkpoint = tmp_path / "run" / "checkpoints" / "last.ckpt"
+    checkpoint.write_bytes(checkpoint.read_bytes()[:500])
+    with pytest.raises(InputError, match=r"last.ckpt cannot be read, it is damaged"):
+        run_tiny()
+    assert checkpoint.is_file()
+
+
+def test_a_run_may_be_shorter_than_every_interval(run_tiny: Run) -> None:
+    assert run_tiny("max_steps=5")["step"] == 5

@@ -11,7 +11,7 @@ import torch
 from torch import Tensor
 
 from labelnoise.classifier import NoisyLabelClassifier
-from labelnoise.coefficients import read_coefficients, require_coefficients
+from labelnoise.coefficients import read_coefficients, read_residual, require_coefficients
 from labelnoise.data.module import data_of
 from labelnoise.monitors.monitor import Monitor
 from labelnoise.theory import Coefficients, coefficient_scalars
@@ -47,6 +47,7 @@ class CoefficientMonitor(Monitor):
             self.arrays[name].append(value.float())
         split = self.train_split
         scalars = coefficient_scalars(coefficients, split.label, split.is_noisy)
+        scalars["residual"] = read_residual(trainer, module, coefficients)
         return {f"coefficients/{name}": value for name, value in scalars.items()}
 
     def save(self, path: Path) -> None:

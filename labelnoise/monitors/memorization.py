@@ -52,11 +52,16 @@ class MemorizationMonitor(Monitor):
             order = torch.randperm(len(train), generator=stream(self.seed, "probe"))
             self.probe = train.subset(order[: self.probe_size].sort().values)
 
+    def due(self, step: int) -> bool:
+        return super().due(step) or self._test_due(step)
+
+    def _test_due(self, step: int) -> bool:
+        return self.test_every_n_steps is not None and is_due(step, self.test_every_n_steps)
+
     def observe(self, trainer: pl.Trainer, module: NoisyLabelClassifier) -> dict[str, float]:
         assert self.probe is not None
         metrics = {f"train/{name}": v for name, v in module.evaluate(self.probe).items()}
-        every = self.test_every_n_steps
-        if every is None or is_due(trainer.global_step, every):
+        if self.test_every_n_steps is None or self._test_due(trainer.global_step):
             metrics |= self._test(trainer, module)
         return metrics
 

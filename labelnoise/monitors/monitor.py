@@ -44,13 +44,18 @@ class Monitor(pl.Callback):
         """Measure the network as it is now, leaving it and the random streams untouched."""
         raise NotImplementedError
 
+    def due(self, step: int) -> bool:
+        """Whether to look after this step, apart from the ends of epochs."""
+        return self.every_n_steps is not None and is_due(step, self.every_n_steps)
+
     def on_train_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
-        self._observe(trainer, pl_module)
+        if trainer.global_step == 0:  # a resumed run goes on between its observations
+            self._observe(trainer, pl_module)
 
     def on_train_batch_end(
         self, trainer: pl.Trainer, pl_module: pl.LightningModule, *args: Any
     ) -> None:
-        if self.every_n_steps is not None and is_due(trainer.global_step, self.every_n_steps):
+        if self.due(trainer.global_step):
             self._observe(trainer, pl_module)
 
     def on_train_epoch_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:

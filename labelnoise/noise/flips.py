@@ -87,8 +87,9 @@ def instance_dependent_labels(
     num_classes: int,
     rate: float,
     generator: torch.Generator,
+    projection_generator: torch.Generator | None = None,
 ) -> Int[Tensor, " n"]:
-    """Flip each sample with a probability, and to a class, that depend on its features.
+    """Flip samples to a class that depends on their features, with rates of their own.
 
     Sample i of true class c keeps its label with probability 1 - q_i and otherwise takes class
     j != c with probability softmax_j(x_i W_c), where q_i ~ N(rate, 0.1^2) truncated to [0, 1] and
@@ -104,6 +105,9 @@ def instance_dependent_labels(
         num_classes: K.
         rate: mean of the q_i before truncation, in [0, (K-1)/K).
         generator: of the CPU.
+        projection_generator: of the W_c, for splits that have to share them; None is ``generator``.
+
+    With two classes the target is the other one whatever the features are.
 
     Raises:
         InputError: for labels, rate or features that cannot be used.
@@ -133,7 +137,9 @@ def instance_dependent_labels(
     flipped = uniform[0] < flip_rate
     width = _flat_features(features, torch.arange(min(1, len(clean)))).shape[1]
     for c in range(num_classes):
-        projection = torch.randn(width, num_classes, dtype=torch.float64, generator=generator)
+        projection = torch.randn(
+            width, num_classes, dtype=torch.float64, generator=projection_generator or generator
+        )
         for index in (flipped & (clean == c)).nonzero().flatten().split(PROJECTION_CHUNK):
             logits = _flat_features(features, index) @ projection
             others = torch.cat([logits[:, :c], logits[:, c + 1 :]], dim=1)

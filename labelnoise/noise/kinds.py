@@ -219,7 +219,7 @@ class ClassConditionalNoise(LabelNoise):
 
 @dataclass(frozen=True)
 class InstanceDependentNoise(LabelNoise):
-    """Flips by a random projection of each sample's features; needs ``features``."""
+    """Flips to a class that a random projection of the features gives; needs ``features``."""
 
     rate: float
     seed: int = 0
@@ -232,6 +232,12 @@ class InstanceDependentNoise(LabelNoise):
                 "write noise=symmetric or noise=class_conditional"
             )
         label = instance_dependent_labels(
-            split.features, split.clean_label, split.num_classes, self.rate, generator
+            split.features,
+            split.clean_label,
+            split.num_classes,
+            self.rate,
+            generator,
+            # Test labels are wrong where training labels of such samples are.
+            stream(self.seed, "noise", "projection"),
         )
         return self._record(split, label, float(self.rate), None)

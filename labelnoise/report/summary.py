@@ -43,7 +43,10 @@ def summarize(
 
 def theory_t1(cfg: DictConfig, datamodule: Any) -> float | None:
     """n m / (eta sigma_xi^2 d), the order of the end of Stage I; None off the theory's ground."""
+    plain_descent = cfg.optimizer._target_.endswith(".SGD") and not cfg.optimizer.momentum
     if not isinstance(datamodule, SignalNoiseDataModule) or "filters" not in cfg.model:
+        return None
+    if not plain_descent:  # its eta would not be the theory's
         return None
     return stage_one_length(
         n=datamodule.n,

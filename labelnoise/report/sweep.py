@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import json
+import sys
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
@@ -38,7 +39,12 @@ class SweepReport(Callback):
 
     def on_multirun_start(self, config: DictConfig, **kwargs: Any) -> None:
         global _directory
-        _directory = Path(config.hydra.sweep.dir)
+        directory = Path(config.hydra.sweep.dir)
+        if (directory / ".hydra").exists():
+            # Hydra turns a callback's exceptions into warnings, but lets it exit.
+            sys.stderr.write(f"error: {directory} holds a run: choose another name= to sweep\n")
+            raise SystemExit(1)
+        _directory = directory
 
 
 @contextmanager

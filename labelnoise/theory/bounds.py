@@ -121,11 +121,12 @@ def early_stopping_error_bound(d: int, n: int, C: float) -> float:
 
 
 def stage_two_error_floor(tau_plus: float, tau_minus: float) -> float:
-    r"""Return :math:`\min(\tau_+, \tau_-) / 2`, below which the test error at the end cannot lie.
+    r"""Return :math:`\min(\tau_+, \tau_-) / 2`, the theory's lower bound on the last test error.
 
     At the end of Stage II, when the training loss has converged, at least a constant share of the
     noisy samples has rho_bar above gamma. It is unknown whether the test labels meant are clean or
-    flipped as well: compare both errors with it.
+    flipped as well: compare both errors with it. Away from the theorem's conditions the clean
+    error can lie below it, as it does at this project's defaults.
 
     Args:
         tau_plus: P(noisy = -1 | y = +1), in [0, 0.5).

@@ -20,7 +20,7 @@ class Stages:
 
     Attributes:
         clean_fit_step: first logged step with every clean sample fitted.
-        crossing_step: first with max rho_bar over noisy samples above max gamma.
+        crossing_step: first from which max rho_bar over noisy samples stays above max gamma.
         memorized_step: first with every noisy sample predicted as its wrong label.
         theory_t1: the order of T1 in steps (`stage_one_length`), its constant unknown.
     """
@@ -81,8 +81,10 @@ def find_stages(
 
     crossing_step = None
     if gamma_max is not None and rho_max_noisy is not None:
-        noise_leads = curve("rho_max_noisy", rho_max_noisy) > curve("gamma_max", gamma_max)
-        crossing_step = first(noise_leads)
+        lead = curve("rho_max_noisy", rho_max_noisy) - curve("gamma_max", gamma_max)
+        # At the very start, and with mini-batches, noise can lead for a moment.
+        to_the_end = np.logical_and.accumulate(((lead > 0) | np.isnan(lead))[::-1])[::-1]
+        crossing_step = first((lead > 0) & to_the_end)
     return Stages(
         clean_fit_step=first(curve("acc_clean", acc_clean) == 1),
         crossing_step=crossing_step,

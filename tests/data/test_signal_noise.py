@@ -80,7 +80,10 @@ def test_streams_are_separate() -> None:
     assert not torch.equal(one.train.label, other_noise.train.label)
     assert not torch.equal(one.train.input, made(seed=9).train.input)
     assert torch.equal(one.train.is_noisy, made(seed=9).train.is_noisy)
-    assert not torch.equal(one.train.input[:10], one.val.input)  # type: ignore[union-attr]
+    assert one.val is not None
+    for split in (one.val, one.test):
+        assert not torch.equal(one.train.input[: len(split)], split.input)
+    assert not torch.equal(one.val.input, one.test.input[:10])
 
 
 def test_full_batch_training_is_one_long_epoch() -> None:

@@ -60,7 +60,7 @@ def test_coefficients_of_a_run_equal_the_closed_form_recursion(
 def test_metrics_are_of_the_weights_at_their_step(run_tiny: Run, tmp_path: Path) -> None:
     summary = run_tiny("max_steps=50")
     history = load_run(tmp_path / "run").history
-    assert history.series("train/acc")[0].tolist() == [0, 1, 2, 4, 8, 10, 20, 30, 40, 50]
+    assert history.series("train/acc")[0].tolist() == [0, 1, 2, 4, 8, 10, 16, 20, 30, 40, 50]
     for name in ("train/loss", "train/acc_clean", "train/acc_noisy", "test/acc"):
         assert history.at(name, 50) == pytest.approx(summary["final"][name])
 

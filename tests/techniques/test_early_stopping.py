@@ -97,7 +97,7 @@ def test_by_validation_loss_the_best_network_is_kept(run_tiny: Run, tmp_path: Pa
 def test_a_resumed_run_stops_as_the_uninterrupted_one(
     run_tiny: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Killed between the streak's beginning and its end, after the checkpoint of step 25."""
+    """Killed between the streak's beginning and its end, after the checkpoint of step 20."""
     script = Scripted({20: 2.0, 25: 2.0, 30: 2.0, 35: 2.0})
     monkeypatch.setattr(early_stopping, "signal_and_noise", script)
     options = ("technique=early_stop", "technique.early_stop.every_n_steps=5")

@@ -150,7 +150,7 @@ def test_a_selection_of_nothing_is_not_made(run_tiny: Run, monkeypatch: pytest.M
 def test_a_resumed_run_selects_as_the_uninterrupted_one(
     run_tiny: Run, killed_at: Kill, step: int
 ) -> None:
-    """Killed before and after the selection; checkpoints lie at 25 and 50."""
+    """Killed before and after the selection; checkpoints lie at 20 and 40."""
     options = ("technique=sample_selection", "technique.sample_selection.start_step=30")
     whole = run_tiny(*options, name="whole")
     with killed_at(step):
