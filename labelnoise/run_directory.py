@@ -13,6 +13,7 @@ from typing import Any
 from filelock import FileLock, Timeout
 from omegaconf import DictConfig, OmegaConf
 
+from labelnoise.command_line import explain
 from labelnoise.config import config_hash, differences
 from labelnoise.errors import InputError
 
@@ -77,8 +78,8 @@ def claim(path: Path, cfg: DictConfig, overrides: Sequence[str]) -> Iterator[Run
             OmegaConf.save(cfg, part, resolve=True)
             os.replace(part, directory.config)
         yield directory
-    except InputError:
-        if fresh and not directory.checkpoints.exists():
+    except Exception as error:
+        if fresh and not directory.checkpoints.exists() and explain(error) is not None:
             _free(directory)
         raise
     finally:
