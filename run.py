@@ -27,7 +27,7 @@ def run(cfg: DictConfig) -> float:
     directory = Path(now.runtime.output_dir)
     with job(directory, alone=now.mode == RunMode.RUN):
         check(cfg)
-        from labelnoise.train import train  # torch is imported once there is something to train
+        from labelnoise.training import train  # torch is imported once there is something to train
 
         summary = train(cfg, directory, now.overrides.task)
     return float(summary["final"]["test/acc"])

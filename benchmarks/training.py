@@ -17,7 +17,7 @@ from benchmarks.ratio import Ratio, seconds, side_by_side
 from labelnoise.config import compose
 from labelnoise.isolation import isolated
 from labelnoise.run_directory import claim
-from labelnoise.train import build
+from labelnoise.training import build
 
 ROOT = Path(__file__).resolve().parents[1]
 SETTING = ("data.n=200", "data.d=2000", "model.filters=20")

@@ -30,7 +30,7 @@ _PUBLIC = {
     "TwoLayerCNN": "labelnoise.models",
     "compose": "labelnoise.config",
     "load_run": "labelnoise.report.loaded",
-    "train": "labelnoise.train",
+    "train": "labelnoise.training",
 }
 
 __all__ = ["__version__", *_PUBLIC]

@@ -13,7 +13,7 @@ from omegaconf import DictConfig
 
 from labelnoise.classifier import NoisyLabelClassifier
 from labelnoise.config import compose
-from labelnoise.train import train
+from labelnoise.training import train
 
 # d >= n + 1, so that gamma and rho exist; half a second a run.
 TINY = (

@@ -21,7 +21,7 @@ from labelnoise.coefficients import read_coefficients, signal_and_noise
 from labelnoise.data.batch import Batch, Split
 from labelnoise.isolation import isolated
 from labelnoise.run_directory import claim
-from labelnoise.train import build
+from labelnoise.training import build
 
 
 @settings(deadline=None)

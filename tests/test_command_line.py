@@ -14,7 +14,7 @@ from omegaconf import DictConfig
 
 from labelnoise.command_line import explain
 from labelnoise.config import check
-from labelnoise.train import train
+from labelnoise.training import train
 
 ROOT = Path(__file__).resolve().parents[1]
 

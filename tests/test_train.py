@@ -18,7 +18,7 @@ from labelnoise.errors import InputError
 from labelnoise.models import TwoLayerCNN
 from labelnoise.noise import NoiseRecord
 from labelnoise.run_directory import claim
-from labelnoise.train import train
+from labelnoise.training import train
 from tests.conftest import Kill, Run
 
 
@@ -214,7 +214,7 @@ def test_a_late_failure_loses_nothing(
         raise OSError(28, "No space left on device", "summary.json")
 
     with monkeypatch.context() as patch:
-        patch.setattr("labelnoise.train.write_summary", full)
+        patch.setattr("labelnoise.training.write_summary", full)
         with pytest.raises(OSError, match="No space left"):
             run_tiny()
     assert (tmp_path / "run" / "checkpoints" / "last.ckpt").is_file()

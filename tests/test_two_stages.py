@@ -10,7 +10,7 @@ import pytest
 
 from labelnoise.config import compose
 from labelnoise.report.loaded import LoadedRun, load_run
-from labelnoise.train import train
+from labelnoise.training import train
 
 SEEDS = range(5)
 

@@ -13,7 +13,7 @@ from labelnoise.errors import InputError
 from labelnoise.monitors import CoefficientMonitor, MemorizationMonitor
 from labelnoise.report.loaded import load_run
 from labelnoise.theory import CoefficientRecursion
-from labelnoise.train import train
+from labelnoise.training import train
 
 Run = Callable[..., dict[str, Any]]
 
@@ -34,7 +34,7 @@ def test_watching_changes_nothing(run_tiny: Run, tmp_path: Path, options: tuple[
 def test_coefficients_of_a_run_equal_the_closed_form_recursion(
     tiny_config: Callable[..., DictConfig], tmp_path: Path
 ) -> None:
-    from labelnoise.train import build, claim
+    from labelnoise.training import build, claim
 
     cfg = tiny_config("data.dtype=float64", "log_every_n_steps=1")
     train(cfg, tmp_path / "run")

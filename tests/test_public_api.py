@@ -26,3 +26,12 @@ def test_it_runs_from_top_to_bottom(path: Path) -> None:
 
 def test_there_are_notebooks() -> None:
     assert NOTEBOOKS
+
+
+def test_public_names_are_what_they_say_in_any_order() -> None:
+    """A module of the same name would take a function's place once something imports it."""
+    import labelnoise.training
+
+    for name in labelnoise.__all__:
+        value = getattr(labelnoise, name)
+        assert name == "__version__" or callable(value), name
