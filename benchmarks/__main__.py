@@ -7,6 +7,7 @@ make bench ARGS=data      on the CIFAR-10 found in data/
 from __future__ import annotations
 
 import argparse
+from itertools import chain
 from pathlib import Path
 
 from benchmarks import images, training
@@ -17,7 +18,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(prog="python -m benchmarks", description=__doc__)
     parser.add_argument("root", nargs="?", type=Path, help="where cifar-10-batches-py lies")
     root = parser.parse_args().root
-    print_ratios([*training.measure(), *images.measure(root)])
+    print_ratios(chain(training.measure(), images.measure(root)))
 
 
 if __name__ == "__main__":

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import pickle
 import tempfile
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -130,11 +130,12 @@ def pair_preparation(root: Path) -> Ratio:
     return Ratio("pair preparation", "per second", ours_rate, other_rate, ratio, ">= 5")
 
 
-def measure(root: Path | None = None) -> list[Ratio]:
+def measure(root: Path | None = None) -> Iterator[Ratio]:
     """All comparisons, over the files in ``root`` or over random ones."""
-    if root is not None:
-        loading = [image_loading(root, n) for n in sorted({1, torch.get_num_threads()})]
-        return [*loading, pair_preparation(root)]
     with tempfile.TemporaryDirectory() as folder:
-        write_random_cifar10(Path(folder))
-        return measure(Path(folder))
+        if root is None:
+            root = Path(folder)
+            write_random_cifar10(root)
+        for threads in sorted({1, torch.get_num_threads()}):
+            yield image_loading(root, threads)
+        yield pair_preparation(root)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import statistics
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable
 from typing import NamedTuple
 
 
@@ -46,9 +46,9 @@ def side_by_side(
     )
 
 
-def print_ratios(ratios: Sequence[Ratio]) -> None:
-    """Print a table of name, both measurements, ratio and bound."""
-    print(f"{'':54}{'ours':>12}{'other':>12}{'ratio':>9}  bound")
+def print_ratios(ratios: Iterable[Ratio]) -> None:
+    """Print a table of name, both measurements, ratio and bound, each row once it is there."""
+    print(f"{'':54}{'ours':>12}{'other':>12}{'ratio':>9}  bound", flush=True)
     for r in ratios:
         mark = "" if r.holds else "  NOT MET"
         figures = f"{r.ours:12.4g}{r.other:12.4g}{r.ratio:9.2f}"

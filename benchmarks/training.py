@@ -6,7 +6,7 @@ import logging
 import subprocess
 import sys
 import tempfile
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from functools import partial
 from pathlib import Path
 
@@ -78,24 +78,22 @@ def run_command(*overrides: str) -> float:
         return command("run.py", *QUIET, f"output_dir={root}", *overrides)
 
 
-def measure() -> list[Ratio]:
-    """All comparisons of this file."""
+def measure() -> Iterator[Ratio]:
+    """All comparisons of this file, each as soon as it is measured."""
     logging.getLogger("pytorch_lightning").setLevel(logging.ERROR)
-    ratios = []
     for threads in (1, 2):
         ours, other, ratio = side_by_side(
             partial(trainer_step, [f"threads={threads}"]),
             partial(bare_step, [f"threads={threads}"]),
             rounds=3,
         )
-        name = f"step through Trainer / bare loop, {threads} threads"
-        ratios.append(Ratio(name, "ms", ours, other, ratio, "<= 2"))
-    ours, other, ratio = side_by_side(run_command, lambda: run_command("monitor=none"), rounds=3)
-    ratios.append(Ratio("run with / without monitors", "s", ours, other, ratio, "<= 1.1"))
+        name = f"step through Trainer / bare loop, {threads} thread{'s' if threads > 1 else ''}"
+        yield Ratio(name, "ms", ours, other, ratio, "<= 2")
+    ours, other, ratio = side_by_side(run_command, lambda: run_command("monitor=none"), rounds=5)
+    yield Ratio("run with / without monitors", "s", ours, other, ratio, "<= 1.1")
     ours, other, ratio = side_by_side(
         lambda: command("run.py", "--help"),
         lambda: command("-c", "import torch, pytorch_lightning"),
         rounds=5,
     )
-    ratios.append(Ratio("run.py --help / import of torch", "s", ours, other, ratio, "<= 0.333"))
-    return ratios
+    yield Ratio("run.py --help / import of torch", "s", ours, other, ratio, "<= 0.333")

@@ -86,11 +86,13 @@ def draw_two_stages(columns: Sequence[Column]) -> Figure:
             panel.label_outer()
             _mark_stages(panel, column.summary, named=panel is upper)
     has_coefficients = "coefficients/gamma_max" in columns[0].history.names
-    if axes[0, 0].lines:
-        axes[0, 0].legend(
+    upper, lower = axes[:, 0]
+    if upper.lines:
+        upper.legend(
             fontsize=8, framealpha=0.85, loc="lower right" if has_coefficients else "center right"
         )
-        axes[1, 0].legend(fontsize=8, framealpha=0.85, loc="upper left", ncol=2)
+    if lower.lines:  # none where no monitor looked
+        lower.legend(fontsize=8, framealpha=0.85, loc="upper left", ncol=2)
     return figure
 
 
@@ -141,10 +143,11 @@ def title(summary: dict[str, Any]) -> str:
     return f"{noise} ({names})" if names else noise
 
 
-def write_figures(directory: Path, history: History, summary: dict[str, Any]) -> dict[str, Figure]:
-    """Write figures/two_stages.png and return the figures by name."""
+def write_figures(directory: Path, history: History, summary: dict[str, Any]) -> dict[str, Path]:
+    """Write figures/two_stages.png and return where the figures lie, by name."""
     directory.mkdir(exist_ok=True)
     figures = {"two_stages": draw_two_stages([Column(history, summary, title(summary))])}
+    paths = {name: directory / f"{name}.png" for name in figures}
     for name, figure in figures.items():
-        figure.savefig(directory / f"{name}.png", dpi=150)
-    return figures
+        figure.savefig(paths[name], dpi=150)
+    return paths

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from pathlib import Path
 from typing import Any
 
-from matplotlib.figure import Figure
+import numpy as np
 from omegaconf import DictConfig
+from PIL import Image
 from pytorch_lightning.loggers import Logger, TensorBoardLogger
 
 from labelnoise.config import run_config
@@ -34,13 +36,15 @@ def add_layout(logger: Logger) -> None:
 
 
 def add_results(
-    logger: Logger, cfg: DictConfig, summary: Mapping[str, Any], figures: Mapping[str, Figure]
+    logger: Logger, cfg: DictConfig, summary: Mapping[str, Any], figures: Mapping[str, Path]
 ) -> None:
     """Add the figures and, on the HPARAMS page, the run's settings with its final metrics."""
     if not isinstance(logger, TensorBoardLogger):
         return
-    for name, figure in figures.items():
-        logger.experiment.add_figure(name, figure, global_step=summary["step"])
+    for name, path in figures.items():
+        with Image.open(path) as opened:  # add_figure would draw it a second time
+            pixels = np.asarray(opened.convert("RGB"))
+        logger.experiment.add_image(name, pixels, summary["step"], dataformats="HWC")
     metrics = {f"final/{k}": v for k, v in summary["final"].items()}
     metrics |= {f"stages/{k}": v for k, v in summary["stages"].items()}
     known = {name: value for name, value in metrics.items() if value is not None}
