@@ -98,8 +98,8 @@ def train(
         return summary
 
 
-def build(cfg: DictConfig, run: RunDirectory) -> Parts:
-    """Instantiate the parts; the data are read and flipped here, since the model's size follows."""
+def build_learner(cfg: DictConfig) -> tuple[NoisyLabelDataModule, NoisyLabelClassifier]:
+    """The data, read and flipped, and the untrained classifier, whose size follows from them."""
     datamodule = instantiate(cfg.data)(noise=instantiate(cfg.noise))
     datamodule.prepare_data()
     datamodule.setup("fit")
@@ -111,6 +111,12 @@ def build(cfg: DictConfig, run: RunDirectory) -> Parts:
         instantiate(cfg.optimizer),
         instantiate(cfg.scheduler) or None,
     )
+    return datamodule, classifier
+
+
+def build(cfg: DictConfig, run: RunDirectory) -> Parts:
+    """Instantiate the parts; the data are read and flipped here, since the model's size follows."""
+    datamodule, classifier = build_learner(cfg)
     # Monitors look before techniques change anything at the same step.
     monitors = {str(name): instantiate(node) for name, node in cfg.monitor.items()}
     techniques = {str(name): instantiate(node) for name, node in cfg.technique.items()}

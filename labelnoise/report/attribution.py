@@ -1,0 +1,401 @@
+"""Which pixels speak for a class: Shapley-value attributions of noisy and clean training images."""
+
+from __future__ import annotations
+
+import copy
+import os
+import warnings
+from collections.abc import Callable, Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import numpy as np
+import torch
+from jaxtyping import Bool, Float, Int
+from numpy.typing import NDArray
+from torch import Tensor, nn
+
+from labelnoise.errors import InputError
+from labelnoise.isolation import isolated
+from labelnoise.report.attribution_figure import MOST_DRAWN, Map, Sample, draw_maps
+from labelnoise.report.checkpoint import load_trained
+from labelnoise.seeding import derive_seed, stream
+
+# Above this share of the logit differences, DeepLift's rules have not been applied throughout:
+# rounding alone makes less than a thousandth.
+MOST_INCOMPLETE = 0.02
+
+
+class Choice(NamedTuple):
+    """Places in the training split: explained noisy and clean images, and the background."""
+
+    noisy: Int[Tensor, " n"]
+    clean: Int[Tensor, " m"]
+    background: Int[Tensor, " b"]
+
+
+def choose(is_noisy: Bool[Tensor, " n_train"], samples: int, background: int, seed: int) -> Choice:
+    """Draw the images to explain and, among the other clean ones, the background.
+
+    ``samples`` noisy and ``samples`` clean images, fewer where no more exist. The first of them
+    stay the same when more are asked for.
+
+    Raises:
+        InputError: a number below 1, or a background that leaves no clean image to explain.
+
+    Example:
+        >>> chosen = choose(torch.tensor([True, False, False, False]), 5, background=2, seed=0)
+        >>> [len(part) for part in chosen]
+        [1, 1, 2]
+    """
+    noisy, clean = is_noisy.nonzero().flatten(), (~is_noisy).nonzero().flatten()
+    if samples < 1:
+        raise InputError(f"samples must be at least 1, got {samples}")
+    if not 1 <= background < len(clean):
+        raise InputError(
+            f"background must be between 1 and {len(clean) - 1}, got {background}: the training "
+            f"set has {len(clean)} images with a right label, and one at least is to be explained"
+        )
+    noisy = noisy[torch.randperm(len(noisy), generator=stream(seed, "attribution", "noisy"))]
+    clean = clean[torch.randperm(len(clean), generator=stream(seed, "attribution", "clean"))]
+    explained = min(samples, len(clean) - background)
+    return Choice(noisy[:samples], clean[:explained], clean[len(clean) - background :])
+
+
+def attribute(
+    model: nn.Module,
+    input: Float[Tensor, "n ..."],
+    target: Int[Tensor, " n"],
+    background: Float[Tensor, "b ..."],
+    *,
+    method: str = "gradient_shap",
+    seeds: Sequence[int],
+    draws: int = 200,
+) -> Float[Tensor, "n ..."]:
+    """Share out f_k(x) - mean_b f_k(x_b), k the target, among the input's elements.
+
+    ``gradient_shap``: the mean of (x - x_b) * grad f_k(x_b + a (x - x_b)) over ``draws`` draws of
+    x_b from the background and of a from [0, 1], expected gradients; it adds up to the difference
+    as closely as the draws allow. ``deep_lift_shap``: DeepLIFT's multipliers against every x_b,
+    averaged; it adds up exactly, takes no draws, and works for networks whose non-linear functions
+    are modules of which each is used once. Source: arXiv 1705.07874 (SHAP), computed by captum.
+
+    Args:
+        model: inputs to logits; neither its mode, its gradients nor its weights change.
+        seeds: one an image, of its draws: a map depends on no other image explained with it.
+
+    Raises:
+        InputError: captum is not installed, ``method`` does not exist, or DeepLIFT's rules do not
+            fit the network.
+    """
+    check_method(method, draws)
+    explain = METHODS[method](_frozen(model), background, draws)
+    maps = []
+    for sample, k, seed in zip(input, target.tolist(), seeds, strict=True):
+        # captum draws from the global streams, of numpy and of torch.
+        with isolated(seed):
+            maps.append(explain(sample[None], k).detach())
+    return torch.cat(maps) if maps else torch.zeros_like(input)
+
+
+def logit_difference(
+    model: nn.Module,
+    input: Float[Tensor, "n ..."],
+    target: Int[Tensor, " n"],
+    background: Float[Tensor, "b ..."],
+) -> Float[Tensor, " n"]:
+    """f_k(x) - mean_b f_k(x_b) with k the target: what an attribution shares out."""
+    with torch.no_grad():
+        model = _frozen(model)
+        logits, mean = model(input), model(background).mean(0)
+    return logits.gather(1, target[:, None]).squeeze(1) - mean[target]
+
+
+def incompleteness(maps: Float[Tensor, "n ..."], difference: Float[Tensor, " n"]) -> float | None:
+    """sqrt(sum_i (sum map_i - difference_i)^2 / sum_i difference_i^2): 0 where all maps add up.
+
+    None where no logit differs from the background's.
+
+    Example:
+        >>> incompleteness(torch.tensor([[1.0, 2.0], [0.0, 3.0]]), torch.tensor([3.0, 4.0]))
+        0.2
+    """
+    missing = (maps.flatten(1).sum(1) - difference).norm().item()
+    whole = difference.norm().item()
+    return round(missing / whole, 6) if whole else None
+
+
+def check_method(method: str, draws: int = 1) -> None:
+    """Refuse what no attribution can be made with, before anything slow begins.
+
+    Raises:
+        InputError: captum is not installed, ``method`` does not exist, or ``draws`` is below 1.
+    """
+    if method not in METHODS:
+        raise InputError(f"method must be one of {', '.join(METHODS)}, got {method!r}")
+    if draws < 1:
+        raise InputError(f"draws must be at least 1, got {draws}")
+    _captum()
+
+
+def _captum() -> Any:
+    try:
+        import captum.attr
+    except ImportError as error:
+        raise InputError(
+            "attribution needs captum: pip install 'labelnoise[attribution]'"
+        ) from error
+    return captum.attr
+
+
+Explain = Callable[[Tensor, int], Tensor]
+
+
+def _gradient_shap(model: nn.Module, background: Tensor, draws: int) -> Explain:
+    shap = _captum().GradientShap(model)
+    return lambda sample, k: shap.attribute(sample, background, n_samples=draws, target=k)
+
+
+def _deep_lift_shap(model: nn.Module, background: Tensor, draws: int) -> Explain:
+    apart = _apart(model)
+    shap = _captum().DeepLiftShap(apart)
+    with torch.no_grad():
+        reference = model(background)
+
+    def explain(sample: Tensor, k: int) -> Tensor:
+        try:
+            with warnings.catch_warnings():
+                # Of the hooks on the network, which is a copy.
+                warnings.filterwarnings(
+                    "ignore", r"\s*Setting forward, backward hooks", UserWarning
+                )
+                maps: Tensor = shap.attribute(sample, background, target=k).detach()
+        except (RuntimeError, AssertionError) as error:
+            raise _unsuitable(" ".join(str(error).split()).split(". ")[0]) from error
+        with torch.no_grad():
+            difference = model(sample)[0, k] - reference[:, k]
+        missing = (maps.sum() - difference.mean()).abs().item()
+        size = difference.square().mean().sqrt().item()
+        if missing > MOST_INCOMPLETE * size:
+            raise _unsuitable(f"a map misses the logit difference by {missing / size:.0%} of it")
+        return maps
+
+    return explain
+
+
+def _unsuitable(reason: str) -> InputError:
+    return InputError(
+        f"deep_lift_shap does not fit this network ({reason}): it needs every non-linear function "
+        "to be a module of its own, used once, such as nn.ReLU; choose gradient_shap"
+    )
+
+
+def _frozen(model: nn.Module) -> nn.Module:
+    return copy.deepcopy(model).eval().requires_grad_(False)
+
+
+class _Copy(nn.Module):
+    def forward(self, input: Tensor) -> Tensor:
+        return input.clone()
+
+
+def _apart(model: nn.Module) -> nn.Module:
+    """The network with a copy made before every activation and every pooling.
+
+    Where one follows another, as pooling a ReLU, captum 0.9 reads the gradient between them before
+    it has corrected it, and the maps do not add up. A copy also keeps in-place activations from
+    changing what captum holds.
+    """
+    model = copy.deepcopy(model)
+    kinds = {"torch.nn.modules.activation", "torch.nn.modules.pooling"}
+    for parent in list(model.modules()):
+        for name, child in list(parent.named_children()):
+            if type(child).__module__ in kinds and not list(child.parameters()):
+                setattr(parent, name, nn.Sequential(_Copy(), child))
+    return model
+
+
+METHODS: dict[str, Callable[[nn.Module, Tensor, int], Explain]] = {
+    "gradient_shap": _gradient_shap,
+    "deep_lift_shap": _deep_lift_shap,
+}
+
+
+@dataclass(frozen=True)
+class Explained:
+    """The explained training images of one run: first the noisy, then the clean ones.
+
+    Attributes:
+        index, source_index: (n,) int64, the places in the training split and in the data set.
+        label, clean_label, prediction: (n,) int64, the given, true and predicted classes.
+        is_noisy: (n,) bool, the given label is not the true one.
+        image: (n, c, h, w) uint8.
+        attribution_given, attribution_true: (n, c, h, w) float32, for the logits of the given and
+            of the true class; equal where these are one class.
+        difference_given, difference_true: (n,) float32, the logit's difference to its mean over the
+            background, which the attributions share out.
+        background: (b,) int64, the places of the background in the training split.
+        class_names: the K names.
+        method, draws, seed, checkpoint: what the maps were made with.
+    """
+
+    index: NDArray[np.int64]
+    source_index: NDArray[np.int64]
+    label: NDArray[np.int64]
+    clean_label: NDArray[np.int64]
+    prediction: NDArray[np.int64]
+    is_noisy: NDArray[np.bool_]
+    image: NDArray[np.uint8]
+    attribution_given: NDArray[np.float32]
+    attribution_true: NDArray[np.float32]
+    difference_given: NDArray[np.float32]
+    difference_true: NDArray[np.float32]
+    background: NDArray[np.int64]
+    class_names: list[str]
+    method: str
+    draws: int
+    seed: int
+    checkpoint: str
+
+    @property
+    def incompleteness(self) -> float | None:
+        """:func:`incompleteness` over the maps for the given and for the true classes."""
+        maps = np.concatenate([self.attribution_given, self.attribution_true])
+        difference = np.concatenate([self.difference_given, self.difference_true])
+        return incompleteness(torch.from_numpy(maps), torch.from_numpy(difference))
+
+    def describe(self) -> str:
+        """What was explained and how well the maps add up, in a few lines."""
+        noisy, fitted = self.is_noisy, self.prediction == self.label
+        true = int((self.prediction == self.clean_label)[noisy].sum())
+        draws = f" ({self.draws} draws)" if self.method == "gradient_shap" else ""
+        lines = [
+            f"{self.method}{draws} of {self.checkpoint}, seed {self.seed}, "
+            f"against {len(self.background)} clean training images",
+            f"noisy: {noisy.sum()} explained, {fitted[noisy].sum()} predicted as the given class, "
+            f"{true} as the true one",
+            f"clean: {(~noisy).sum()} explained, {fitted[~noisy].sum()} predicted as their class",
+        ]
+        if self.incompleteness is not None:
+            lines.append(f"maps add up to the logit differences up to {self.incompleteness:.1%}")
+        return "\n".join(lines)
+
+    def save(self, directory: Path) -> list[Path]:
+        """Write attributions.npz and a picture a group, noisy.png and clean.png, and return them.
+
+        A picture shows the first 16 images. The arrays are written whole or not at all, and take
+        the place of an earlier call's.
+        """
+        directory.mkdir(exist_ok=True)
+        paths = [directory / "attributions.npz"]
+        part = paths[0].with_suffix(".part")
+        with open(part, "wb") as file:
+            arrays: dict[str, Any] = {key: np.asarray(v) for key, v in asdict(self).items()}
+            np.savez(file, **arrays)
+        os.replace(part, paths[0])
+        for name, chosen in (("noisy", self.is_noisy), ("clean", ~self.is_noisy)):
+            picture = directory / f"{name}.png"
+            picture.unlink(missing_ok=True)
+            if chosen.any():
+                draw_maps(self._tiles(np.flatnonzero(chosen)[:MOST_DRAWN])).savefig(
+                    picture, dpi=200
+                )
+                paths.append(picture)
+        return paths
+
+    def _tiles(self, places: NDArray[np.int64]) -> list[Sample]:
+        return [
+            Sample(
+                self.image[i],
+                self.class_names[self.prediction[i]],
+                [
+                    Map(role, self.class_names[k[i]], maps[i].sum(0))
+                    for role, k, maps in (
+                        ("given", self.label, self.attribution_given),
+                        ("true", self.clean_label, self.attribution_true),
+                    )
+                    if self.is_noisy[i] or role == "given"
+                ],
+            )
+            for i in places
+        ]
+
+
+def explain_run(
+    path: str | Path,
+    *,
+    checkpoint: str | Path = "selected",
+    samples: int = 100,
+    background: int = 100,
+    method: str = "gradient_shap",
+    draws: int = 200,
+    seed: int = 0,
+) -> Explained:
+    """Attribute the logits of the given and of the true class to the pixels of training images.
+
+    Args:
+        path: the run's directory.
+        checkpoint: ``"selected"``, ``"last"`` or a file, as in :func:`load_trained`.
+        samples, background, seed: as in :func:`choose`; 100 noisy and 100 clean images against 100
+            clean ones are what the code of arXiv 2505.18909 explains.
+        method, draws: as in :func:`attribute`.
+
+    Raises:
+        InputError: the run cannot be loaded, its data are not images, or an argument is refused.
+    """
+    check_method(method, draws)
+    run = load_trained(path, checkpoint)
+    train, model = run.datamodule.train, run.classifier.model
+    if train.input.dtype != torch.uint8 or train.input.ndim != 4:
+        raise InputError(
+            f"{path} trained on {type(run.datamodule).__name__}, attribution explains images: "
+            "choose a run of data=cifar10, say"
+        )
+    chosen = choose(train.is_noisy, samples, background, seed)
+    split = train.subset(torch.cat([chosen.noisy, chosen.clean]))
+    input, reference = split.batch().input, train.batch(chosen.background).input
+    seeds = [derive_seed(seed, "attribution", int(i)) for i in split.source_index]
+
+    def maps(target: Tensor, places: Tensor | slice = slice(None)) -> Tensor:
+        return attribute(
+            model,
+            input[places],
+            target[places],
+            reference,
+            method=method,
+            draws=draws,
+            seeds=[seeds[i] for i in split.index[places].tolist()],
+        )
+
+    given = maps(split.label)
+    true = given.clone()
+    true[split.is_noisy] = maps(split.clean_label, split.is_noisy)
+    return Explained(
+        index=torch.cat([chosen.noisy, chosen.clean]).numpy(),
+        source_index=split.source_index.numpy(),
+        label=split.label.numpy(),
+        clean_label=split.clean_label.numpy(),
+        prediction=run.classifier.logits(split).argmax(1).numpy(),
+        is_noisy=split.is_noisy.numpy(),
+        image=split.input.numpy(),
+        attribution_given=given.float().numpy(),
+        attribution_true=true.float().numpy(),
+        difference_given=logit_difference(model, input, split.label, reference).float().numpy(),
+        difference_true=logit_difference(model, input, split.clean_label, reference)
+        .float()
+        .numpy(),
+        background=chosen.background.numpy(),
+        class_names=[str(name) for name in run.datamodule.class_names],
+        method=method,
+        draws=draws,
+        seed=seed,
+        checkpoint=str(run.checkpoint),
+    )
+
+
+def report_attribution(run: str | Path, **options: Any) -> str:
+    """Explain ``run``, write RUN/attribution and say what is there; see :func:`explain_run`."""
+    explained = explain_run(run, **options)
+    paths = explained.save(Path(run) / "attribution")
+    return "\n".join([explained.describe(), *(f"wrote {path}" for path in paths)])
