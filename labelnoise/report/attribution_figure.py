@@ -52,13 +52,14 @@ def draw_maps(samples: Sequence[Sample]) -> Figure:
     rows = math.ceil(len(samples) / (MOST_COLUMNS // columns))
     blocks = math.ceil(len(samples) / rows)
     title, legend, gap = 0.24, 0.68, 0.3  # in inches, as PANEL
-    width = blocks * columns * (PANEL + 0.08) + (blocks - 1) * gap + 0.16
+    content = blocks * columns * (PANEL + 0.08) + (blocks - 1) * gap
+    width = max(content + 0.12, 3.2)  # the legend's text wants as much
     height = rows * (PANEL + title) + legend
     figure = Figure(figsize=(width, height))
     FigureCanvasAgg(figure)
     for i, sample in enumerate(samples):
         block, row = divmod(i, rows)
-        left = 0.1 + block * (columns * (PANEL + 0.08) + gap)
+        left = (width - content) / 2 + 0.04 + block * (columns * (PANEL + 0.08) + gap)
         bottom = height - (row + 1) * (PANEL + title)
         axes = [
             figure.add_axes(
@@ -79,8 +80,8 @@ def draw_maps(samples: Sequence[Sample]) -> Figure:
     legend_of = ScalarMappable(Normalize(-1, 1), MAP_COLOURS)
     colorbar = figure.colorbar(legend_of, cax=bar, orientation="horizontal", ticks=[-1, 0, 1])
     colorbar.ax.set_xticklabels(["against the class", "0", "for the class"])
-    scaled = "an image's maps share" if columns > 2 else "each map has"
-    colorbar.set_label(f"attribution, channels summed; {scaled} one scale", fontsize=7, labelpad=2)
+    scaled = "the maps of an image share a scale" if columns > 2 else "every map has its own scale"
+    colorbar.set_label(f"attribution, channels summed; {scaled}", fontsize=7, labelpad=2)
     colorbar.ax.tick_params(labelsize=7, length=2, pad=2)
     colorbar.outline.set_linewidth(0.5)
     return figure

@@ -1,0 +1,338 @@
+"""Attributions share out the logit, depend on their seed alone, and are written as promised."""
+
+from __future__ import annotations
+
+import sys
+import warnings
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from matplotlib import colors
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from labelnoise.errors import InputError
+from labelnoise.models import TwoLayerCNN
+from labelnoise.report.attribution import (
+    METHODS,
+    attribute,
+    choose,
+    explain_run,
+    incompleteness,
+    logit_difference,
+    report_attribution,
+)
+from labelnoise.report.attribution_figure import Map, Sample, draw_maps, scale
+from labelnoise.training import train
+from tests.conftest import Run
+from tests.report.conftest import image_config
+
+
+class Functional(nn.Module):
+    """A ReLU that captum cannot see."""
+
+    def forward(self, input: Tensor) -> Tensor:
+        return F.relu(input)
+
+
+def network(*between: nn.Module) -> nn.Module:
+    with torch.random.fork_rng():
+        torch.manual_seed(1)
+        size = nn.Sequential(nn.Conv2d(3, 4, 3, padding=1), *between)(torch.zeros(1, 3, 8, 8))
+        return nn.Sequential(
+            nn.Conv2d(3, 4, 3, padding=1), *between, nn.Flatten(),
+            nn.Linear(size.numel(), 6), nn.Tanh(), nn.Linear(6, 3),
+        )  # fmt: skip
+
+
+NETWORKS = {
+    "relu": lambda: network(nn.ReLU()),
+    "in place": lambda: network(nn.ReLU(inplace=True)),
+    "batch norm, dropout": lambda: network(nn.BatchNorm2d(4), nn.ReLU(), nn.Dropout(0.5)),
+    # One hooked module right after another: captum alone is off by as much as the difference.
+    "pooled": lambda: network(nn.ReLU(inplace=True), nn.MaxPool2d(2), nn.ReLU()),
+    "averaged": lambda: network(nn.ReLU(), nn.AvgPool2d(2)),
+}
+
+
+@pytest.fixture
+def images() -> tuple[Tensor, Tensor, Tensor]:
+    generator = torch.Generator().manual_seed(3)
+    input = torch.randn(4, 3, 8, 8, generator=generator)
+    background = torch.randn(12, 3, 8, 8, generator=generator)
+    return input, torch.tensor([0, 1, 2, 1]), background
+
+
+@pytest.mark.parametrize("name", NETWORKS)
+def test_deep_lift_adds_up_exactly(name: str, images: tuple[Tensor, Tensor, Tensor]) -> None:
+    input, target, background = images
+    model = NETWORKS[name]().train()
+    maps = attribute(model, input, target, background, method="deep_lift_shap", seeds=range(4))
+    model.eval()
+    expected = torch.stack(
+        [model(x[None])[0, k] - model(background)[:, k].mean() for x, k in zip(input, target)]  # noqa: B905
+    )
+    assert maps.shape == input.shape
+    torch.testing.assert_close(maps.sum((1, 2, 3)), expected, rtol=1e-4, atol=1e-5)
+    torch.testing.assert_close(logit_difference(model, *images), expected)
+
+
+def test_gradient_shap_adds_up_on_average(images: tuple[Tensor, Tensor, Tensor]) -> None:
+    model = network(nn.ReLU())
+    difference = logit_difference(model, *images)
+
+    def error(draws: int) -> float:
+        maps = attribute(model, *images, method="gradient_shap", seeds=range(4), draws=draws)
+        return incompleteness(maps, difference) or 0.0
+
+    assert error(4_000) < 0.05 < error(10)
+
+
+@pytest.mark.parametrize("method", METHODS)
+def test_a_linear_network_is_explained_by_its_weights(
+    method: str, images: tuple[Tensor, Tensor, Tensor]
+) -> None:
+    """Of f = <w, x> + b the Shapley values are w_j (x_j - mean_b x_bj), and nothing else."""
+    input, target, background = images
+    model = nn.Sequential(nn.Flatten(), nn.Linear(192, 3))
+    maps = attribute(model, input, target, background, method=method, seeds=range(4), draws=4_000)
+    weight = model[1].weight.detach()[target].view_as(input)
+    expected = weight * (input - background.mean(0))
+    atol = 1e-5 if method == "deep_lift_shap" else 5 * weight.max().item() / 4_000**0.5
+    torch.testing.assert_close(maps, expected, rtol=0, atol=atol)
+
+
+@pytest.mark.parametrize("method", METHODS)
+def test_a_map_follows_from_its_own_seed(
+    method: str, images: tuple[Tensor, Tensor, Tensor]
+) -> None:
+    input, target, background = images
+    model = network(nn.ReLU())
+    states = torch.get_rng_state(), np.random.get_state()[1].copy()
+    weights = {name: value.clone() for name, value in model.state_dict().items()}
+
+    def maps(places: list[int], seeds: list[int]) -> Tensor:
+        return attribute(
+            model, input[places], target[places], background, method=method, seeds=seeds, draws=5
+        )
+
+    whole = maps([0, 1, 2, 3], [10, 11, 12, 13])
+    np.random.rand(5)
+    torch.rand(5)
+    assert torch.equal(maps([2, 0], [12, 10]), whole[[2, 0]])
+    if method == "gradient_shap":
+        assert not torch.equal(maps([0], [11]), whole[[0]])
+    np.random.set_state(("MT19937", states[1], 624))
+    torch.set_rng_state(states[0])
+    maps([0], [10])
+    assert torch.equal(torch.get_rng_state(), states[0])
+    assert (np.random.get_state()[1] == states[1]).all()
+    assert all(torch.equal(value, weights[name]) for name, value in model.state_dict().items())
+    assert model.training and all(p.grad is None and p.requires_grad for p in model.parameters())
+    assert not any(module._forward_hooks for module in model.modules())
+
+
+def reused() -> nn.Module:
+    relu = nn.ReLU()
+    return network(relu, nn.Conv2d(4, 4, 1), relu)
+
+
+@pytest.mark.parametrize(
+    "model",
+    [
+        network(Functional()),
+        network(nn.ReLU(), nn.MaxPool2d(3, 1)),  # captum loses what overlapping windows share
+        reused(),
+        TwoLayerCNN((3, 8, 8), 3, kernel_size=3, sigma_0=0.1),
+    ],
+)
+def test_deep_lift_refuses_what_it_cannot_explain(
+    model: nn.Module, images: tuple[Tensor, Tensor, Tensor]
+) -> None:
+    with pytest.raises(InputError, match="deep_lift_shap does not fit.*choose gradient_shap") as e:
+        attribute(model, *images, method="deep_lift_shap", seeds=range(4))
+    assert "\n" not in str(e.value)
+    attribute(model, *images, method="gradient_shap", seeds=range(4), draws=2)
+
+
+def test_a_network_that_knows_nothing_has_empty_maps(images: tuple[Tensor, Tensor, Tensor]) -> None:
+    model = TwoLayerCNN((3, 8, 8), 3, sigma_0=0)
+    for method in METHODS:
+        maps = attribute(model, *images, method=method, seeds=range(4), draws=2)
+        assert not maps.any()
+    assert incompleteness(maps, logit_difference(model, *images)) is None
+
+
+def test_the_draw_is_of_the_right_images() -> None:
+    is_noisy = torch.arange(50) % 5 == 0
+    chosen = choose(is_noisy, 8, 20, seed=0)
+    assert [len(part) for part in chosen] == [8, 8, 20]
+    assert is_noisy[chosen.noisy].all()
+    assert not is_noisy[torch.cat([chosen.clean, chosen.background])].any()
+    assert len(torch.cat(chosen).unique()) == 36
+    more = choose(is_noisy, 30, 20, seed=0)
+    assert [len(part) for part in more] == [10, 20, 20]
+    assert torch.equal(more.noisy[:8], chosen.noisy) and torch.equal(more.clean[:8], chosen.clean)
+    assert torch.equal(more.background, chosen.background)
+    assert not torch.equal(choose(is_noisy, 8, 20, seed=1).clean, chosen.clean)
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"samples": 0}, "samples must be at least 1, got 0"),
+        ({"background": 0}, "background must be between 1 and 34, got 0"),
+        ({"background": 35}, "between 1 and 34, got 35: .* has 35 images with a right label"),
+        ({"draws": 0}, "draws must be at least 1, got 0"),
+        ({"method": "magic"}, "method must be one of gradient_shap, deep_lift_shap, got 'magic'"),
+        ({"checkpoint": "x"}, "checkpoint x does not exist"),
+    ],
+)
+def test_bad_arguments_are_refused(image_run: Path, options: dict, message: str) -> None:
+    with pytest.raises(InputError, match=message):
+        explain_run(image_run, **{"background": 10, **options})
+
+
+def test_a_run_is_explained_from_end_to_end(image_run: Path) -> None:
+    text = report_attribution(image_run, samples=12, background=10, draws=20, seed=4)
+    folder = image_run / "attribution"
+    assert {path.name for path in folder.iterdir()} == {
+        "attributions.npz", "noisy.png", "clean.png",
+    }  # fmt: skip
+    assert "noisy: 10 explained" in text and "clean: 12 explained" in text  # 10 are all
+    with np.load(folder / "attributions.npz", allow_pickle=False) as file:
+        arrays = dict(file)
+    noisy = arrays["is_noisy"]
+    assert noisy.tolist() == [True] * 10 + [False] * 12
+    assert (noisy == (arrays["label"] != arrays["clean_label"])).all()
+    for name in ("attribution_given", "attribution_true"):
+        assert arrays[name].shape == (22, 3, 32, 32) and arrays[name].dtype == np.float32
+    assert arrays["image"].shape == (22, 3, 32, 32) and arrays["image"].dtype == np.uint8
+    given, true = arrays["attribution_given"], arrays["attribution_true"]
+    assert (given[~noisy] == true[~noisy]).all() and (given[noisy] != true[noisy]).any(
+        (1, 2, 3)
+    ).all()
+    assert (arrays["difference_given"] != arrays["difference_true"]).tolist() == noisy.tolist()
+    assert len(np.intersect1d(arrays["background"], arrays["index"])) == 0
+    assert arrays["method"] == "gradient_shap" and arrays["seed"] == 4
+    assert arrays["class_names"].tolist() == ["airplane", "automobile"]
+    # The same draws serve both classes; an image's map does not depend on how many there are.
+    fewer = explain_run(image_run, samples=3, background=10, draws=20, seed=4)
+    assert fewer.source_index.tolist() == arrays["source_index"][[0, 1, 2, 10, 11, 12]].tolist()
+    np.testing.assert_array_equal(fewer.attribution_given, given[[0, 1, 2, 10, 11, 12]])
+
+
+def test_the_explained_images_are_the_published_ones(image_run: Path, cifar_root: Path) -> None:
+    import pickle
+
+    explained = explain_run(image_run, samples=2, background=5, draws=2)
+    files = [cifar_root / "cifar-10-batches-py" / f"data_batch_{k}" for k in range(1, 6)]
+    parts = [pickle.loads(file.read_bytes()) for file in files]
+    pixels = np.concatenate([part["data"] for part in parts]).reshape(-1, 3, 32, 32)
+    labels = np.concatenate([part["labels"] for part in parts])
+    np.testing.assert_array_equal(explained.image, pixels[explained.source_index])
+    np.testing.assert_array_equal(explained.clean_label, labels[explained.source_index])
+
+
+def test_without_noise_there_are_clean_images_alone(cifar_root: Path, tmp_path: Path) -> None:
+    train(image_config(cifar_root, "noise=none", "max_epochs=1"), tmp_path / "run")
+    (tmp_path / "run" / "attribution").mkdir()
+    (tmp_path / "run" / "attribution" / "noisy.png").write_text("of an earlier call")
+    text = report_attribution(tmp_path / "run", samples=2, background=5, draws=2)
+    assert "noisy: 0 explained" in text and "noisy.png" not in text
+    assert {path.name for path in (tmp_path / "run" / "attribution").iterdir()} == {
+        "attributions.npz", "clean.png",
+    }  # fmt: skip
+
+
+def test_what_is_no_image_is_refused(run_tiny: Run, tmp_path: Path) -> None:
+    run_tiny("max_steps=5")
+    with pytest.raises(InputError, match="trained on SignalNoiseDataModule.*explains images"):
+        explain_run(tmp_path / "run")
+
+
+def test_without_captum_one_line_says_what_to_install(
+    image_run: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setitem(sys.modules, "captum", None)
+    monkeypatch.setitem(sys.modules, "captum.attr", None)
+    with pytest.raises(InputError, match=r"needs captum: pip install 'labelnoise\[attribution\]'$"):
+        explain_run(image_run)
+
+
+def samples(number: int, maps: int = 2, channels: int = 3) -> list[Sample]:
+    rng = np.random.default_rng(0)
+    return [
+        Sample(
+            rng.integers(0, 256, (channels, 6, 6), dtype=np.uint8),
+            "cat",
+            [
+                Map(role, "a class whose name is long", rng.normal(size=(6, 6)))
+                for role in ("given", "true")[:maps]
+            ],
+        )
+        for _ in range(number)
+    ]
+
+
+@pytest.mark.parametrize(("number", "maps", "rows"), [(16, 2, 8), (9, 2, 5), (16, 1, 4), (1, 1, 1)])
+def test_the_picture_has_a_row_a_sample(number: int, maps: int, rows: int) -> None:
+    figure = draw_maps(samples(number, maps))
+    *panels, _ = figure.axes
+    assert len(panels) == number * (1 + maps)
+    assert len({round(axes.get_position().y0, 6) for axes in panels}) == rows
+    boxes = [axes.get_position() for axes in figure.axes]
+    assert all(0 <= box.x0 < box.x1 <= 1 and 0 <= box.y0 < box.y1 <= 1 for box in boxes)
+    for i, box in enumerate(boxes):
+        for other in boxes[:i]:
+            apart = box.x1 <= other.x0 or other.x1 <= box.x0
+            assert apart or box.y1 <= other.y0 or other.y1 <= box.y0
+
+
+def test_the_picture_shows_what_it_is_given() -> None:
+    (sample,) = samples(1)
+    image, given, true, legend = draw_maps([sample]).axes
+    np.testing.assert_array_equal(image.images[0].get_array(), sample.image.transpose(1, 2, 0))
+    assert image.get_title() == "predicted: cat"
+    assert given.get_title() == "given: a class whose…"
+    assert true.get_title() == "true: a class whose…"
+    limit = scale(sample.maps)
+    assert limit == np.quantile(np.abs([map.attribution for map in sample.maps]), 0.99)
+    for panel, map in zip((given, true), sample.maps, strict=True):
+        np.testing.assert_array_equal(panel.images[0].get_array(), map.attribution)
+        assert panel.images[0].get_clim() == (-limit, limit)
+        red, _, blue, _ = panel.images[0].to_rgba(limit)
+        assert red > blue
+        assert min(colors.to_rgb(panel.images[0].to_rgba(0.0))) > 0.95
+    assert legend.get_xlabel().endswith("the maps of an image share a scale")
+
+
+def test_empty_maps_and_grey_images_are_drawn(tmp_path: Path) -> None:
+    (sample,) = samples(1, channels=1)
+    empty = [map._replace(attribution=np.zeros((6, 6))) for map in sample.maps]
+    assert scale(empty) == 1
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        draw_maps([sample._replace(maps=empty)]).savefig(tmp_path / "x.png")
+
+
+def test_end_to_end_by_deep_lift(image_run: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """With a network that it fits, in place of the run's own."""
+    from labelnoise.report import attribution
+
+    original = attribution.load_trained
+
+    def load(*arguments: Any) -> Any:
+        run = original(*arguments)
+        model = nn.Sequential(nn.Conv2d(3, 2, 5), nn.ReLU(), nn.MaxPool2d(4), nn.Flatten())
+        run.classifier.model = nn.Sequential(model, nn.Linear(98, 2)).eval()
+        return run
+
+    monkeypatch.setattr(attribution, "load_trained", load)
+    explained = explain_run(image_run, samples=3, background=5, method="deep_lift_shap")
+    assert explained.incompleteness is not None and explained.incompleteness < 1e-3
+    assert "maps add up to the logit differences up to 0.0%" in explained.describe()
+    assert "draws" not in explained.describe()
