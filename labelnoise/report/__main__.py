@@ -44,7 +44,7 @@ CHECKPOINT: Argument = (
         "help": "whose weights: those of the network kept, of the last one saved, or of a file",
     },
 )
-SEED: Argument = ("--seed", {"type": int, "default": 0, "help": "of every draw"})
+SEED: Argument = ("--seed", {"type": int, "default": 0, "help": "of all random draws"})
 
 ATTRIBUTION = Command(
     "which pixels of noisy and of clean training images speak for a class",
@@ -52,13 +52,23 @@ ATTRIBUTION = Command(
     (
         RUN,
         CHECKPOINT,
-        ("--samples", {"type": int, "default": 100, "help": "noisy images, and clean ones"}),
-        ("--background", {"type": int, "default": 100, "help": "clean images to compare with"}),
+        (
+            "--samples",
+            {"type": int, "default": 100, "help": "noisy and as many clean images to explain"},
+        ),
+        (
+            "--background",
+            {"type": int, "default": 100, "help": "other clean images to compare them with"},
+        ),
         (
             "--method",
-            {"default": "gradient_shap", "metavar": "METHOD", "help": "or deep_lift_shap"},
+            {
+                "default": "gradient_shap",
+                "metavar": "METHOD",
+                "help": "gradient_shap or deep_lift_shap",
+            },
         ),
-        ("--draws", {"type": int, "default": 200, "help": "of gradient_shap, for each image"}),
+        ("--draws", {"type": int, "default": 200, "help": "draws of gradient_shap an image"}),
         SEED,
     ),
 )

@@ -278,7 +278,8 @@ class Explained:
             f"clean: {(~noisy).sum()} explained, {fitted[~noisy].sum()} predicted as their class",
         ]
         if self.incompleteness is not None:
-            lines.append(f"maps add up to the logit differences up to {self.incompleteness:.1%}")
+            missed = f"{self.incompleteness:.1%}"
+            lines.append(f"the maps' sums miss the logit differences by {missed} (rms)")
         return "\n".join(lines)
 
     def save(self, directory: Path) -> list[Path]:
@@ -368,6 +369,14 @@ def explain_run(
             seeds=[seeds[i] for i in split.index[places].tolist()],
         )
 
+    differences = [
+        logit_difference(model, input, label, reference)
+        for label in (split.label, split.clean_label)
+    ]
+    if not torch.stack(differences).isfinite().all():
+        raise InputError(
+            f"the network of {run.checkpoint} has diverged: its outputs are no numbers"
+        )
     given = maps(split.label)
     true = given.clone()
     true[split.is_noisy] = maps(split.clean_label, split.is_noisy)
@@ -381,10 +390,8 @@ def explain_run(
         image=split.input.numpy(),
         attribution_given=given.float().numpy(),
         attribution_true=true.float().numpy(),
-        difference_given=logit_difference(model, input, split.label, reference).float().numpy(),
-        difference_true=logit_difference(model, input, split.clean_label, reference)
-        .float()
-        .numpy(),
+        difference_given=differences[0].float().numpy(),
+        difference_true=differences[1].float().numpy(),
         background=chosen.background.numpy(),
         class_names=[str(name) for name in run.datamodule.class_names],
         method=method,

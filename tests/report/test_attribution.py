@@ -254,6 +254,13 @@ def test_what_is_no_image_is_refused(run_tiny: Run, tmp_path: Path) -> None:
         explain_run(tmp_path / "run")
 
 
+def test_a_network_that_diverged_is_refused(image_run: Path, tmp_path: Path) -> None:
+    weight = torch.full((2, 2, 3, 32, 32), torch.nan)
+    torch.save({"state_dict": {"model.weight": weight}}, tmp_path / "x.ckpt")
+    with pytest.raises(InputError, match="x.ckpt has diverged"):
+        explain_run(image_run, checkpoint=tmp_path / "x.ckpt", background=10)
+
+
 def test_without_captum_one_line_says_what_to_install(
     image_run: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -334,5 +341,5 @@ def test_end_to_end_by_deep_lift(image_run: Path, monkeypatch: pytest.MonkeyPatc
     monkeypatch.setattr(attribution, "load_trained", load)
     explained = explain_run(image_run, samples=3, background=5, method="deep_lift_shap")
     assert explained.incompleteness is not None and explained.incompleteness < 1e-3
-    assert "maps add up to the logit differences up to 0.0%" in explained.describe()
+    assert "the maps' sums miss the logit differences by 0.0% (rms)" in explained.describe()
     assert "draws" not in explained.describe()
