@@ -17,6 +17,7 @@ from labelnoise.noise import NoiseRecord
 from labelnoise.report.checkpoint import load_trained
 from labelnoise.training import train
 from tests.conftest import Kill, Run
+from tests.report.conftest import image_config
 
 
 class Touch:
@@ -156,8 +157,6 @@ def test_missing_data_are_named(copied: Path, tmp_path: Path) -> None:
 def test_training_after_loading_is_the_same(
     image_run: Path, cifar_root: Path, tmp_path: Path
 ) -> None:
-    from tests.report.conftest import image_config
-
     load_trained(image_run)
     train(image_config(cifar_root), tmp_path / "again")
     assert (tmp_path / "again" / "metrics.csv").read_bytes() == (
