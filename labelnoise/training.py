@@ -20,12 +20,14 @@ from pytorch_lightning.utilities.exceptions import MisconfigurationException
 from labelnoise.checkpoints import ResumeCheckpoint, check_readable
 from labelnoise.classifier import NoisyLabelClassifier
 from labelnoise.config import check, config_hash
+from labelnoise.data.images import ImageDataModule
 from labelnoise.data.module import NoisyLabelDataModule
 from labelnoise.errors import InputError
 from labelnoise.isolation import isolated, logging_to
-from labelnoise.monitors import CoefficientMonitor, Monitor
+from labelnoise.monitors import Monitor
 from labelnoise.report.figures import write_figures
 from labelnoise.report.summary import summarize, write_summary
+from labelnoise.report.suspects import summarize_suspects
 from labelnoise.report.tables import print_summary
 from labelnoise.report.tensorboard import add_layout, add_results
 from labelnoise.run_directory import RunDirectory, claim
@@ -167,9 +169,9 @@ def _run(cfg: DictConfig, run: RunDirectory, overrides: Sequence[str]) -> None:
     run.checkpoints.mkdir(exist_ok=True)
     trainer.save_checkpoint(run.selected_checkpoint, weights_only=True)
     for monitor in parts.monitors.values():
-        if isinstance(monitor, CoefficientMonitor):
-            monitor.save(run.coefficients)
+        monitor.save(run)
     classifier.history.write_csv(run.metrics)
+    suspects = summarize_suspects(run)
     summary = summarize(
         cfg,
         datamodule=datamodule,
@@ -183,13 +185,22 @@ def _run(cfg: DictConfig, run: RunDirectory, overrides: Sequence[str]) -> None:
             "config_hash": config_hash(cfg),
             "overrides": list(overrides),
         },
+        suspects=suspects,
+        steps_per_epoch=_steps_per_epoch(trainer, datamodule),
     )
-    figures = write_figures(run.figures, classifier.history, summary)
+    figures = write_figures(run, classifier.history, summary)
     for logger in trainer.loggers:
         add_results(logger, cfg, summary, figures)
         logger.finalize("success")
     # Last: a directory with a summary is a run that is complete.
     write_summary(run.summary, summary)
+
+
+def _steps_per_epoch(trainer: pl.Trainer, datamodule: NoisyLabelDataModule) -> int | None:
+    """Optimizer steps in a pass over the training data; None where training is counted in steps."""
+    if not isinstance(datamodule, ImageDataModule):
+        return None
+    return max(1, int(trainer.num_training_batches) // trainer.accumulate_grad_batches)
 
 
 def _interrupted_run(

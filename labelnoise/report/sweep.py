@@ -82,9 +82,9 @@ def report_sweep(directory: Path) -> None:
 
 def write_sweep(directory: Path, summaries: Mapping[Path, Mapping[str, Any]]) -> None:
     """Write sweep.csv and the figure, and print the table."""
-    from labelnoise.report.figures import Column, draw_two_stages, title
     from labelnoise.report.loaded import load_run
     from labelnoise.report.tables import print_sweep
+    from labelnoise.report.two_stages import Column, draw_two_stages, title
 
     rows = [
         {"run": job.name, **settings(summary), **measures(summary)}
