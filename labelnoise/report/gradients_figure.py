@@ -9,6 +9,7 @@ import numpy as np
 from matplotlib.figure import Figure
 
 from labelnoise.history import History
+from labelnoise.report.loaded import LoadedRun
 from labelnoise.report.style import (
     ALL,
     CLEAN,
@@ -110,9 +111,7 @@ def _draw_angles(panels: Any, steps: Any, histogram: Any, edges: Any) -> None:
         panel.figure.colorbar(image, ax=panel, label="share of the pairs")
 
 
-def draw_clean_priority(
-    settings: Mapping[str, Sequence[tuple[History, Mapping[str, Any]]]],
-) -> Figure | None:
+def draw_clean_priority(settings: Mapping[str, Sequence[LoadedRun]]) -> Figure | None:
     """Dominance, cosine and test error against training, a column a setting, a line a seed.
 
     Circles mark, on each line, where dominance was lost (black), where the noisy validation loss
@@ -122,7 +121,7 @@ def draw_clean_priority(
         settings: by name, such as "noise_rate=0.2", the runs of all seeds.
     """
     runs = [run for members in settings.values() for run in members]
-    if not runs or any("gradients/dominance" not in history.names for history, _ in runs):
+    if not runs or any("gradients/dominance" not in run.history.names for run in runs):
         return None
     figure = new_figure(1.2 + 3.3 * len(settings), 7.2)
     axes = figure.subplots(3, len(settings), sharex=True, sharey="row", squeeze=False)
@@ -134,27 +133,26 @@ def draw_clean_priority(
     for column, (name, members) in enumerate(settings.items()):
         for row, (metric, label, color, complement) in enumerate(rows):
             panel = axes[row, column]
-            for history, summary in members:
-                plot_series(
-                    panel, history, metric, complement=complement, color=color, lw=1.1, alpha=0.8
-                )
-                for key, mark in _stops(summary).items():
-                    y = history.at(metric, mark) if mark else np.nan
-                    panel.plot(
-                        mark,
-                        1 - y if complement else y,
-                        "o",
-                        ms=5,
-                        color=_STOPS[key][1],
-                        mec="white",
-                    )
+            style: dict[str, Any] = {
+                "complement": complement,
+                "color": color,
+                "lw": 1.1,
+                "alpha": 0.8,
+            }
+            for run in members:
+                plot_series(panel, run.history, metric, **style)
+                for key, step in _stops(run.summary).items():
+                    if step:
+                        y = run.history.at(metric, step)
+                        dot: dict[str, Any] = {"color": _STOPS[key][1], "ms": 5, "mec": "white"}
+                        panel.plot(step, 1 - y if complement else y, "o", **dot)
             finish(
                 panel,
                 "training step" if row == 2 else "",
                 label if column == 0 else "",
                 name if row == 0 else "",
             )
-            scale_steps(panel, members[0][0], "gradients/dominance")
+            scale_steps(panel, members[0].history, "gradients/dominance")
         axes[0, column].axhline(1, color=ALL, lw=0.8)
         axes[0, column].set_yscale("log")
     handles = [

@@ -26,7 +26,7 @@ def summarize(
     techniques: dict[str, dict[str, Any]],
     final: dict[str, float],
     run: dict[str, Any],
-    suspects: dict[str, int] | None = None,
+    suspects: dict[str, Any] | None = None,
     steps_per_epoch: int | None = None,
 ) -> dict[str, Any]:
     """Put the summary together; its keys are described in docs/run_directory.md."""

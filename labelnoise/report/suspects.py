@@ -6,6 +6,7 @@ import csv
 import os
 from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -88,8 +89,12 @@ def _row(
     return row
 
 
-def summarize_suspects(run: RunDirectory) -> dict[str, int] | None:
-    """Write suspects.csv where a run kept a per-sample log, and count what it lists."""
+def summarize_suspects(run: RunDirectory) -> dict[str, Any] | None:
+    """Write suspects.csv where a run kept a per-sample log, and tell what it lists.
+
+    Returns how many labels are ``probably_wrong`` of how many ``listed``, and the ``auc`` of each
+    score at the end as a detector of noisy labels, empty where the truth is not known.
+    """
     if not (run.dynamics / "samples.npz").is_file():
         return None
     dynamics = read_dynamics(run)
@@ -100,4 +105,5 @@ def summarize_suspects(run: RunDirectory) -> dict[str, int] | None:
     return {
         "probably_wrong": int((suggested != dynamics.label).sum()),
         "listed": len(dynamics.label),
+        "auc": dynamics.scores.aucs(dynamics.is_noisy),
     }
