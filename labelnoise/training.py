@@ -13,7 +13,7 @@ import pytorch_lightning as pl
 from hydra.errors import InstantiationException
 from hydra.utils import instantiate
 from omegaconf import DictConfig, OmegaConf
-from pytorch_lightning.callbacks import RichProgressBar
+from pytorch_lightning.callbacks import ModelCheckpoint, RichProgressBar
 from pytorch_lightning.loggers import Logger
 from pytorch_lightning.utilities.exceptions import MisconfigurationException
 
@@ -118,6 +118,8 @@ def build(cfg: DictConfig, run: RunDirectory) -> Parts:
     techniques = {str(name): instantiate(node) for name, node in cfg.technique.items()}
     callbacks = [*monitors.values(), *techniques.values()]
     callbacks.append(ResumeCheckpoint(run.last_checkpoint, cfg.checkpoint_every_n_steps))
+    if cfg.keep_checkpoint_every_n_epochs is not None:
+        callbacks.append(_kept_checkpoints(run, cfg.keep_checkpoint_every_n_epochs))
     if cfg.trainer.get("enable_progress_bar", True):
         callbacks.append(ProgressBar(refresh_rate=20))
     trainer = instantiate(cfg.trainer)(
@@ -222,6 +224,19 @@ def _interrupted_run(
     if path.is_dir() and not any(path.iterdir()):
         path.rmdir()  # the directory made for a new run
     return remembered, interrupted.path, typed
+
+
+def _kept_checkpoints(run: RunDirectory, every_n_epochs: int) -> ModelCheckpoint:
+    """Weights alone, as checkpoints/step_000790.ckpt: for attribution maps, not for resuming."""
+    return ModelCheckpoint(
+        dirpath=run.checkpoints,
+        filename="step_{step:06d}",
+        auto_insert_metric_name=False,
+        every_n_epochs=every_n_epochs,
+        save_top_k=-1,
+        save_weights_only=True,
+        save_on_train_epoch_end=True,
+    )
 
 
 def _loggers(cfg: DictConfig, run: RunDirectory) -> list[Logger]:
