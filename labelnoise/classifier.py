@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager
 from typing import Any
 
 import pytorch_lightning as pl
@@ -76,6 +77,17 @@ def _share(part: int, whole: int) -> float:
     return part / whole if whole else float("nan")
 
 
+@contextmanager
+def evaluating(model: nn.Module) -> Iterator[None]:
+    """Evaluation mode inside the block: no dropout, batch norm by its running statistics."""
+    training = model.training
+    model.eval()
+    try:
+        yield
+    finally:
+        model.train(training)
+
+
 class NoisyLabelClassifier(pl.LightningModule):
     """Trains a network on given labels: mean over the batch of sample_weight times sample_loss.
 
@@ -124,9 +136,10 @@ class NoisyLabelClassifier(pl.LightningModule):
     def forward(self, input: Tensor) -> Tensor:
         return self.model(input)
 
-    def training_step(self, batch: Batch, batch_idx: int) -> Tensor:
-        losses = self.sample_loss(self.model(batch.input), batch)
-        return weighted_mean(losses, self.sample_weight[batch.index])
+    def training_step(self, batch: Batch, batch_idx: int) -> dict[str, Tensor]:
+        logits = self.model(batch.input)
+        loss = weighted_mean(self.sample_loss(logits, batch), self.sample_weight[batch.index])
+        return {"loss": loss, "logits": logits.detach()}  # callbacks get the logits too
 
     def validation_step(self, batch: Batch, batch_idx: int) -> None:
         """Against the noisy validation labels: all that techniques may look at."""
@@ -157,17 +170,13 @@ class NoisyLabelClassifier(pl.LightningModule):
     @torch.no_grad()
     def logits(self, split: Split) -> Float[Tensor, "n K"]:
         """Logits of a whole split in evaluation mode; touches neither mode nor random streams."""
-        training = self.model.training
-        self.model.eval()
-        try:
+        with evaluating(self.model):
             return torch.cat(
                 [
                     self.model(batch.input.to(self.device))
                     for batch in split.batches(self.eval_batch_size)
                 ]
             ).to(split.label.device)
-        finally:
-            self.model.train(training)
 
     def evaluate(self, split: Split) -> dict[str, float]:
         """:func:`label_metrics` of a whole split, at the weights as they are now."""

@@ -13,19 +13,21 @@ import pytorch_lightning as pl
 from hydra.errors import InstantiationException
 from hydra.utils import instantiate
 from omegaconf import DictConfig, OmegaConf
-from pytorch_lightning.callbacks import RichProgressBar
+from pytorch_lightning.callbacks import ModelCheckpoint, RichProgressBar
 from pytorch_lightning.loggers import Logger
 from pytorch_lightning.utilities.exceptions import MisconfigurationException
 
 from labelnoise.checkpoints import ResumeCheckpoint, check_readable
 from labelnoise.classifier import NoisyLabelClassifier
 from labelnoise.config import check, config_hash
+from labelnoise.data.images import ImageDataModule
 from labelnoise.data.module import NoisyLabelDataModule
 from labelnoise.errors import InputError
 from labelnoise.isolation import isolated, logging_to
-from labelnoise.monitors import CoefficientMonitor, Monitor
+from labelnoise.monitors import Monitor
 from labelnoise.report.figures import write_figures
 from labelnoise.report.summary import summarize, write_summary
+from labelnoise.report.suspects import summarize_suspects
 from labelnoise.report.tables import print_summary
 from labelnoise.report.tensorboard import add_layout, add_results
 from labelnoise.run_directory import RunDirectory, claim
@@ -122,6 +124,8 @@ def build(cfg: DictConfig, run: RunDirectory) -> Parts:
     techniques = {str(name): instantiate(node) for name, node in cfg.technique.items()}
     callbacks = [*monitors.values(), *techniques.values()]
     callbacks.append(ResumeCheckpoint(run.last_checkpoint, cfg.checkpoint_every_n_steps))
+    if cfg.keep_checkpoint_every_n_epochs is not None:
+        callbacks.append(_kept_checkpoints(run, cfg.keep_checkpoint_every_n_epochs))
     if cfg.trainer.get("enable_progress_bar", True):
         callbacks.append(ProgressBar(refresh_rate=20))
     trainer = instantiate(cfg.trainer)(
@@ -173,9 +177,9 @@ def _run(cfg: DictConfig, run: RunDirectory, overrides: Sequence[str]) -> None:
     run.checkpoints.mkdir(exist_ok=True)
     trainer.save_checkpoint(run.selected_checkpoint, weights_only=True)
     for monitor in parts.monitors.values():
-        if isinstance(monitor, CoefficientMonitor):
-            monitor.save(run.coefficients)
+        monitor.save(run)
     classifier.history.write_csv(run.metrics)
+    suspects = summarize_suspects(run)
     summary = summarize(
         cfg,
         datamodule=datamodule,
@@ -189,13 +193,22 @@ def _run(cfg: DictConfig, run: RunDirectory, overrides: Sequence[str]) -> None:
             "config_hash": config_hash(cfg),
             "overrides": list(overrides),
         },
+        suspects=suspects,
+        steps_per_epoch=_steps_per_epoch(trainer, datamodule),
     )
-    figures = write_figures(run.figures, classifier.history, summary)
+    figures = write_figures(run, classifier.history, summary)
     for logger in trainer.loggers:
         add_results(logger, cfg, summary, figures)
         logger.finalize("success")
     # Last: a directory with a summary is a run that is complete.
     write_summary(run.summary, summary)
+
+
+def _steps_per_epoch(trainer: pl.Trainer, datamodule: NoisyLabelDataModule) -> int | None:
+    """Optimizer steps in a pass over the training data; None where training is counted in steps."""
+    if not isinstance(datamodule, ImageDataModule):
+        return None
+    return max(1, int(trainer.num_training_batches) // trainer.accumulate_grad_batches)
 
 
 def _interrupted_run(
@@ -217,6 +230,19 @@ def _interrupted_run(
     if path.is_dir() and not any(path.iterdir()):
         path.rmdir()  # the directory made for a new run
     return remembered, interrupted.path, typed
+
+
+def _kept_checkpoints(run: RunDirectory, every_n_epochs: int) -> ModelCheckpoint:
+    """Weights alone, as checkpoints/step_000790.ckpt: for attribution maps, not for resuming."""
+    return ModelCheckpoint(
+        dirpath=run.checkpoints,
+        filename="step_{step:06d}",
+        auto_insert_metric_name=False,
+        every_n_epochs=every_n_epochs,
+        save_top_k=-1,
+        save_weights_only=True,
+        save_on_train_epoch_end=True,
+    )
 
 
 def _loggers(cfg: DictConfig, run: RunDirectory) -> list[Logger]:

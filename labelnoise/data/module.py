@@ -6,6 +6,7 @@ from collections.abc import Sequence
 
 import pytorch_lightning as pl
 import torch
+from torch import Tensor
 
 from labelnoise.data.batch import Batch, Split
 from labelnoise.noise import NoiseRecord
@@ -30,6 +31,10 @@ class NoisyLabelDataModule(pl.LightningDataModule):
     val: Split | None
     test: Split
     noise_record: NoiseRecord
+
+    def sample_names(self, source_index: Tensor) -> list[str]:
+        """What to call samples in a list for people: their places, unless there are files."""
+        return [str(i) for i in source_index.tolist()]
 
     def transfer_batch_to_device(
         self, batch: Batch, device: torch.device, dataloader_idx: int

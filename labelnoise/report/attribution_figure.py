@@ -14,7 +14,7 @@ from matplotlib.colors import Normalize
 from matplotlib.figure import Figure
 from numpy.typing import NDArray
 
-from labelnoise.report.figures import CLEAN, NOISY
+from labelnoise.report.style import CLEAN, NOISY
 
 MOST_DRAWN = 16
 MOST_COLUMNS = 8  # of panels; samples go side by side as far as they fit
