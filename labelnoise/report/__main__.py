@@ -1,5 +1,6 @@
 """Look into what finished runs left behind.
 
+python -m labelnoise.report suspects outputs/NAME
 python -m labelnoise.report attribution outputs/NAME
 python -m labelnoise.report attribution --help
 """
@@ -73,8 +74,25 @@ ATTRIBUTION = Command(
     ),
 )
 
+SUSPECTS = Command(
+    "which labels are probably wrong, by a score of your choice (writes suspects.csv)",
+    "labelnoise.report.suspects:report_suspects",
+    (
+        RUN,
+        ("--score", {"default": "aum", "help": "loss, aum, wrong_events, forgetting_events, ..."}),
+        ("--top", {"type": int, "default": 10, "help": "how many to print"}),
+    ),
+)
+FIGURES = Command(
+    "the figures of a run, drawn again from its files",
+    "labelnoise.report.figures:report_figures",
+    (RUN,),
+)
+
 COMMANDS = {
     "attribution": ATTRIBUTION,
+    "figures": FIGURES,
+    "suspects": SUSPECTS,
 }
 
 

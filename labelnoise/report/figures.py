@@ -11,6 +11,7 @@ from matplotlib.figure import Figure
 from labelnoise.history import History
 from labelnoise.report.dynamics_figure import draw_dynamics
 from labelnoise.report.gradients_figure import draw_gradients
+from labelnoise.report.loaded import load_run
 from labelnoise.report.two_stages import Column, draw_two_stages, title
 from labelnoise.run_directory import RunDirectory
 
@@ -26,6 +27,13 @@ FIGURES: dict[str, Draw] = {
     "gradients": draw_gradients,
     "dynamics": draw_dynamics,
 }
+
+
+def report_figures(run: Path) -> str:
+    """Draw the figures of a finished run again; where they lie, a line each."""
+    loaded = load_run(run)
+    paths = write_figures(loaded.directory, loaded.history, loaded.summary)
+    return "\n".join(str(path) for path in paths.values())
 
 
 def write_figures(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from itertools import islice
 from pathlib import Path
 from typing import Any
 
@@ -67,8 +68,12 @@ class LoadedDynamics:
         return self.label != self.clean_label
 
 
-def read_dynamics(run: RunDirectory) -> LoadedDynamics:
+def read_dynamics(run: RunDirectory, rows: int | None = None) -> LoadedDynamics:
     """Read the per-sample log of a run that finished.
+
+    Args:
+        run: where it lies.
+        rows: how many of its first rows the scores are taken over; None for all.
 
     Raises:
         InputError: the run kept none.
@@ -77,7 +82,7 @@ def read_dynamics(run: RunDirectory) -> LoadedDynamics:
     with np.load(run.dynamics / "samples.npz", allow_pickle=False) as arrays:
         samples = dict(arrays)
     scores = RunningScores(samples["label"])
-    for row in log:
+    for row in islice(log, rows):
         scores.update(row)
     return LoadedDynamics(log, **samples, scores=scores)
 

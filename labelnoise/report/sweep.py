@@ -28,6 +28,8 @@ COLUMNS = {
     "last": ("report_card", "last", "test_acc"),
     "precision": ("selection", "first", "precision"),
     "recall": ("selection", "first", "recall"),
+    "suspects precision": ("suspects", "precision"),
+    "suspects recall": ("suspects", "recall"),
     "AUC loss": ("suspects", "auc", "loss"),
     "AUC AUM": ("suspects", "auc", "aum"),
     "AUC wrong events": ("suspects", "auc", "wrong_events"),

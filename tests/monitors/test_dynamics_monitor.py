@@ -12,7 +12,7 @@ from labelnoise.classifier import NoisyLabelClassifier
 from labelnoise.dynamics import measure
 from labelnoise.errors import InputError
 from labelnoise.report.loaded import load_run
-from labelnoise.report.suspects import write_suspects
+from labelnoise.report.suspects import report_suspects, write_suspects
 from tests.conftest import Kill, Run
 
 
@@ -127,6 +127,25 @@ def test_suspects_are_ranked_and_named_by_their_files(
     assert sum(wrong[:12]) >= 10  # 12 labels are wrong, and brightness tells the classes apart
 
 
+def test_suspects_are_judged_by_the_epochs_before_memorization(
+    run_images: Run, tmp_path: Path
+) -> None:
+    summary = run_images("max_epochs=8", "optimizer.lr=1.0", "data.val_fraction=0.3")
+    run = load_run(tmp_path / "run")
+    steps, loss = run.history.series("val/loss")
+    best = int(steps[loss.argmin()])
+    log = run.dynamics().log
+    kept = max(3, int((log.step <= best).sum()))
+    assert kept < len(log), "the test wants a validation loss that turns"
+    assert summary["suspects"]["until_step"] == log.step[kept - 1]
+    margin = np.array(log.arrays["margin"][:kept], dtype=float).mean(0)
+    with (tmp_path / "run" / "suspects.csv").open() as file:
+        listed = {row["sample"]: float(row["aum"]) for row in csv.DictReader(file)}
+    names = run.dynamics().name
+    for i in range(len(names)):
+        assert listed[names[i]] == pytest.approx(-margin[i], rel=1e-4, abs=1e-6)
+
+
 def test_nothing_is_said_of_truth_where_it_is_not_known(run_images: Run, tmp_path: Path) -> None:
     run_images("noise=none")
     run = load_run(tmp_path / "run")
@@ -142,6 +161,10 @@ def test_suspects_by_another_score(run_images: Run, tmp_path: Path) -> None:
     with path.open() as file:
         losses = [float(r["loss"]) for r in csv.DictReader(file) if r["probably_wrong"] == "1"]
     assert losses == sorted(losses, reverse=True)
+    listed = report_suspects(tmp_path / "run", "loss", top=2).splitlines()
+    assert len(listed) == 3 and "->" in listed[1] and "ranked by loss" in listed[0]
+    with pytest.raises(InputError, match="top must be 0 or more"):
+        report_suspects(tmp_path / "run", top=-1)
     with pytest.raises(InputError, match="score must be one of loss, aum"):
         write_suspects(run.directory, "margin")
 
