@@ -57,7 +57,7 @@ class SmallCNN(nn.Module):
                 nn.Linear(8 * width, num_classes),
             )
             for layer in self.layers:
-                if isinstance(layer, nn.Conv2d | nn.Linear):
+                if isinstance(layer, nn.Conv2d | nn.Linear) and layer.bias is not None:
                     nn.init.kaiming_normal_(layer.weight, nonlinearity="relu")
                     nn.init.zeros_(layer.bias)
 
