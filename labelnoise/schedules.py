@@ -30,7 +30,7 @@ def check_schedule(
     """Refuse a schedule that could not do what its options say in a run of this length.
 
     Args:
-        options: those of the scheduler's class, and ``interval``.
+        options: those of the scheduler's class, and ``interval``, ``"epoch"`` where it is left out.
         steps_per_epoch: optimizer steps in one of Lightning's epochs.
         max_steps, max_epochs: the run's length, -1 for no limit.
 
@@ -38,7 +38,7 @@ def check_schedule(
         InputError: an unknown interval; a length or a factor that is not above 0; epochs counted
             in a run that ends within its first; steps counted up to a number of epochs.
     """
-    interval = options["interval"]
+    interval = options.get("interval", "epoch")
     if interval not in INTERVALS:
         raise InputError(f"scheduler.interval must be epoch or step, got {interval}")
     steps = run_steps(steps_per_epoch, max_steps, max_epochs)

@@ -142,7 +142,7 @@ def _schedule(cfg: DictConfig, datamodule: NoisyLabelDataModule) -> dict[str, An
     batches = len(datamodule.train_dataloader())
     steps_per_epoch = math.ceil(batches / cfg.trainer.get("accumulate_grad_batches", 1))
     check_schedule(options, steps_per_epoch, cfg.max_steps, cfg.max_epochs)
-    interval = options.pop("interval")
+    interval = options.pop("interval", "epoch")
     return {"scheduler": instantiate(options), "interval": interval}
 
 
