@@ -100,7 +100,9 @@ class NoisyLabelClassifier(pl.LightningModule):
     Args:
         model: inputs (n, ...) to logits (n, K).
         optimizer: called with the parameters, ``functools.partial(torch.optim.SGD, lr=0.05)`` say.
-        scheduler: called with the optimizer; stepped with every optimizer step. None: constant.
+        scheduler: called with the optimizer, ``functools.partial(StepLR, step_size=20)`` say.
+            None keeps the learning rate constant.
+        interval: what the scheduler counts, Lightning's ``"epoch"`` or ``"step"``.
         eval_batch_size: samples at a time in :meth:`logits`.
 
     Attributes:
@@ -116,12 +118,14 @@ class NoisyLabelClassifier(pl.LightningModule):
         model: nn.Module,
         optimizer: Callable[[Iterable[nn.Parameter]], Optimizer],
         scheduler: Callable[[Optimizer], LRScheduler] | None = None,
+        interval: str = "epoch",
         eval_batch_size: int = 1000,
     ) -> None:
         super().__init__()
         self.model = model
         self.optimizer = optimizer
         self.scheduler = scheduler
+        self.interval = interval
         self.eval_batch_size = eval_batch_size
         self.sample_loss: SampleLoss = cross_entropy
         self.register_buffer("sample_weight", torch.ones(0), persistent=False)
@@ -164,7 +168,7 @@ class NoisyLabelClassifier(pl.LightningModule):
         optimizer = self.optimizer(self.model.parameters())
         if self.scheduler is None:
             return optimizer
-        schedule = {"scheduler": self.scheduler(optimizer), "interval": "step"}
+        schedule = {"scheduler": self.scheduler(optimizer), "interval": self.interval}
         return {"optimizer": optimizer, "lr_scheduler": schedule}
 
     @torch.no_grad()
@@ -183,8 +187,14 @@ class NoisyLabelClassifier(pl.LightningModule):
         return label_metrics(self.logits(split), split.label, split.clean_label)
 
     def record(self, metrics: dict[str, float]) -> None:
-        """Add metrics to the history and to the loggers, at the trainer's current step."""
+        """Add metrics to the history and to the loggers, at the trainer's current step.
+
+        With a schedule also ``train/lr``, the learning rate of the step to come.
+        """
         step = self.trainer.global_step
+        if self.scheduler is not None:
+            rate = self.trainer.optimizers[0].param_groups[0]["lr"]
+            metrics = {**metrics, "train/lr": float(rate)}
         self.history.record(step, metrics)
         for logger in self.loggers:
             logger.log_metrics(metrics, step)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import math
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -31,6 +32,7 @@ from labelnoise.report.suspects import summarize_suspects
 from labelnoise.report.tables import print_summary
 from labelnoise.report.tensorboard import add_layout, add_results
 from labelnoise.run_directory import RunDirectory, claim
+from labelnoise.schedules import check_schedule
 from labelnoise.techniques import Technique
 
 log = logging.getLogger(__name__)
@@ -111,8 +113,9 @@ def build_learner(cfg: DictConfig) -> tuple[NoisyLabelDataModule, NoisyLabelClas
     classifier = NoisyLabelClassifier(
         model.to(datamodule.train.batch(slice(1)).input.dtype),
         instantiate(cfg.optimizer),
-        instantiate(cfg.scheduler) or None,
+        **_schedule(cfg, datamodule),
     )
+    classifier.configure_optimizers()  # what torch refuses in their options is told here
     return datamodule, classifier
 
 
@@ -137,6 +140,20 @@ def build(cfg: DictConfig, run: RunDirectory) -> Parts:
         check_val_every_n_epoch=None if cfg.eval_every_n_steps else 1,
     )
     return Parts(datamodule, classifier, monitors, techniques, trainer)
+
+
+def _schedule(cfg: DictConfig, datamodule: NoisyLabelDataModule) -> dict[str, Any]:
+    """The classifier's ``scheduler`` and ``interval``; neither for a constant rate."""
+    plain = OmegaConf.to_container(cfg.scheduler, resolve=True)
+    assert isinstance(plain, dict)
+    options = {str(key): value for key, value in plain.items()}
+    if not options:
+        return {}
+    batches = len(datamodule.train_dataloader())
+    steps_per_epoch = math.ceil(batches / cfg.trainer.get("accumulate_grad_batches", 1))
+    check_schedule(options, steps_per_epoch, cfg.max_steps, cfg.max_epochs)
+    interval = options.pop("interval", "epoch")
+    return {"scheduler": instantiate(options), "interval": interval}
 
 
 def _run(cfg: DictConfig, run: RunDirectory, overrides: Sequence[str]) -> None:
