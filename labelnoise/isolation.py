@@ -5,6 +5,7 @@ Several jobs of a sweep run in one process; none may depend on which ran before 
 
 from __future__ import annotations
 
+import ctypes
 import logging
 import random
 import warnings
@@ -18,6 +19,9 @@ import pytorch_lightning as pl
 import torch
 
 from labelnoise.seeding import derive_seed
+
+# From glibc's malloc.h.
+_M_TRIM_THRESHOLD, _M_MMAP_MAX = -1, -4
 
 # Typed as a plain module, while torch makes its attribute a switch.
 memory_guard: Any = torch.utils.deterministic
@@ -34,6 +38,21 @@ _EXPECTED_WARNINGS = (
 )
 
 
+def keep_freed_memory() -> None:
+    """Have the C library use freed memory again instead of giving it back to the system.
+
+    A step of a network on images frees and takes the same hundred megabytes; giving them back in
+    between costs the processor a page fault for every 4 KB, a third of a step of the small CNN.
+    Peak memory stays the same. Lasts as long as the process, and does nothing without glibc.
+    """
+    try:
+        mallopt = ctypes.CDLL(None).mallopt
+    except (OSError, AttributeError, TypeError):  # another C library, or another system
+        return
+    mallopt(_M_MMAP_MAX, 0)
+    mallopt(_M_TRIM_THRESHOLD, 2**31 - 1)
+
+
 @contextmanager
 def isolated(seed: int, threads: int | None = None) -> Iterator[None]:
     """Seed the global streams for third parties, and put back all global state afterwards."""
@@ -42,6 +61,7 @@ def isolated(seed: int, threads: int | None = None) -> Iterator[None]:
     deterministic = torch.are_deterministic_algorithms_enabled()
     fill = memory_guard.fill_uninitialized_memory
     try:
+        keep_freed_memory()
         torch.set_num_threads(threads or threads_before)
         # A guard for code that reads memory before writing it; it costs every allocation a pass.
         memory_guard.fill_uninitialized_memory = False
