@@ -42,6 +42,8 @@ class Config:
     eval_every_n_steps: int | None = MISSING
     checkpoint_every_n_steps: int | None = MISSING
     threads: int | None = MISSING
+    channels_last: bool = MISSING
+    compile: bool = MISSING
     output_dir: str = MISSING
     name: str = MISSING
     resume: str | None = MISSING
