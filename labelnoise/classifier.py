@@ -243,9 +243,10 @@ class NoisyLabelClassifier(pl.LightningModule):
     def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
         self.sample_weight = checkpoint["sample_weight"]
         self.history = History(checkpoint["history"])
-        torch.set_rng_state(checkpoint["rng_state"].cpu()[rank()])
+        # A copy: torch crashes on a state that does not begin its memory.
+        torch.set_rng_state(checkpoint["rng_state"].cpu()[rank()].clone())
         if "cuda_rng_state" in checkpoint and self.trainer.strategy.root_device.type == "cuda":
-            state = checkpoint["cuda_rng_state"].cpu()[rank()]
+            state = checkpoint["cuda_rng_state"].cpu()[rank()].clone()
             torch.cuda.set_rng_state(state, self.trainer.strategy.root_device)
 
 
