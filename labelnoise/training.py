@@ -161,8 +161,9 @@ def build(cfg: DictConfig, run: RunDirectory) -> Parts:
         model.to(datamodule.train.batch(slice(1)).input.dtype),
         instantiate(cfg.optimizer),
         instantiate(cfg.scheduler) or None,
-        channels_last=cfg.channels_last,
-        compile=cfg.compile,
+        # A run begun by an earlier version is resumed without them.
+        channels_last=cfg.get("channels_last", False),
+        compile=cfg.get("compile", False),
     )
     # Monitors look before techniques change anything at the same step.
     monitors = {str(name): instantiate(node) for name, node in cfg.monitor.items()}
