@@ -145,15 +145,15 @@ def test_the_directory_is_taken_while_the_processes_train(
     assert len(seen) == 1 and "another process is writing to" in seen[0]
 
 
-def run_py(place: Path, *words: str) -> subprocess.Popen[str]:
+def run_py(place: Path, *words: str, flags: tuple[str, ...] = ()) -> subprocess.Popen[str]:
     return subprocess.Popen(
-        [sys.executable, "run.py", *words, *TINY, *DDP, f"output_dir={place}"],
+        [sys.executable, "run.py", *flags, *TINY, *DDP, f"output_dir={place}", *words],
         cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
     )  # fmt: skip
 
 
 def test_a_sweep_trains_every_job_on_its_own_values(tmp_path: Path) -> None:
-    process = run_py(tmp_path, "-m", "name=sweep", "noise_rate=0.2,0.4")
+    process = run_py(tmp_path, "name=sweep", "noise_rate=0.2,0.4", flags=("-m",))
     _, stderr = process.communicate()
     assert process.returncode == 0, stderr
     rows = (tmp_path / "sweep" / "sweep.csv").read_text()
@@ -164,7 +164,7 @@ def test_a_sweep_trains_every_job_on_its_own_values(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("end", ["terminate", "kill", "interrupt"])
 def test_no_process_outlives_the_one_that_was_started(tmp_path: Path, end: str) -> None:
-    process = run_py(tmp_path, "name=run", "max_epochs=10000", "data.steps=60", "seed=0")
+    process = run_py(tmp_path, "name=run", "max_steps=100000")
     checkpoint = tmp_path / "run" / "checkpoints" / "last.ckpt"
     while not checkpoint.is_file() and process.poll() is None:
         time.sleep(0.05)

@@ -63,10 +63,10 @@ def select_gmm(loss: Float[Tensor, " n"], seed: int) -> Bool[Tensor, " n"]:
     from sklearn.mixture import GaussianMixture  # a second to import; only this rule pays it
 
     span = (loss.max() - loss.min()).clamp_min(torch.finfo(loss.dtype).tiny)
-    scaled = ((loss - loss.min()) / span).double().numpy().reshape(-1, 1)
+    scaled = ((loss - loss.min()) / span).double().cpu().numpy().reshape(-1, 1)
     mixture = GaussianMixture(2, reg_covar=5e-4, random_state=seed).fit(scaled)
     low = int(np.argmin(mixture.means_.ravel()))
-    return torch.from_numpy(mixture.predict_proba(scaled)[:, low] > 0.5)
+    return torch.from_numpy(mixture.predict_proba(scaled)[:, low] > 0.5).to(loss.device)
 
 
 def selection_metrics(
