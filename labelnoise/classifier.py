@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
-from contextlib import nullcontext
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager, nullcontext
 from typing import Any
 
 import pytorch_lightning as pl
@@ -84,6 +84,17 @@ def _share(part: int, whole: int) -> float:
     return part / whole if whole else float("nan")
 
 
+@contextmanager
+def evaluating(model: nn.Module) -> Iterator[None]:
+    """Evaluation mode inside the block: no dropout, batch norm by its running statistics."""
+    training = model.training
+    model.eval()
+    try:
+        yield
+    finally:
+        model.train(training)
+
+
 class NoisyLabelClassifier(pl.LightningModule):
     """Trains a network on given labels: mean over the batch of sample_weight times sample_loss.
 
@@ -103,7 +114,9 @@ class NoisyLabelClassifier(pl.LightningModule):
     Args:
         model: inputs (n, ...) to logits (n, K).
         optimizer: called with the parameters, ``functools.partial(torch.optim.SGD, lr=0.05)`` say.
-        scheduler: called with the optimizer; stepped with every optimizer step. None: constant.
+        scheduler: called with the optimizer, ``functools.partial(StepLR, step_size=20)`` say.
+            None keeps the learning rate constant.
+        interval: what the scheduler counts, Lightning's ``"epoch"`` or ``"step"``.
         eval_batch_size: samples at a time in :meth:`logits`.
         channels_last: lay images and convolutions out as GPUs with tensor cores prefer them.
         compile: compile the model by torch.compile when it is first called; its parameters keep
@@ -122,6 +135,7 @@ class NoisyLabelClassifier(pl.LightningModule):
         model: nn.Module,
         optimizer: Callable[[Iterable[nn.Parameter]], Optimizer],
         scheduler: Callable[[Optimizer], LRScheduler] | None = None,
+        interval: str = "epoch",
         eval_batch_size: int = 1000,
         channels_last: bool = False,
         compile: bool = False,
@@ -137,6 +151,7 @@ class NoisyLabelClassifier(pl.LightningModule):
             model.compile()
         self.optimizer = optimizer
         self.scheduler = scheduler
+        self.interval = interval
         self.eval_batch_size = eval_batch_size
         self.sample_loss: SampleLoss = cross_entropy
         self.register_buffer("sample_weight", torch.ones(0), persistent=False)
@@ -156,21 +171,24 @@ class NoisyLabelClassifier(pl.LightningModule):
         logits: Tensor = self.model(input)
         return logits.float() if logits.dtype in _HALF else logits
 
-    def training_step(self, batch: Batch, batch_idx: int) -> Tensor:
+    def training_step(self, batch: Batch, batch_idx: int) -> dict[str, Tensor]:
         if len(batch.index) == 0:
-            return self._no_loss(batch)
-        losses = self.sample_loss(self.forward(batch.input), batch)
-        return weighted_mean(losses, self.sample_weight[batch.index].to(losses.dtype))
+            return self._nothing(batch)
+        logits = self.forward(batch.input)
+        losses = self.sample_loss(logits, batch)
+        loss = weighted_mean(losses, self.sample_weight[batch.index].to(losses.dtype))
+        return {"loss": loss, "logits": logits.detach()}  # callbacks get the logits too
 
-    def _no_loss(self, batch: Batch) -> Tensor:
+    def _nothing(self, batch: Batch) -> dict[str, Tensor]:
         """What a process without samples in the last batch adds: gradients of 0, for the others.
 
         Not of an empty batch, which not every network can reshape, nor of a single sample, which
         batch norm refuses.
         """
-        nothing = 0.0 * self.forward(batch.input.new_zeros((2, *batch.input.shape[1:]))).sum()
-        weight = self.sample_weight[batch.index].to(nothing.dtype)
-        return nothing + weighted_mean(weight, weight)
+        logits = self.forward(batch.input.new_zeros((2, *batch.input.shape[1:])))
+        weight = self.sample_weight[batch.index].to(logits.dtype)
+        loss = 0.0 * logits.sum() + weighted_mean(weight, weight)
+        return {"loss": loss, "logits": logits[:0].detach()}
 
     def validation_step(self, batch: Batch, batch_idx: int) -> None:
         """Against the noisy validation labels: all that techniques may look at."""
@@ -195,7 +213,7 @@ class NoisyLabelClassifier(pl.LightningModule):
         optimizer = self.optimizer(self.model.parameters())
         if self.scheduler is None:
             return optimizer
-        schedule = {"scheduler": self.scheduler(optimizer), "interval": "step"}
+        schedule = {"scheduler": self.scheduler(optimizer), "interval": self.interval}
         return {"optimizer": optimizer, "lr_scheduler": schedule}
 
     @torch.no_grad()
@@ -206,27 +224,29 @@ class NoisyLabelClassifier(pl.LightningModule):
         without a word to the others.
         """
         precision = None if self._trainer is None else self._trainer.precision_plugin
-        training = self.model.training
-        self.model.eval()
-        try:
-            with nullcontext() if precision is None else precision.forward_context():
-                outputs = []
-                for batch in split.batches(self.eval_batch_size):
-                    input = batch.input.to(self.device)
-                    if precision is not None:
-                        input = precision.convert_input(input)
-                    outputs.append(self.forward(input))
-                return torch.cat(outputs).to(split.label.device)
-        finally:
-            self.model.train(training)
+        arithmetic = nullcontext() if precision is None else precision.forward_context()
+        with evaluating(self.model), arithmetic:
+            outputs = []
+            for batch in split.batches(self.eval_batch_size):
+                input = batch.input.to(self.device)
+                if precision is not None:
+                    input = precision.convert_input(input)
+                outputs.append(self.forward(input))
+            return torch.cat(outputs).to(split.label.device)
 
     def evaluate(self, split: Split) -> dict[str, float]:
         """:func:`label_metrics` of a whole split, at the weights as they are now."""
         return label_metrics(self.logits(split), split.label, split.clean_label)
 
     def record(self, metrics: dict[str, float]) -> None:
-        """Add metrics to the history and to the loggers, at the trainer's current step."""
+        """Add metrics to the history and to the loggers, at the trainer's current step.
+
+        With a schedule also ``train/lr``, the learning rate of the step to come.
+        """
         step = self.trainer.global_step
+        if self.scheduler is not None:
+            rate = self.trainer.optimizers[0].param_groups[0]["lr"]
+            metrics = {**metrics, "train/lr": float(rate)}
         self.history.record(step, metrics)
         for logger in self.loggers:
             logger.log_metrics(metrics, step)

@@ -41,6 +41,7 @@ class Config:
     log_every_n_steps: int | None = MISSING
     eval_every_n_steps: int | None = MISSING
     checkpoint_every_n_steps: int | None = MISSING
+    keep_checkpoint_every_n_epochs: int | None = MISSING
     threads: int | None = MISSING
     channels_last: bool = MISSING
     compile: bool = MISSING
@@ -86,6 +87,7 @@ def check(cfg: DictConfig) -> None:
     for key in (
         "batch_size",
         "threads",
+        "keep_checkpoint_every_n_epochs",
         *(f"{what}_every_n_steps" for what in ("log", "eval", "checkpoint")),
     ):
         if cfg[key] is not None and cfg[key] < 1:

@@ -21,14 +21,17 @@ from labelnoise.errors import InputError
 class RunDirectory:
     """Where a run writes; the names of its files are the contract that reports rely on."""
 
-    def __init__(self, path: Path) -> None:
-        self.path = path
+    def __init__(self, path: str | Path) -> None:
+        self.path = path = Path(path)
         self.config = path / ".hydra" / "config.yaml"
         self.overrides = path / ".hydra" / "overrides.yaml"
         self.log = path / "run.log"
         self.noise = path / "noise.npz"
         self.metrics = path / "metrics.csv"
         self.coefficients = path / "coefficients.npz"
+        self.gradients = path / "gradients.npz"
+        self.dynamics = path / "dynamics"
+        self.suspects = path / "suspects.csv"
         self.figures = path / "figures"
         self.tensorboard = path / "tensorboard"
         self.checkpoints = path / "checkpoints"

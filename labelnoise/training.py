@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import math
 import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -14,13 +15,14 @@ import pytorch_lightning as pl
 from hydra.errors import InstantiationException
 from hydra.utils import instantiate
 from omegaconf import DictConfig, OmegaConf
-from pytorch_lightning.callbacks import RichProgressBar
+from pytorch_lightning.callbacks import ModelCheckpoint, RichProgressBar
 from pytorch_lightning.loggers import Logger
 from pytorch_lightning.utilities.exceptions import MisconfigurationException
 
 from labelnoise.checkpoints import ResumeCheckpoint, check_readable
 from labelnoise.classifier import NoisyLabelClassifier
 from labelnoise.config import check, config_hash
+from labelnoise.data.images import ImageDataModule
 from labelnoise.data.module import NoisyLabelDataModule
 from labelnoise.distributed import (
     EqualBuffers,
@@ -32,12 +34,14 @@ from labelnoise.distributed import (
 from labelnoise.errors import InputError
 from labelnoise.isolation import isolated, logging_to, seed_globally
 from labelnoise.launcher import launch, plugins, processes_of
-from labelnoise.monitors import CoefficientMonitor, Monitor
+from labelnoise.monitors import Monitor
 from labelnoise.report.figures import write_figures
 from labelnoise.report.summary import summarize, write_summary
+from labelnoise.report.suspects import summarize_suspects
 from labelnoise.report.tables import print_summary
 from labelnoise.report.tensorboard import add_layout, add_results
 from labelnoise.run_directory import RunDirectory, claim
+from labelnoise.schedules import check_schedule
 from labelnoise.techniques import Technique
 
 log = logging.getLogger(__name__)
@@ -149,8 +153,8 @@ def _one_line_refusals() -> Iterator[None]:
         ) from error
 
 
-def build(cfg: DictConfig, run: RunDirectory) -> Parts:
-    """Instantiate the parts; the data are read and flipped here, since the model's size follows."""
+def build_learner(cfg: DictConfig) -> tuple[NoisyLabelDataModule, NoisyLabelClassifier]:
+    """The data, read and flipped, and the untrained classifier, whose size follows from them."""
     datamodule = instantiate(cfg.data)(noise=instantiate(cfg.noise))
     datamodule.prepare_data()
     datamodule.setup("fit")
@@ -160,11 +164,18 @@ def build(cfg: DictConfig, run: RunDirectory) -> Parts:
     classifier = NoisyLabelClassifier(
         model.to(datamodule.train.batch(slice(1)).input.dtype),
         instantiate(cfg.optimizer),
-        instantiate(cfg.scheduler) or None,
+        **_schedule(cfg, datamodule),
         # A run begun by an earlier version is resumed without them.
         channels_last=cfg.get("channels_last", False),
         compile=cfg.get("compile", False),
     )
+    classifier.configure_optimizers()  # what torch refuses in their options is told here
+    return datamodule, classifier
+
+
+def build(cfg: DictConfig, run: RunDirectory) -> Parts:
+    """Instantiate the parts; the data are read and flipped here, since the model's size follows."""
+    datamodule, classifier = build_learner(cfg)
     # Monitors look before techniques change anything at the same step.
     monitors = {str(name): instantiate(node) for name, node in cfg.monitor.items()}
     techniques = {str(name): instantiate(node) for name, node in cfg.technique.items()}
@@ -172,6 +183,8 @@ def build(cfg: DictConfig, run: RunDirectory) -> Parts:
     if world_size() > 1:
         callbacks.insert(0, EqualBuffers())
     callbacks.append(ResumeCheckpoint(run.last_checkpoint, cfg.checkpoint_every_n_steps))
+    if cfg.keep_checkpoint_every_n_epochs is not None:
+        callbacks.append(_kept_checkpoints(run, cfg.keep_checkpoint_every_n_epochs))
     if cfg.trainer.get("enable_progress_bar", True):
         callbacks.append(ProgressBar(refresh_rate=20))
     trainer = instantiate(cfg.trainer)(
@@ -184,6 +197,20 @@ def build(cfg: DictConfig, run: RunDirectory) -> Parts:
         **({"plugins": plugins()} if world_size() > 1 else {}),
     )
     return Parts(datamodule, classifier, monitors, techniques, trainer)
+
+
+def _schedule(cfg: DictConfig, datamodule: NoisyLabelDataModule) -> dict[str, Any]:
+    """The classifier's ``scheduler`` and ``interval``; neither for a constant rate."""
+    plain = OmegaConf.to_container(cfg.scheduler, resolve=True)
+    assert isinstance(plain, dict)
+    options = {str(key): value for key, value in plain.items()}
+    if not options:
+        return {}
+    batches = len(datamodule.train_dataloader())
+    steps_per_epoch = math.ceil(batches / cfg.trainer.get("accumulate_grad_batches", 1))
+    check_schedule(options, steps_per_epoch, cfg.max_steps, cfg.max_epochs)
+    interval = options.pop("interval", "epoch")
+    return {"scheduler": instantiate(options), "interval": interval}
 
 
 def _run(cfg: DictConfig, run: RunDirectory, overrides: Sequence[str]) -> None:
@@ -224,9 +251,9 @@ def _run(cfg: DictConfig, run: RunDirectory, overrides: Sequence[str]) -> None:
     if not is_rank_zero():
         return
     for monitor in parts.monitors.values():
-        if isinstance(monitor, CoefficientMonitor):
-            monitor.save(run.coefficients)
+        monitor.save(run)
     classifier.history.write_csv(run.metrics)
+    suspects = summarize_suspects(run)
     summary = summarize(
         cfg,
         datamodule=datamodule,
@@ -240,13 +267,22 @@ def _run(cfg: DictConfig, run: RunDirectory, overrides: Sequence[str]) -> None:
             "config_hash": config_hash(cfg),
             "overrides": list(overrides),
         },
+        suspects=suspects,
+        steps_per_epoch=_steps_per_epoch(trainer, datamodule),
     )
-    figures = write_figures(run.figures, classifier.history, summary)
+    figures = write_figures(run, classifier.history, summary)
     for logger in trainer.loggers:
         add_results(logger, cfg, summary, figures)
         logger.finalize("success")
     # Last: a directory with a summary is a run that is complete.
     write_summary(run.summary, summary)
+
+
+def _steps_per_epoch(trainer: pl.Trainer, datamodule: NoisyLabelDataModule) -> int | None:
+    """Optimizer steps in a pass over the training data; None where training is counted in steps."""
+    if not isinstance(datamodule, ImageDataModule):
+        return None
+    return max(1, int(trainer.num_training_batches) // trainer.accumulate_grad_batches)
 
 
 def _interrupted_run(
@@ -268,6 +304,19 @@ def _interrupted_run(
     if path.is_dir() and not any(path.iterdir()):
         path.rmdir()  # the directory made for a new run
     return remembered, interrupted.path, typed
+
+
+def _kept_checkpoints(run: RunDirectory, every_n_epochs: int) -> ModelCheckpoint:
+    """Weights alone, as checkpoints/step_000790.ckpt: for attribution maps, not for resuming."""
+    return ModelCheckpoint(
+        dirpath=run.checkpoints,
+        filename="step_{step:06d}",
+        auto_insert_metric_name=False,
+        every_n_epochs=every_n_epochs,
+        save_top_k=-1,
+        save_weights_only=True,
+        save_on_train_epoch_end=True,
+    )
 
 
 def _loggers(cfg: DictConfig, run: RunDirectory) -> list[Logger]:

@@ -7,9 +7,11 @@ from contextlib import AbstractContextManager, contextmanager
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 import torch
 from omegaconf import DictConfig
+from PIL import Image
 
 from labelnoise.classifier import NoisyLabelClassifier
 from labelnoise.config import compose
@@ -31,6 +33,23 @@ TINY = (
     "logger=none",
 )
 
+# Two seconds a run, of which pictures are most.
+TINY_IMAGES = (
+    "data=image_folder",
+    "data.image_size=8",
+    "noise=symmetric",
+    "noise_rate=0.2",
+    "model.filters=4",
+    "optimizer=sgd",
+    "optimizer.lr=0.1",
+    "batch_size=10",
+    "max_epochs=4",
+    "checkpoint_every_n_steps=5",
+    "threads=1",
+    "trainer.enable_progress_bar=false",
+    "logger=none",
+)
+
 Run = Callable[..., dict[str, Any]]
 Kill = Callable[[int], AbstractContextManager[None]]
 
@@ -44,6 +63,31 @@ def tiny_config() -> Callable[..., DictConfig]:
 def run_tiny(tmp_path: Path, tiny_config: Callable[..., DictConfig]) -> Run:
     def run(*overrides: str, name: str = "run") -> dict[str, Any]:
         return train(tiny_config(*overrides), tmp_path / name)
+
+    return run
+
+
+@pytest.fixture(scope="session")
+def image_root(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder of 2 x 30 training and 2 x 10 test images of 8 x 8 pixels; class b is brighter."""
+    root = tmp_path_factory.mktemp("images")
+    rng = np.random.default_rng(0)
+    for part, count in (("train", 30), ("test", 10)):
+        for name, mean in (("a", 100), ("b", 150)):
+            (root / part / name).mkdir(parents=True)
+            for i in range(count):
+                pixels = rng.normal(mean, 30, (8, 8, 3)).clip(0, 255).astype(np.uint8)
+                Image.fromarray(pixels).save(root / part / name / f"{i:02}.png")
+    return root
+
+
+@pytest.fixture
+def run_images(tmp_path: Path, image_root: Path) -> Run:
+    """Like ``run_tiny``, on images: 54 to train on, 6 batches an epoch."""
+
+    def run(*overrides: str, name: str = "run") -> dict[str, Any]:
+        cfg = compose([*TINY_IMAGES, f"data.root={image_root}", *overrides])
+        return train(cfg, tmp_path / name)
 
     return run
 

@@ -83,6 +83,10 @@ class ImageFolderDataModule(ImageDataModule):
         self.test_files = [f"test/{file}" for file in test]
         return self._decode(self.files, train_label), self._decode(self.test_files, test_label)
 
+    def sample_names(self, source_index: Tensor) -> list[str]:
+        """Files of the training images, as in ``files``."""
+        return [self.files[i] for i in source_index.tolist()]
+
     def _decode(self, files: Sequence[str], label: Int[Tensor, " n"]) -> Images:
         image = decode_all([self.root / file for file in files], self.image_size)
         return Images(image, label, torch.arange(len(files)))

@@ -46,6 +46,10 @@ class NoisyLabelDataModule(pl.LightningDataModule):
             if split is not None and split.nbytes <= SHARE_FOR_DATA * free_memory(device):
                 setattr(self, name, split.to(device))
 
+    def sample_names(self, source_index: Tensor) -> list[str]:
+        """What to call samples in a list for people: their places, unless there are files."""
+        return [str(i) for i in source_index.tolist()]
+
     def transfer_batch_to_device(
         self, batch: Batch, device: torch.device, dataloader_idx: int
     ) -> Batch:

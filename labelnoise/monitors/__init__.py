@@ -1,7 +1,15 @@
 """Monitors watch a run and log; training with them is bit for bit training without them."""
 
 from labelnoise.monitors.coefficients import CoefficientMonitor
+from labelnoise.monitors.dynamics import DynamicsMonitor
+from labelnoise.monitors.gradients import GradientMonitor
 from labelnoise.monitors.memorization import MemorizationMonitor
 from labelnoise.monitors.monitor import Monitor
 
-__all__ = ["CoefficientMonitor", "MemorizationMonitor", "Monitor"]
+__all__ = [
+    "CoefficientMonitor",
+    "DynamicsMonitor",
+    "GradientMonitor",
+    "MemorizationMonitor",
+    "Monitor",
+]

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -14,6 +13,7 @@ from labelnoise.classifier import NoisyLabelClassifier
 from labelnoise.coefficients import read_coefficients, read_residual, require_coefficients
 from labelnoise.data.module import data_of
 from labelnoise.monitors.monitor import Monitor
+from labelnoise.run_directory import RunDirectory
 from labelnoise.theory import Coefficients, coefficient_scalars
 
 
@@ -50,10 +50,10 @@ class CoefficientMonitor(Monitor):
         scalars["residual"] = read_residual(trainer, module, coefficients)
         return {f"coefficients/{name}": value for name, value in scalars.items()}
 
-    def save(self, path: Path) -> None:
-        """Write everything observed to ``path`` (.npz)."""
+    def save(self, run: RunDirectory) -> None:
+        """Write everything observed to coefficients.npz."""
         np.savez(
-            path,
+            run.coefficients,
             allow_pickle=False,
             steps=np.array(self.steps, dtype=np.int64),
             label=self.train_split.label.cpu().numpy(),

@@ -5,14 +5,12 @@ from __future__ import annotations
 import math
 
 import pytorch_lightning as pl
-import torch
 
 from labelnoise.classifier import NoisyLabelClassifier, held_out_metrics
 from labelnoise.data.batch import Split
 from labelnoise.data.module import data_of
 from labelnoise.errors import InputError
-from labelnoise.monitors.monitor import Monitor, is_due
-from labelnoise.seeding import stream
+from labelnoise.monitors.monitor import Monitor, is_due, probe_of
 
 
 class MemorizationMonitor(Monitor):
@@ -46,11 +44,7 @@ class MemorizationMonitor(Monitor):
         self.probe: Split | None = None
 
     def on_fit_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
-        train = data_of(trainer).train
-        self.probe = train
-        if len(train) > self.probe_size:
-            order = torch.randperm(len(train), generator=stream(self.seed, "probe"))
-            self.probe = train.subset(order[: self.probe_size].sort().values)
+        self.probe = probe_of(data_of(trainer).train, self.probe_size, self.seed)
 
     def due(self, step: int) -> bool:
         return super().due(step) or self._test_due(step)

@@ -5,9 +5,13 @@ from __future__ import annotations
 from typing import Any
 
 import pytorch_lightning as pl
+import torch
 
 from labelnoise.classifier import NoisyLabelClassifier
+from labelnoise.data.batch import Split
 from labelnoise.errors import InputError
+from labelnoise.run_directory import RunDirectory
+from labelnoise.seeding import stream
 
 
 def is_due(step: int, every_n_steps: int) -> bool:
@@ -22,6 +26,14 @@ def is_due(step: int, every_n_steps: int) -> bool:
     if step < every_n_steps:
         return step & (step - 1) == 0
     return step % every_n_steps == 0
+
+
+def probe_of(split: Split, size: int, seed: int) -> Split:
+    """A fixed draw of ``size`` samples, in order; the whole split where it is no larger."""
+    if len(split) <= size:
+        return split
+    order = torch.randperm(len(split), generator=stream(seed, "probe"))
+    return split.subset(order[:size].sort().values.to(split.index.device))
 
 
 class Monitor(pl.Callback):
@@ -43,6 +55,9 @@ class Monitor(pl.Callback):
     def observe(self, trainer: pl.Trainer, module: NoisyLabelClassifier) -> dict[str, float]:
         """Measure the network as it is now, leaving it and the random streams untouched."""
         raise NotImplementedError
+
+    def save(self, run: RunDirectory) -> None:
+        """Leave what was kept beside the scalars in the run's directory, once training is over."""
 
     def due(self, step: int) -> bool:
         """Whether to look after this step, apart from the ends of epochs."""

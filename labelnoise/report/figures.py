@@ -1,153 +1,50 @@
-"""Pictures of the two stages."""
+"""Which pictures a run has: a table of drawings, each made where there is something to draw."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
-import numpy as np
-from matplotlib.axes import Axes
-from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 
 from labelnoise.history import History
+from labelnoise.report.dynamics_figure import draw_dynamics
+from labelnoise.report.gradients_figure import draw_gradients
+from labelnoise.report.loaded import load_run
+from labelnoise.report.two_stages import Column, draw_two_stages, title
+from labelnoise.run_directory import RunDirectory
+
+Draw = Callable[[RunDirectory, History, Mapping[str, Any]], Figure | None]
 
 
-class Curve(NamedTuple):
-    """One line of a panel: the metric drawn, its label, colour and line style."""
-
-    metric: str
-    label: str
-    color: str
-    style: str = "-"
+def _two_stages(run: RunDirectory, history: History, summary: Mapping[str, Any]) -> Figure:
+    return draw_two_stages([Column(history, dict(summary), title(dict(summary)))])
 
 
-# Colours are Okabe and Ito's, told apart by readers with any colour vision.
-SIGNAL, CLEAN, NOISY, TEST, ALL = "#000000", "#0072B2", "#D55E00", "#009E73", "#888888"
-
-COEFFICIENTS = (
-    Curve("coefficients/gamma_max", r"signal learning, max $\gamma$", SIGNAL),
-    Curve("coefficients/rho_max_clean", r"memorization, max $\bar\rho$, clean samples", CLEAN),
-    Curve("coefficients/rho_max_noisy", r"memorization, max $\bar\rho$, noisy samples", NOISY),
-)
-ERRORS = (
-    Curve("test/acc", "test error, clean labels", TEST),
-    Curve("val/acc", "validation error, noisy labels", ALL),
-)
-ACCURACIES = (
-    Curve("train/acc", "all", ALL),
-    Curve("train/acc_clean", "clean samples", CLEAN),
-    Curve("train/acc_noisy", "noisy samples (wrong label fitted)", NOISY),
-    Curve("test/acc", "test, clean labels", TEST, "--"),
-)
-BOUNDARIES = (
-    ("clean_fit_step", "clean fitted", CLEAN),
-    ("crossing_step", "noise overtakes", SIGNAL),
-    ("memorized_step", "memorized", NOISY),
-)
+FIGURES: dict[str, Draw] = {
+    "two_stages": _two_stages,
+    "gradients": draw_gradients,
+    "dynamics": draw_dynamics,
+}
 
 
-class Column(NamedTuple):
-    """One run in the figure, under its title."""
-
-    history: History
-    summary: dict[str, Any]
-    title: str
-
-
-def draw_two_stages(columns: Sequence[Column]) -> Figure:
-    """The paper's figure, one column a run: coefficients (or errors) above, accuracies below.
-
-    The upper panel holds max gamma and max rho_bar on clean and on noisy samples where they were
-    measured, elsewhere the test error on clean labels with the noisy validation error; the lower
-    panel holds training accuracy on all, clean and noisy samples and test accuracy. Steps are on a
-    logarithmic axis; stage boundaries are vertical lines, the kept network a dotted one.
-    """
-    figure = Figure(figsize=(5.6 * len(columns), 6.4), layout="constrained")
-    FigureCanvasAgg(figure)
-    axes = figure.subplots(2, len(columns), sharex="col", sharey="row", squeeze=False)
-    for (upper, lower), column in zip(axes.T, columns, strict=True):
-        if "coefficients/gamma_max" in column.history.names:
-            _draw(upper, column.history, COEFFICIENTS)
-            # The stages lie a factor of a hundred apart: only here are both to be seen.
-            upper.set_yscale("log")
-            upper.set_ylabel("coefficient")
-        else:
-            _draw(upper, column.history, ERRORS, complement=True)
-            upper.set_ylabel("error")
-        _draw(lower, column.history, ACCURACIES)
-        lower.set_ylabel("accuracy")
-        lower.set_xlabel("training step")
-        lower.set_ylim(-0.03, 1.32)  # room for the legend above the curves
-        lower.set_yticks([0, 0.2, 0.4, 0.6, 0.8, 1])
-        upper.set_title(column.title, fontsize=11, pad=36)  # above the stages' names
-        for panel in (upper, lower):
-            panel.label_outer()
-            _mark_stages(panel, column.summary, named=panel is upper)
-    has_coefficients = "coefficients/gamma_max" in columns[0].history.names
-    upper, lower = axes[:, 0]
-    if upper.lines:
-        upper.legend(
-            fontsize=8, framealpha=0.85, loc="lower right" if has_coefficients else "center right"
-        )
-    if lower.lines:  # none where no monitor looked
-        lower.legend(fontsize=8, framealpha=0.85, loc="upper left", ncol=2)
-    return figure
+def report_figures(run: Path) -> str:
+    """Draw the figures of a finished run again; where they lie, a line each."""
+    loaded = load_run(run)
+    paths = write_figures(loaded.directory, loaded.history, loaded.summary)
+    return "\n".join(str(path) for path in paths.values())
 
 
-def _draw(axes: Axes, history: History, curves: Sequence[Curve], complement: bool = False) -> None:
-    for curve in curves:
-        steps, values = history.series(curve.metric)
-        shown = (steps > 0) & ~np.isnan(values)  # a logarithmic axis has no place for step 0
-        if shown.any():
-            y = 1 - values[shown] if complement else values[shown]
-            axes.plot(steps[shown], y, curve.style, color=curve.color, label=curve.label, lw=1.6)
-    axes.set_xscale("log")
-    axes.grid(alpha=0.25, lw=0.6)
-
-
-def _mark_stages(axes: Axes, summary: dict[str, Any], *, named: bool) -> None:
-    for key, name, color in BOUNDARIES:
-        step = summary["stages"][key]
-        if step:
-            axes.axvline(step, color=color, lw=0.9, ls=":")
-            if named:
-                _name_line(axes, step, f"{name}, {step}")
-    stop = summary["techniques"].get("early_stop", {})
-    if stop.get("stopped_step") and stop["selected_step"] != summary["stages"]["crossing_step"]:
-        axes.axvline(stop["selected_step"], color=TEST, lw=0.9, ls=":")
-        if named:
-            _name_line(axes, stop["selected_step"], f"kept, {stop['selected_step']}")
-
-
-def _name_line(axes: Axes, step: int, text: str) -> None:
-    axes.text(
-        step,
-        1.01,
-        text,
-        rotation=25,
-        fontsize=7.5,
-        ha="left",
-        va="bottom",
-        rotation_mode="anchor",
-        transform=axes.get_xaxis_transform(),
-    )
-
-
-def title(summary: dict[str, Any]) -> str:
-    """What tells a run from others in one figure: its label noise and techniques."""
-    rate = summary["noise"]["rate_realised"]
-    names = ", ".join(summary["techniques"])
-    noise = f"{100 * rate:.0f} % of the labels wrong" if rate else "no label noise"
-    return f"{noise} ({names})" if names else noise
-
-
-def write_figures(directory: Path, history: History, summary: dict[str, Any]) -> dict[str, Path]:
-    """Write figures/two_stages.png and return where the figures lie, by name."""
-    directory.mkdir(exist_ok=True)
-    figures = {"two_stages": draw_two_stages([Column(history, summary, title(summary))])}
-    paths = {name: directory / f"{name}.png" for name in figures}
-    for name, figure in figures.items():
-        figure.savefig(paths[name], dpi=150)
+def write_figures(
+    run: RunDirectory, history: History, summary: Mapping[str, Any]
+) -> dict[str, Path]:
+    """Draw every figure that the run has data for into ``figures``; where they lie, by name."""
+    run.figures.mkdir(exist_ok=True)
+    paths = {}
+    for name, draw in FIGURES.items():
+        figure = draw(run, history, summary)
+        if figure is not None:
+            paths[name] = run.figures / f"{name}.png"
+            figure.savefig(paths[name], dpi=150)
     return paths

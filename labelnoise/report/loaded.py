@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from itertools import islice
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
+from labelnoise.dynamics import DynamicsLog, RunningScores
 from labelnoise.history import History
 from labelnoise.run_directory import RunDirectory
 
@@ -29,6 +31,60 @@ class LoadedRun:
         """The arrays of coefficients.npz; see :class:`labelnoise.monitors.CoefficientMonitor`."""
         with np.load(self.directory.coefficients, allow_pickle=False) as arrays:
             return dict(arrays)
+
+    def gradients(self) -> dict[str, NDArray[Any]]:
+        """The arrays of gradients.npz; see :class:`labelnoise.monitors.GradientMonitor`."""
+        with np.load(self.directory.gradients, allow_pickle=False) as arrays:
+            return dict(arrays)
+
+    def dynamics(self) -> LoadedDynamics:
+        """The per-sample log; see :class:`labelnoise.monitors.DynamicsMonitor`."""
+        return read_dynamics(self.directory)
+
+
+@dataclass(frozen=True)
+class LoadedDynamics:
+    """The per-sample log of a run, with what its columns are.
+
+    Attributes:
+        log: the rows; ``log.arrays["margin"]`` is (rows, n), on disk.
+        label, clean_label, source_index: (n,).
+        name: (n,) the file in an image folder, elsewhere the place in the published data set.
+        class_names: (K,).
+        scores: over all rows.
+    """
+
+    log: DynamicsLog
+    label: NDArray[np.int64]
+    clean_label: NDArray[np.int64]
+    source_index: NDArray[np.int64]
+    name: NDArray[Any]
+    class_names: NDArray[Any]
+    scores: RunningScores
+
+    @property
+    def is_noisy(self) -> NDArray[np.bool_]:
+        """(n,): the given label is not the true one."""
+        return self.label != self.clean_label
+
+
+def read_dynamics(run: RunDirectory, rows: int | None = None) -> LoadedDynamics:
+    """Read the per-sample log of a run that finished.
+
+    Args:
+        run: where it lies.
+        rows: how many of its first rows the scores are taken over; None for all.
+
+    Raises:
+        InputError: the run kept none.
+    """
+    log = DynamicsLog(run.dynamics)
+    with np.load(run.dynamics / "samples.npz", allow_pickle=False) as arrays:
+        samples = dict(arrays)
+    scores = RunningScores(samples["label"])
+    for row in islice(log, rows):
+        scores.update(row)
+    return LoadedDynamics(log, **samples, scores=scores)
 
 
 def load_run(path: str | Path) -> LoadedRun:

@@ -14,6 +14,7 @@ from omegaconf import DictConfig
 from labelnoise.data.signal_noise import SignalNoiseDataModule
 from labelnoise.history import History
 from labelnoise.noise import NoiseRecord
+from labelnoise.stoppers import STOPPERS, shadow_stop
 from labelnoise.theory import find_stages, stage_one_length
 
 
@@ -25,6 +26,8 @@ def summarize(
     techniques: dict[str, dict[str, Any]],
     final: dict[str, float],
     run: dict[str, Any],
+    suspects: dict[str, Any] | None = None,
+    steps_per_epoch: int | None = None,
 ) -> dict[str, Any]:
     """Put the summary together; its keys are described in docs/run_directory.md."""
     record: NoiseRecord = datamodule.noise_record
@@ -33,10 +36,14 @@ def summarize(
         **run,
         "data": type(datamodule).__name__,
         "noise": record.summary(),
-        "stages": stages(history, theory_t1(cfg, datamodule)),
+        "stages": {
+            **stages(history, theory_t1(cfg, datamodule)),
+            "dominance_lost_step": dominance_lost_step(history),
+        },
         "final": final,
-        "report_card": report_card(history),
+        "report_card": report_card(history, steps_per_epoch),
         "selection": selection,
+        "suspects": suspects,
         "techniques": techniques,
     }
 
@@ -80,39 +87,81 @@ def stages(history: History, t1: float | None) -> dict[str, float | None]:
     }
 
 
-def report_card(history: History) -> dict[str, dict[str, Any] | None]:
-    """Clean test accuracy under four rules for which step to report, each with its step.
+def dominance_lost_step(history: History) -> int | None:
+    """First step from which clean samples no longer drive the training, confirmed once.
 
-    ``oracle_best`` is the best on test data: what nobody without clean test labels can choose, and
-    what many published tables show. ``val_selected`` is the step of the lowest noisy validation
-    loss, ``last`` the last step, ``mean_last_10`` the mean of the last ten evaluations.
+    That is |g_clean| / |g_noise| below 1 at two observations in a row; see
+    :class:`labelnoise.monitors.GradientMonitor`.
+    """
+    stop = shadow_stop(STOPPERS["dominance"], history)
+    return None if stop is None else stop.selected_step
+
+
+def report_card(
+    history: History, steps_per_epoch: int | None = None
+) -> dict[str, dict[str, Any] | None]:
+    """Clean test accuracy under several rules for which network to report, each with its step.
+
+    ====================  =====================================================================
+    oracle_best           the best on clean test data: what nobody without them can choose, and
+                          what many published tables show; marked ``oracle``
+    last, mean_last_10    the last step; the mean of the last ten evaluations
+    val_selected          the lowest loss on noisy validation data
+    val_acc_selected      the highest accuracy on noisy validation data
+    stop_NAME             where the rule NAME of :data:`labelnoise.stoppers.STOPPERS` would have
+                          stopped, had it been asked, with the network it would have kept;
+                          ``knows`` tells what it needs that a user does not have
+    ====================  =====================================================================
+
+    An entry has ``test_acc``, ``step``, ``epoch`` where ``steps_per_epoch`` is given (of a network
+    after 1.0 epochs every sample was seen once), and ``gap``, by how many points of accuracy it
+    stays below the oracle's. A rule that measured nothing has None, one that never stopped is left
+    out. Where a step has no test accuracy of its own, the last one before it counts.
     """
     steps, acc = history.series("test/acc")
+    rules = ("oracle_best", "last", "mean_last_10", "val_selected", "val_acc_selected")
     if not len(steps):
-        return dict.fromkeys(("oracle_best", "last", "mean_last_10", "val_selected"))
-    best, tail = int(acc.argmax()), acc[-10:]
-    return {
-        "oracle_best": _entry(steps[best], acc[best], oracle=True),
-        "last": _entry(steps[-1], acc[-1]),
+        return dict.fromkeys(rules)
+    best = float(acc.max())
+
+    def gap(test_acc: float) -> float:
+        return round(100 * (best - test_acc), 4)
+
+    def entry(step: int, **marks: Any) -> dict[str, Any]:
+        test_acc = float(acc[max(0, int(np.searchsorted(steps, step, side="right")) - 1)])
+        found = {"test_acc": test_acc, "step": step, "gap": gap(test_acc)}
+        if steps_per_epoch is not None:
+            found["epoch"] = round(step / steps_per_epoch, 2)
+        return found | marks
+
+    def lowest(metric: str, sign: int) -> dict[str, Any] | None:
+        at, value = history.series(metric)
+        measured = np.isin(at, steps) & ~np.isnan(value)
+        return (
+            entry(int(at[measured][np.argmin(sign * value[measured])])) if measured.any() else None
+        )
+
+    tail = acc[-10:]
+    card = {
+        "oracle_best": entry(int(steps[acc.argmax()]), oracle=True),
+        "last": entry(int(steps[-1])),
         "mean_last_10": {
             "test_acc": float(tail.mean()),
             "from_step": int(steps[-len(tail)]),
             "evaluations": len(tail),
+            "gap": gap(float(tail.mean())),
         },
-        "val_selected": _val_selected(history, steps, acc),
+        "val_selected": lowest("val/loss", 1),
+        "val_acc_selected": lowest("val/acc", -1),
     }
-
-
-def _val_selected(history: History, steps: np.ndarray, acc: np.ndarray) -> dict[str, Any] | None:
-    loss = np.array([history.at("val/loss", int(step)) for step in steps])
-    if np.isnan(loss).all():
-        return None
-    chosen = int(np.nanargmin(loss))
-    return _entry(steps[chosen], acc[chosen])
-
-
-def _entry(step: np.integer, acc: np.floating, **marks: bool) -> dict[str, Any]:
-    return {"test_acc": float(acc), "step": int(step), **marks}
+    for name, stopper in STOPPERS.items():
+        stop = shadow_stop(stopper, history)
+        if stop is not None:
+            marks: dict[str, Any] = {"knows": stopper.knows} if stopper.knows else {}
+            card[f"stop_{name}"] = entry(
+                stop.selected_step, stopped_step=stop.stopped_step, **marks
+            )
+    return card
 
 
 def write_summary(path: Path, summary: dict[str, Any]) -> None:

@@ -5,18 +5,21 @@ from __future__ import annotations
 import csv
 import json
 import sys
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 from hydra.experimental.callback import Callback
 from omegaconf import DictConfig
+
+Run = TypeVar("Run")
 
 COLUMNS = {
     "clean fitted": ("stages", "clean_fit_step"),
     "noise overtakes": ("stages", "crossing_step"),
     "memorized": ("stages", "memorized_step"),
+    "dominance lost": ("stages", "dominance_lost_step"),
     "last step": ("step",),
     "noisy accuracy": ("final", "train/acc_noisy"),
     "test error": ("final", "test/acc"),
@@ -25,6 +28,11 @@ COLUMNS = {
     "last": ("report_card", "last", "test_acc"),
     "precision": ("selection", "first", "precision"),
     "recall": ("selection", "first", "recall"),
+    "suspects precision": ("suspects", "precision"),
+    "suspects recall": ("suspects", "recall"),
+    "AUC loss": ("suspects", "auc", "loss"),
+    "AUC AUM": ("suspects", "auc", "aum"),
+    "AUC wrong events": ("suspects", "auc", "wrong_events"),
 }
 ERRORS = {"test error"}
 MOST_COLUMNS = 4
@@ -82,9 +90,10 @@ def report_sweep(directory: Path) -> None:
 
 def write_sweep(directory: Path, summaries: Mapping[Path, Mapping[str, Any]]) -> None:
     """Write sweep.csv and the figure, and print the table."""
-    from labelnoise.report.figures import Column, draw_two_stages, title
+    from labelnoise.report.gradients_figure import draw_clean_priority
     from labelnoise.report.loaded import load_run
     from labelnoise.report.tables import print_sweep
+    from labelnoise.report.two_stages import Column, draw_two_stages, title
 
     rows = [
         {"run": job.name, **settings(summary), **measures(summary)}
@@ -96,12 +105,15 @@ def write_sweep(directory: Path, summaries: Mapping[Path, Mapping[str, Any]]) ->
         writer.writeheader()
         writer.writerows(rows)
     print_sweep(over_seeds(list(summaries.values())), f"mean [min, max] over seeds, {directory}")
-    if len(summaries) <= MOST_COLUMNS:
-        runs = [load_run(job) for job in summaries]
-        (directory / "figures").mkdir(exist_ok=True)
-        draw_two_stages([Column(r.history, r.summary, title(r.summary)) for r in runs]).savefig(
-            directory / "figures" / "two_stages.png", dpi=150
-        )
+    runs = [load_run(job) for job in summaries]
+    figures = {"clean_priority": draw_clean_priority(by_setting(runs, lambda run: run.summary))}
+    if len(runs) <= MOST_COLUMNS:
+        columns = [Column(run.history, run.summary, title(run.summary)) for run in runs]
+        figures["two_stages"] = draw_two_stages(columns)
+    (directory / "figures").mkdir(exist_ok=True)
+    for name, figure in figures.items():
+        if figure is not None:
+            figure.savefig(directory / "figures" / f"{name}.png", dpi=150)
 
 
 def settings(summary: Mapping[str, Any]) -> dict[str, str]:
@@ -121,19 +133,32 @@ def _look_up(summary: Mapping[str, Any], name: str) -> float | None:
     return round(1 - node, 6) if name in ERRORS and node is not None else node
 
 
-def over_seeds(summaries: Iterable[Mapping[str, Any]]) -> dict[str, dict[str, str]]:
-    """By setting other than the seed, ``mean [min, max]`` of every measure that any run has.
+def by_setting(
+    runs: Iterable[Run], summary_of: Callable[[Run], Mapping[str, Any]]
+) -> dict[str, list[Run]]:
+    """Runs that differ in the seed alone together, named by what differs between the groups.
 
-    A setting is named by what differs between the runs, as in ``noise_rate=0.2``.
+    Example:
+        >>> summaries = [{"overrides": [f"noise_rate={r}", f"seed={s}"]} for r in (0.1, 0.2)
+        ...              for s in (0, 1)]
+        >>> {name: len(group) for name, group in by_setting(summaries, lambda s: s).items()}
+        {'noise_rate=0.1': 2, 'noise_rate=0.2': 2}
     """
-    groups: dict[tuple[tuple[str, str], ...], list[Mapping[str, Any]]] = {}
-    for summary in summaries:
-        key = tuple((k, v) for k, v in settings(summary).items() if k != "seed")
-        groups.setdefault(key, []).append(summary)
-    shared = set.intersection(*(set(key) for key in groups))
+    groups: dict[tuple[tuple[str, str], ...], list[Run]] = {}
+    for run in runs:
+        key = tuple((k, v) for k, v in settings(summary_of(run)).items() if k != "seed")
+        groups.setdefault(key, []).append(run)
+    shared = set.intersection(*(set(key) for key in groups)) if groups else set()
+    return {
+        " ".join(f"{k}={v}" for k, v in key if (k, v) not in shared) or "all runs": members
+        for key, members in groups.items()
+    }
+
+
+def over_seeds(summaries: Iterable[Mapping[str, Any]]) -> dict[str, dict[str, str]]:
+    """By setting other than the seed, ``mean [min, max]`` of every measure that any run has."""
     table = {}
-    for key, members in groups.items():
-        name = " ".join(f"{k}={v}" for k, v in key if (k, v) not in shared) or "all runs"
+    for name, members in by_setting(summaries, lambda summary: summary).items():
         values = {m: [measures(member)[m] for member in members] for m in COLUMNS}
         shown = {m: mean_and_range(numbers) for m, numbers in values.items()}
         table[name] = {"runs": str(len(members)), **shown}

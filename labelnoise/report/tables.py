@@ -43,11 +43,23 @@ def _rows(summary: Mapping[str, Any]) -> list[tuple[str, str]]:
     ]
     for name, entry in card.items():
         if entry is not None:
-            where = f"step {entry['step']:,}" if "step" in entry else "last evaluations"
-            rows.append((f"  test accuracy, {name}", f"{_percent(entry['test_acc'])} ({where})"))
+            rows.append((f"  test accuracy, {name}", _card_entry(entry)))
+    if suspects := summary.get("suspects"):
+        wrong, listed = suspects["probably_wrong"], suspects["listed"]
+        rows.append(("labels probably wrong", f"{wrong:,} of {listed:,}, see suspects.csv"))
     for technique, report in summary["techniques"].items():
         rows.append((technique, _technique(report)))
     return rows
+
+
+def _card_entry(entry: Mapping[str, Any]) -> str:
+    when = f"epoch {entry['epoch']:g}" if "epoch" in entry else f"step {entry['step']:,}"
+    if "from_step" in entry:
+        when = f"last {entry['evaluations']} evaluations"
+    marks = "oracle" if entry.get("oracle") else f"{entry['gap']:.2f} points below"
+    if "knows" in entry:
+        marks += f", knows {entry['knows']}"
+    return f"{_percent(entry['test_acc'])} ({when}; {marks})"
 
 
 def _technique(report: Mapping[str, Any]) -> str:

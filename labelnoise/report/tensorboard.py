@@ -12,7 +12,7 @@ from PIL import Image
 from pytorch_lightning.loggers import Logger, TensorBoardLogger
 
 from labelnoise.config import run_config
-from labelnoise.report.figures import ACCURACIES, COEFFICIENTS, ERRORS
+from labelnoise.report.two_stages import ACCURACIES, COEFFICIENTS, ERRORS
 
 LAYOUT = {
     "two stages": {

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import logging
-import math
 from typing import Any
 
 import pytorch_lightning as pl
@@ -15,51 +14,13 @@ from labelnoise.coefficients import has_coefficients, require_coefficients, sign
 from labelnoise.data.module import data_of
 from labelnoise.distributed import agreed
 from labelnoise.errors import InputError
+from labelnoise.stoppers import COEFFICIENT_PATIENCE, VAL_PATIENCE, PatienceDetector
 from labelnoise.techniques.technique import Technique
 from labelnoise.theory import OvertakeDetector
 
 log = logging.getLogger(__name__)
 
 TRIGGERS = ("auto", "coefficients", "val_loss")
-
-
-class PatienceDetector:
-    """Triggers when a loss has not fallen below its best for ``patience`` observations in a row.
-
-    ``candidate_step`` is the step of the best loss so far, the one whose network is worth keeping.
-
-    Example:
-        >>> detector = PatienceDetector(patience=2)
-        >>> [detector.update(step, loss) for step, loss in enumerate([1.0, 0.5, 0.6, 0.5])]
-        [False, False, False, True]
-        >>> detector.candidate_step
-        1
-    """
-
-    def __init__(self, patience: int) -> None:
-        self.patience = patience
-        self.best = math.inf
-        self.candidate_step: int | None = None
-        self.waited = 0
-
-    def update(self, step: int, loss: float) -> bool:
-        if loss < self.best:
-            self.best, self.candidate_step, self.waited = loss, step, 0
-        else:
-            self.waited += 1
-        return self.waited >= self.patience
-
-    def state_dict(self) -> dict[str, Any]:
-        return {
-            "best": self.best,
-            "candidate_step": self.candidate_step,
-            "waited": self.waited,
-        }
-
-    def load_state_dict(self, state: dict[str, Any]) -> None:
-        self.best = state["best"]
-        self.candidate_step = state["candidate_step"]
-        self.waited = state["waited"]
 
 
 class EarlyStopping(Technique):
@@ -106,8 +67,8 @@ class EarlyStopping(Technique):
 
     def _detector(self) -> OvertakeDetector | PatienceDetector:
         if self.trigger == "val_loss":
-            return PatienceDetector(self.patience or 10)
-        return OvertakeDetector(self.patience or 3)
+            return PatienceDetector(self.patience or VAL_PATIENCE)
+        return OvertakeDetector(self.patience or COEFFICIENT_PATIENCE)
 
     def setup(self, trainer: pl.Trainer, pl_module: pl.LightningModule, stage: str) -> None:
         if stage != "fit":

@@ -91,7 +91,7 @@ def test_batches_losses_and_logits_stay_on_the_gpu() -> None:
         for size in (6, None):
             for batch in TensorLoader(split, size, shuffle_seed=0, augment=augment, world_size=2):
                 assert {tensor.device for tensor in batch} == {gpu}
-                assert classifier.training_step(batch, 0).device == gpu
+                assert classifier.training_step(batch, 0)["loss"].device == gpu
         assert classifier.logits(split).device == gpu
         assert split.subset(torch.arange(5)).batch().index.device == gpu
         assert select_keep_rate(torch.rand(20, device=gpu), 0.5).device == gpu

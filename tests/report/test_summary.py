@@ -23,12 +23,12 @@ def test_the_report_card_says_which_step_a_number_comes_from() -> None:
     card = report_card(
         scripted({0: 0.5, 10: 0.9, 20: 0.8, 30: 0.7}, {10: 0.6, 20: 0.4, 25: 0.1, 30: 0.5})
     )
-    assert card["oracle_best"] == {"test_acc": 0.9, "step": 10, "oracle": True}
-    assert card["last"] == {"test_acc": 0.7, "step": 30}
+    assert card["oracle_best"] == {"test_acc": 0.9, "step": 10, "gap": 0.0, "oracle": True}
+    assert card["last"] == {"test_acc": 0.7, "step": 30, "gap": 20.0}
     # Step 25 has the lowest loss but no test accuracy was measured there.
-    assert card["val_selected"] == {"test_acc": 0.8, "step": 20}
+    assert card["val_selected"] == {"test_acc": 0.8, "step": 20, "gap": 10.0}
     assert card["mean_last_10"] == {
-        "test_acc": pytest.approx(0.725), "from_step": 0, "evaluations": 4,
+        "test_acc": pytest.approx(0.725), "from_step": 0, "evaluations": 4, "gap": 17.5,
     }  # fmt: skip
 
 
@@ -37,6 +37,7 @@ def test_the_mean_is_over_the_last_ten_evaluations() -> None:
     expected = sum(range(30, 50, 2)) / 1000
     assert card["mean_last_10"] == {
         "test_acc": pytest.approx(expected), "from_step": 30, "evaluations": 10,
+        "gap": pytest.approx(100 * (0.48 - expected)),
     }  # fmt: skip
     assert card["val_selected"] is None
 

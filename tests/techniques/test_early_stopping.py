@@ -11,8 +11,8 @@ from pytorch_lightning import Trainer
 from labelnoise.classifier import NoisyLabelClassifier
 from labelnoise.errors import InputError
 from labelnoise.report.loaded import load_run
+from labelnoise.stoppers import PatienceDetector
 from labelnoise.techniques import EarlyStopping, early_stopping
-from labelnoise.techniques.early_stopping import PatienceDetector
 
 Run = Callable[..., dict[str, Any]]
 

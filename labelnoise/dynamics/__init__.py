@@ -1,0 +1,7 @@
+"""Every training sample through training: what is measured, kept, and concluded from it."""
+
+from labelnoise.dynamics.log import DynamicsLog
+from labelnoise.dynamics.measurements import Measurements, measure
+from labelnoise.dynamics.scores import RunningScores, auc
+
+__all__ = ["DynamicsLog", "Measurements", "RunningScores", "auc", "measure"]

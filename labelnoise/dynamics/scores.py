@@ -1,0 +1,132 @@
+"""Scores that find wrong labels, from how samples were fitted epoch by epoch."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+from jaxtyping import Bool, Float, Int
+from numpy.typing import NDArray
+
+from labelnoise.dynamics.measurements import Measurements
+
+
+def auc(score: Float[np.ndarray, " n"], is_noisy: Bool[np.ndarray, " n"]) -> float:
+    """Area under the ROC curve: P(a noisy sample scores above a clean one), ties counting half.
+
+    NaN where all samples are clean or all are noisy.
+
+    Example:
+        >>> auc(np.array([0.1, 0.4, 0.4, 0.9]), np.array([False, False, True, True]))
+        0.875
+    """
+    noisy = int(is_noisy.sum())
+    clean = len(is_noisy) - noisy
+    if not noisy or not clean:
+        return float("nan")
+    _, inverse, counts = np.unique(score, return_inverse=True, return_counts=True)
+    rank = (np.cumsum(counts) - (counts - 1) / 2)[inverse]  # mean ranks of ties, from 1
+    return float((rank[is_noisy].mean() - (noisy + 1) / 2) / clean)
+
+
+SCORES = (
+    "loss",
+    "aum",
+    "wrong_events",
+    "forgetting_events",
+    "low_confidence",
+    "variability",
+    "prediction_changes",
+)
+
+
+class RunningScores:
+    """Scores of every training sample over the epochs so far; the higher, the more suspicious.
+
+    ========================  ===================================================================
+    loss                      of the latest epoch alone
+    aum                       minus the mean margin (area under the margin, arXiv 2001.10528)
+    wrong_events              epochs in which another class than the given one was predicted
+    forgetting_events         changes from right to wrong about the given label, and the number of
+                              epochs where it was never right (Toneva et al., ICLR 2019)
+    low_confidence            1 - mean over epochs of p(given label) (data maps, EMNLP 2020)
+    variability               standard deviation over epochs of p(given label) (data maps)
+    prediction_changes        changes of the predicted class
+    ========================  ===================================================================
+
+    Args:
+        label: (n,) the given labels.
+
+    Attributes:
+        epochs: rows taken in.
+        changed: samples whose predicted class differs from the row before; 0 in the first.
+
+    Example:
+        >>> scores = RunningScores(np.array([0, 0]))
+        >>> for margin in ([2.0, -1.0], [4.0, -1.0]):
+        ...     fits = np.array(margin) > 0
+        ...     p = fits.astype(float)
+        ...     scores.update(Measurements(1 - p, p, np.array(margin), (~fits).astype(int)))
+        >>> scores.scores()["aum"].tolist(), scores.scores()["wrong_events"].tolist()
+        ([-3.0, 1.0], [0.0, 2.0])
+    """
+
+    def __init__(self, label: Int[np.ndarray, " n"]) -> None:
+        n = len(label)
+        self.label = label
+        self.epochs = 0
+        self.changed = 0
+        self._loss = np.zeros(n)
+        self._margin, self._p, self._p_squared = np.zeros(n), np.zeros(n), np.zeros(n)
+        self._wrong, self._forgotten, self._changes = np.zeros(n), np.zeros(n), np.zeros(n)
+        self._prediction: NDArray[Any] | None = None
+
+    def update(self, measured: Measurements) -> None:
+        """Take in the measurements of one more epoch."""
+        loss, p, margin, prediction = (np.asarray(values) for values in measured)
+        wrong = prediction != self.label
+        if self._prediction is not None:
+            changed = prediction != self._prediction
+            self._forgotten += wrong & (self._prediction == self.label)
+            self._changes += changed
+            self.changed = int(changed.sum())
+        self._prediction = prediction
+        self._loss = loss.astype(np.float64)
+        p = p.astype(np.float64)
+        self._margin += margin
+        self._p += p
+        self._p_squared += p * p
+        self._wrong += wrong
+        self.epochs += 1
+
+    @property
+    def confidence(self) -> Float[np.ndarray, " n"]:
+        """Mean over epochs of p(given label)."""
+        return self._p / self.epochs
+
+    @property
+    def variability(self) -> Float[np.ndarray, " n"]:
+        """Standard deviation over epochs of p(given label)."""
+        variance = self._p_squared / self.epochs - self.confidence**2
+        return np.sqrt(np.maximum(variance, 0.0))
+
+    def scores(self) -> dict[str, Float[np.ndarray, " n"]]:
+        """All scores by name, each (n,); none before the first epoch."""
+        if self.epochs == 0:
+            return {}
+        never_right = self._wrong == self.epochs
+        return {
+            "loss": self._loss,
+            "aum": -self._margin / self.epochs,
+            "wrong_events": self._wrong,
+            "forgetting_events": np.where(never_right, self.epochs, self._forgotten).astype(float),
+            "low_confidence": 1 - self.confidence,
+            "variability": self.variability,
+            "prediction_changes": self._changes,
+        }
+
+    def aucs(self, is_noisy: Bool[np.ndarray, " n"]) -> dict[str, float]:
+        """How well each score finds the noisy samples, by name; empty where there is one kind."""
+        if is_noisy.all() or not is_noisy.any():
+            return {}
+        return {name: auc(score, is_noisy) for name, score in self.scores().items()}

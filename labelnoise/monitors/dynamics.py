@@ -1,0 +1,160 @@
+"""Every training sample through training: loss, probability, margin and prediction."""
+
+from __future__ import annotations
+
+import logging
+import math
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+import pytorch_lightning as pl
+import torch
+from torch import Tensor
+
+from labelnoise.classifier import NoisyLabelClassifier
+from labelnoise.data.batch import Batch
+from labelnoise.data.module import data_of
+from labelnoise.dynamics import DynamicsLog, Measurements, RunningScores, measure
+from labelnoise.dynamics.measurements import as_kept
+from labelnoise.monitors.monitor import Monitor
+from labelnoise.run_directory import RunDirectory
+
+log = logging.getLogger(__name__)
+
+
+class DynamicsMonitor(Monitor):
+    """Keeps :class:`labelnoise.dynamics.Measurements` of every training sample, a row an epoch.
+
+    Rows go to the run directory's ``dynamics`` folder as they are measured (see
+    :class:`labelnoise.dynamics.DynamicsLog`). Logged are ``dynamics/prediction_changes``, the
+    number of training samples whose predicted class changed since the row before, and where both
+    clean and noisy labels are known, ``dynamics/auc_NAME`` for each of the scores of
+    :class:`labelnoise.dynamics.RunningScores` as a detector of noisy labels.
+
+    By default the values are those of the training pass: each sample's logits at the step that
+    trained on it, before that step, with augmentation and dropout where they are on. This costs
+    next to nothing, and is how AUM and forgetting events are defined.
+
+    Args:
+        every_n_steps: None is a row an epoch; a number measures the whole training set at that
+            interval, in evaluation mode.
+        extra_pass: measure in one more pass in evaluation mode at each epoch's end instead, all
+            samples at the same weights.
+    """
+
+    def __init__(self, every_n_steps: int | None = None, extra_pass: bool = False) -> None:
+        super().__init__(every_n_steps)
+        self.from_training = every_n_steps is None and not extra_pass
+        self._resumed: dict[str, Any] | None = None
+        self._row: Tensor | None = None
+        self._log: DynamicsLog | None = None
+
+    def on_train_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
+        # Not on_fit_start: asking for the number of batches makes the loader, which has to wait
+        # until a resumed run knows where it was.
+        self._data = data_of(trainer)
+        self._split = self._data.train
+        self._is_noisy = self._split.is_noisy.cpu().numpy()
+        self._scores = RunningScores(self._split.label.cpu().numpy())
+        path = RunDirectory(trainer.default_root_dir).dynamics
+        if trainer.is_global_zero:
+            n, rows = len(self._split), self._most_rows(trainer)
+            self._log = DynamicsLog.open(path, n, rows, self.last_step)
+        trainer.strategy.barrier("dynamics")
+        if self.last_step >= 0:
+            for row in self._log or DynamicsLog(path):
+                self._scores.update(row)
+        self._row = self._resumed["row"].to(pl_module.device) if self._resumed else None
+        if not self.from_training:  # before training there is no training pass
+            super().on_train_start(trainer, pl_module)
+
+    def _most_rows(self, trainer: pl.Trainer) -> int:
+        steps = trainer.estimated_stepping_batches
+        if self.every_n_steps is not None:
+            return math.ceil(steps / self.every_n_steps) + self.every_n_steps.bit_length() + 2
+        per_epoch = max(1, trainer.num_training_batches // trainer.accumulate_grad_batches)
+        return math.ceil(steps / per_epoch) + 1
+
+    def on_train_batch_end(
+        self,
+        trainer: pl.Trainer,
+        pl_module: pl.LightningModule,
+        outputs: Any,
+        batch: Batch,
+        batch_idx: int,
+    ) -> None:
+        if self.from_training and isinstance(outputs, Mapping):
+            # Columns of one tensor on the network's device: nothing waits for it before the end of
+            # the epoch. Places not filled yet hold -inf, so that processes can take the maximum.
+            if self._row is None:
+                self._row = torch.full((4, len(self._split)), -torch.inf, device=batch.label.device)
+            measured = measure(outputs["logits"], batch.label)
+            columns = [torch.as_tensor(values, dtype=torch.float32) for values in measured]
+            self._row[:, batch.index] = torch.stack(columns)
+        super().on_train_batch_end(trainer, pl_module, outputs, batch, batch_idx)
+
+    def on_train_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
+        if not self.from_training:  # a pass that was broken off is no row
+            super().on_train_end(trainer, pl_module)
+
+    def observe(self, trainer: pl.Trainer, module: NoisyLabelClassifier) -> dict[str, float]:
+        if self.from_training:
+            measured = self._finish_row()
+        else:
+            measured = measure(module.logits(self._split), self._split.label)
+        if measured is None:
+            return {}
+        kept = as_kept(measured)
+        if self._log is not None:
+            self._log.append(trainer.global_step, kept)
+        self._scores.update(kept)
+        metrics = {f"dynamics/auc_{k}": v for k, v in self._scores.aucs(self._is_noisy).items()}
+        if self._scores.epochs > 1:
+            metrics["dynamics/prediction_changes"] = float(self._scores.changed)
+        return metrics
+
+    def _finish_row(self) -> Measurements | None:
+        row, self._row = gathered(self._row), None
+        unseen = len(self._split) if row is None else int((row[3] < 0).sum())
+        if row is None or unseen:
+            log.warning("dynamics: %d samples were not in this epoch, no row was kept", unseen)
+            return None
+        return Measurements(*row)
+
+    def on_exception(
+        self, trainer: pl.Trainer, pl_module: pl.LightningModule, exception: BaseException
+    ) -> None:
+        if self._log is not None:
+            self._log.release()
+
+    def save(self, run: RunDirectory) -> None:
+        """Close the log and leave beside it what its columns are (``samples.npz``)."""
+        if self._log is None:
+            return
+        self._log.close()
+        np.savez(
+            run.dynamics / "samples.npz",
+            allow_pickle=False,
+            label=self._split.label.cpu().numpy(),
+            clean_label=self._split.clean_label.cpu().numpy(),
+            source_index=self._split.source_index.cpu().numpy(),
+            name=np.array(self._data.sample_names(self._split.source_index), dtype=np.str_),
+            class_names=np.array(self._data.class_names, dtype=np.str_),
+        )
+
+    def state_dict(self) -> dict[str, Any]:
+        return {**super().state_dict(), "row": gathered(self._row)}
+
+    def load_state_dict(self, state_dict: dict[str, Any]) -> None:
+        super().load_state_dict(state_dict)
+        self._resumed = state_dict if state_dict["row"] is not None else None
+
+
+def gathered(row: Tensor | None) -> Tensor | None:
+    """What all processes filled in of one row: the maximum, where others have -inf."""
+    if row is None or not torch.distributed.is_initialized():
+        return row
+    whole = row.clone()
+    torch.distributed.all_reduce(whole, torch.distributed.ReduceOp.MAX)
+    return whole

@@ -1,0 +1,134 @@
+"""Look into what finished runs left behind.
+
+python -m labelnoise.report suspects outputs/NAME
+python -m labelnoise.report attribution outputs/NAME
+python -m labelnoise.report attribution --help
+"""
+
+from __future__ import annotations
+
+import argparse
+from collections.abc import Sequence
+from dataclasses import dataclass
+from importlib import import_module
+from pathlib import Path
+from typing import Any, NoReturn
+
+from labelnoise.command_line import one_line_errors
+from labelnoise.errors import InputError
+
+Argument = tuple[str, dict[str, Any]]
+
+
+@dataclass(frozen=True)
+class Command:
+    """One subcommand.
+
+    Attributes:
+        help: what it does, in one line.
+        function: ``"module:name"``, imported once it is asked for, so that --help waits for no
+            torch. It is called with the arguments by name and returns the text to print.
+        arguments: what ``argparse.ArgumentParser.add_argument`` takes.
+    """
+
+    help: str
+    function: str
+    arguments: Sequence[Argument]
+
+
+RUN: Argument = ("run", {"metavar": "RUN_DIR", "type": Path, "help": "directory of a run"})
+CHECKPOINT: Argument = (
+    "--checkpoint",
+    {
+        "default": "selected",
+        "metavar": "selected|last|PATH",
+        "help": "whose weights: those of the network kept, of the last one saved, or of a file",
+    },
+)
+SEED: Argument = ("--seed", {"type": int, "default": 0, "help": "of all random draws"})
+
+ATTRIBUTION = Command(
+    "which pixels of noisy and of clean training images speak for a class",
+    "labelnoise.report.attribution:report_attribution",
+    (
+        RUN,
+        CHECKPOINT,
+        (
+            "--samples",
+            {"type": int, "default": 100, "help": "noisy and as many clean images to explain"},
+        ),
+        (
+            "--background",
+            {"type": int, "default": 100, "help": "other clean images to compare them with"},
+        ),
+        (
+            "--method",
+            {
+                "default": "gradient_shap",
+                "metavar": "METHOD",
+                "help": "gradient_shap or deep_lift_shap",
+            },
+        ),
+        ("--draws", {"type": int, "default": 200, "help": "draws of gradient_shap an image"}),
+        SEED,
+    ),
+)
+
+SUSPECTS = Command(
+    "which labels are probably wrong, by a score of your choice (writes suspects.csv)",
+    "labelnoise.report.suspects:report_suspects",
+    (
+        RUN,
+        ("--score", {"default": "aum", "help": "loss, aum, wrong_events, forgetting_events, ..."}),
+        ("--top", {"type": int, "default": 10, "help": "how many to print"}),
+    ),
+)
+FIGURES = Command(
+    "the figures of a run, drawn again from its files",
+    "labelnoise.report.figures:report_figures",
+    (RUN,),
+)
+
+COMMANDS = {
+    "attribution": ATTRIBUTION,
+    "figures": FIGURES,
+    "suspects": SUSPECTS,
+}
+
+
+class _Parser(argparse.ArgumentParser):
+    def error(self, message: str) -> NoReturn:
+        raise InputError(f"{message} (see {self.prog} --help)")
+
+
+def parser() -> argparse.ArgumentParser:
+    """The parser of all subcommands."""
+    prog = "python -m labelnoise.report"
+    top = _Parser(prog=prog, description=(__doc__ or "").splitlines()[0])
+    commands = top.add_subparsers(dest="command", metavar="COMMAND", required=True)
+    for name, command in COMMANDS.items():
+        sub = commands.add_parser(
+            name,
+            help=command.help,
+            description=f"Show {command.help}.",
+            formatter_class=argparse.ArgumentDefaultsHelpFormatter,
+        )
+        for flag, options in command.arguments:
+            sub.add_argument(flag, **options)
+    return top
+
+
+def main(words: Sequence[str] | None = None) -> None:
+    """Run one subcommand and print what it has to say.
+
+    Raises:
+        InputError: something typed, or in the run, cannot be used.
+    """
+    options = vars(parser().parse_args(words))
+    module, _, function = COMMANDS[options.pop("command")].function.partition(":")
+    print(getattr(import_module(module), function)(**options))
+
+
+if __name__ == "__main__":
+    with one_line_errors():
+        main()

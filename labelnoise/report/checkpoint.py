@@ -1,0 +1,149 @@
+"""A trained network and its data, rebuilt from what a run left behind."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+from omegaconf import DictConfig, OmegaConf
+from torch import Tensor, nn
+
+from labelnoise.classifier import NoisyLabelClassifier
+from labelnoise.data.module import NoisyLabelDataModule
+from labelnoise.errors import InputError
+from labelnoise.isolation import isolated
+from labelnoise.noise import NoiseRecord
+from labelnoise.run_directory import RunDirectory
+from labelnoise.training import build_learner
+
+# Where the classifier keeps its network in a checkpoint's state_dict.
+_NETWORK = "model."
+
+
+@dataclass(frozen=True)
+class TrainedRun:
+    """A run's data, set up as it trained on them, and its classifier with a checkpoint's weights.
+
+    Attributes:
+        directory: of the run.
+        config: the run's configuration.
+        datamodule: after ``setup``, with the same labels flipped.
+        classifier: on the CPU, in evaluation mode.
+        checkpoint: the file that the weights are from.
+    """
+
+    directory: RunDirectory
+    config: DictConfig
+    datamodule: NoisyLabelDataModule
+    classifier: NoisyLabelClassifier
+    checkpoint: Path
+
+
+def load_trained(path: str | Path, checkpoint: str | Path = "selected") -> TrainedRun:
+    """Rebuild the data and the network of the run in ``path`` and load a checkpoint's weights.
+
+    Nothing in the process changes but what is returned: random streams are put back.
+
+    Args:
+        path: the run's directory.
+        checkpoint: ``"selected"`` for the network that the summary is about, ``"last"`` for what a
+            resumed run continues from, or a file.
+
+    Raises:
+        InputError: no run lies there, its data or its network cannot be built as they were, or
+            the checkpoint is missing, damaged, or of another network.
+    """
+    directory = RunDirectory(Path(path))
+    config = _read_config(directory)
+    file = _find(directory, checkpoint)
+    weights = read_network(file)
+    with isolated(config.seed, config.threads):
+        try:
+            datamodule, classifier = build_learner(config)
+        except InputError:
+            raise
+        except (TypeError, ValueError, AttributeError, RuntimeError) as error:
+            reason = " ".join(str(error).split()) or type(error).__name__
+            raise InputError(f"{path} cannot be rebuilt from its config.yaml: {reason}") from error
+    record = NoiseRecord.load(directory.noise)
+    if record.fingerprint != datamodule.noise_record.fingerprint:
+        raise InputError(
+            f"the data have other labels now than {directory.noise} says the run trained on: "
+            "put back the files that they were read from"
+        )
+    load_network(classifier.model, weights, file)
+    classifier.eval()
+    return TrainedRun(directory, config, datamodule, classifier, file)
+
+
+def read_network(file: Path) -> dict[str, Tensor]:
+    """The network's weights in a checkpoint, by the names that they have in the network.
+
+    Raises:
+        InputError: the file is damaged, holds more than tensors and plain values, such as code that
+            a pickle would run, or is no checkpoint of a classifier.
+    """
+    try:
+        contents: Any = torch.load(file, map_location="cpu", weights_only=True)
+    except Exception as error:  # a damaged file can fail in any way
+        raise InputError(
+            f"{file} cannot be read: it is damaged, or holds more than tensors and plain values"
+        ) from error
+    state = contents.get("state_dict") if isinstance(contents, Mapping) else None
+    weights = {
+        name.removeprefix(_NETWORK): value
+        for name, value in (state.items() if isinstance(state, Mapping) else ())
+        if isinstance(name, str) and name.startswith(_NETWORK) and isinstance(value, Tensor)
+    }
+    if not weights:
+        raise InputError(f"{file} is no checkpoint of a run: it holds no network's weights")
+    return weights
+
+
+def load_network(model: nn.Module, weights: Mapping[str, Tensor], file: Path) -> None:
+    """Put ``weights``, read from ``file``, into ``model``: all of them, and no others.
+
+    Raises:
+        InputError: they are another network's; names the first parameter that tells.
+    """
+    expected = model.state_dict()
+    problems = [f"it has no {name}" for name in expected if name not in weights]
+    problems += [f"its {name} is unknown" for name in weights if name not in expected]
+    problems += [
+        f"its {name} is {_size(weights[name])} in place of {_size(value)}"
+        for name, value in expected.items()
+        if name in weights and weights[name].shape != value.shape
+    ]
+    if problems:
+        others = f" (and {len(problems) - 1} more)" if len(problems) > 1 else ""
+        raise InputError(f"{file} is a checkpoint of another network: {problems[0]}{others}")
+    model.load_state_dict(weights)
+
+
+def _read_config(directory: RunDirectory) -> DictConfig:
+    if not directory.config.is_file():
+        raise InputError(f"{directory.path} holds no run: it has no .hydra/config.yaml")
+    try:
+        config = OmegaConf.load(directory.config)
+        assert isinstance(config, DictConfig), "a run's configuration is a mapping"
+    except Exception as error:  # YAML, encoding or interpolation, each with an error of its own
+        raise InputError(f"{directory.config} is damaged, it cannot be read") from error
+    return config
+
+
+def _find(directory: RunDirectory, checkpoint: str | Path) -> Path:
+    named = {"selected": directory.selected_checkpoint, "last": directory.last_checkpoint}
+    file = named.get(str(checkpoint), Path(checkpoint))
+    if file.is_file():
+        return file
+    there = [name for name, path in named.items() if path.is_file()]
+    raise InputError(
+        f"checkpoint {file} does not exist, {directory.path} has: {', '.join(there) or 'none yet'}"
+    )
+
+
+def _size(value: Tensor) -> str:
+    return "x".join(map(str, value.shape)) or "a single number"

@@ -1,0 +1,89 @@
+"""What a learning-rate schedule counts: epochs or optimizer steps, and whether it fits the run."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Mapping
+from typing import Any
+
+from labelnoise.errors import InputError
+
+INTERVALS = ("epoch", "step")
+
+
+def run_steps(steps_per_epoch: int, max_steps: int, max_epochs: int) -> int:
+    """Optimizer steps of a whole run, where -1 means no limit for one of the two.
+
+    Example:
+        >>> run_steps(100, max_steps=-1, max_epochs=60), run_steps(100, 250, 60)
+        (6000, 250)
+    """
+    limits = [max_steps] if max_steps > 0 else []
+    if max_epochs > 0:
+        limits.append(max_epochs * steps_per_epoch)
+    return min(limits)
+
+
+def check_schedule(
+    options: Mapping[str, Any], steps_per_epoch: int, max_steps: int, max_epochs: int
+) -> None:
+    """Refuse a schedule that could not do what its options say in a run of this length.
+
+    Args:
+        options: those of the scheduler's class, and ``interval``, ``"epoch"`` where it is left out.
+        steps_per_epoch: optimizer steps in one of Lightning's epochs.
+        max_steps, max_epochs: the run's length, -1 for no limit.
+
+    Raises:
+        InputError: an unknown interval; a length or a factor that is not above 0; epochs counted
+            in a run that ends within its first; steps counted up to a number of epochs.
+    """
+    interval = options.get("interval", "epoch")
+    if interval not in INTERVALS:
+        raise InputError(f"scheduler.interval must be epoch or step, got {interval}")
+    steps = run_steps(steps_per_epoch, max_steps, max_epochs)
+    # What the options that are lengths are in steps, with the shares that the files' defaults have.
+    in_steps = {
+        "step_size": f"{math.ceil(steps / 3)}",
+        "milestones": f"[{math.ceil(steps / 2)},{math.ceil(3 * steps / 4)}]",
+        "T_max": f"{steps}",
+    }
+    advice = " ".join(f"scheduler.{key}={in_steps[key]}" for key in in_steps if key in options)
+    if interval == "epoch" and 0 < max_steps <= steps_per_epoch:
+        raise InputError(
+            f"the schedule counts epochs and this run ends within its first one, after {steps} "
+            f"steps: count steps, scheduler.interval=step {advice}".rstrip()
+        )
+    T_max = options.get("T_max")
+    if T_max == -1 == max_epochs:
+        raise InputError(
+            "scheduler.T_max is max_epochs=-1, no limit, so the schedule has no end: give "
+            f"max_epochs, or count steps, scheduler.interval=step {advice}"
+        )
+    for key, (allowed, words) in _ALLOWED.items():
+        if key in options and not allowed(options[key]):
+            raise InputError(f"scheduler.{key} must be {words}, got {options[key]}")
+    if interval == "step" and T_max is not None and T_max <= max_epochs and T_max < steps:
+        raise InputError(
+            f"scheduler.T_max={T_max} counts steps here, and this run has {steps}: write {advice}"
+        )
+
+
+def _is_length(value: Any) -> bool:
+    return isinstance(value, int) and value >= 1
+
+
+def _are_milestones(value: Any) -> bool:
+    return isinstance(value, list) and value != [] and all(map(_is_length, value))
+
+
+def _is_factor(value: Any) -> bool:
+    return isinstance(value, int | float) and 0 < value < math.inf
+
+
+_ALLOWED: dict[str, tuple[Callable[[Any], bool], str]] = {
+    "step_size": (_is_length, "a whole number of at least 1"),
+    "T_max": (_is_length, "a whole number of at least 1"),
+    "milestones": (_are_milestones, "whole numbers of at least 1, as [30,45]"),
+    "gamma": (_is_factor, "a number above 0"),
+}
