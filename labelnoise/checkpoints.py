@@ -17,7 +17,8 @@ class ResumeCheckpoint(Checkpoint):
     """Saves ``path`` between two steps, when all that was due at the last one has been done.
 
     Lightning's ModelCheckpoint saves at the end of a batch, before the validation due at that very
-    step; a run resumed from there would never make it.
+    step; a run resumed from there would never make it. Where several processes train the run, all
+    of them save at the same step: rank 0 writes, the others wait.
 
     Args:
         path: replaced whole at every save, so that a run killed while saving keeps the one before.
@@ -39,7 +40,8 @@ class ResumeCheckpoint(Checkpoint):
             self._save(trainer)
 
     def _save(self, trainer: pl.Trainer) -> None:
-        self.path.parent.mkdir(exist_ok=True)
+        if trainer.is_global_zero:
+            self.path.parent.mkdir(exist_ok=True)
         part = self.path.with_suffix(".part")
         # The coming batch counts as ready already; a resumed run will make it ready itself.
         progress = trainer.fit_loop.epoch_loop.batch_progress
@@ -48,7 +50,8 @@ class ResumeCheckpoint(Checkpoint):
         trainer.save_checkpoint(part)
         for count in (progress.current, progress.total):
             count.ready += 1
-        os.replace(part, self.path)
+        if trainer.is_global_zero:
+            os.replace(part, self.path)
 
     def state_dict(self) -> dict[str, Any]:
         return {"saved_step": self.saved_step}

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from typing import Any
 
 import pytorch_lightning as pl
@@ -16,9 +16,12 @@ from torch.optim.lr_scheduler import LRScheduler
 
 from labelnoise.data.batch import Batch, Split
 from labelnoise.data.module import data_of
+from labelnoise.distributed import gather_rows, mean_over_ranks, rank
 from labelnoise.history import History
 
 SampleLoss = Callable[[Tensor, Batch], Tensor]
+
+_HALF = (torch.float16, torch.bfloat16)
 
 
 def cross_entropy(logits: Float[Tensor, "n K"], batch: Batch) -> Float[Tensor, " n"]:
@@ -30,8 +33,12 @@ def weighted_mean(value: Float[Tensor, " n"], weight: Float[Tensor, " n"]) -> Fl
     """sum_i weight_i value_i / sum_i weight_i, and 0 where all weights are 0.
 
     Dividing by the weights' sum keeps the step size per trained sample when samples are left out.
+    Where several processes hold parts of one batch, the divisor is the mean over them of their
+    weights' sums. The mean of their results, and of the gradients, is then that of the whole batch,
+    whatever the parts' sizes and weights.
     """
-    share = weight / weight.sum().clamp_min(torch.finfo(weight.dtype).tiny)
+    total = mean_over_ranks(weight.sum())
+    share = weight / total.clamp_min(torch.finfo(weight.dtype).tiny)
     return torch.dot(share, value)  # one node in the graph: these steps take a millisecond
 
 
@@ -93,6 +100,13 @@ class NoisyLabelClassifier(pl.LightningModule):
 
         loss = sum_i w_i l(f(x_i), label_i) / sum_i w_i
 
+    over the samples of one batch, on all processes that train together. With
+    ``accumulate_grad_batches=k`` a step follows the mean of k such losses: the loss of one batch k
+    times as large where the batches' weights have equal sums. Where they differ, as after a
+    selection or with a smaller last batch, every batch counts the same, not every sample; and where
+    an epoch ends in the middle of a group, its step is the shorter for it, since Lightning still
+    divides by k.
+
     Techniques act through two attributes, ``sample_loss`` (a function of logits and batch) and
     ``sample_weight`` (one weight per training sample); monitors only call ``logits``, ``evaluate``
     and ``record``. True labels never enter the loss.
@@ -104,6 +118,9 @@ class NoisyLabelClassifier(pl.LightningModule):
             None keeps the learning rate constant.
         interval: what the scheduler counts, Lightning's ``"epoch"`` or ``"step"``.
         eval_batch_size: samples at a time in :meth:`logits`.
+        channels_last: lay images and convolutions out as GPUs with tensor cores prefer them.
+        compile: compile the model by torch.compile when it is first called; its parameters keep
+            their names.
 
     Attributes:
         sample_loss: per-sample loss, cross-entropy unless a technique replaces it.
@@ -120,9 +137,18 @@ class NoisyLabelClassifier(pl.LightningModule):
         scheduler: Callable[[Optimizer], LRScheduler] | None = None,
         interval: str = "epoch",
         eval_batch_size: int = 1000,
+        channels_last: bool = False,
+        compile: bool = False,
     ) -> None:
         super().__init__()
         self.model = model
+        self.channels_last = channels_last
+        if channels_last:
+            for parameter in model.parameters():
+                if parameter.ndim == 4:
+                    parameter.data = parameter.data.contiguous(memory_format=torch.channels_last)
+        if compile:
+            model.compile()
         self.optimizer = optimizer
         self.scheduler = scheduler
         self.interval = interval
@@ -132,27 +158,46 @@ class NoisyLabelClassifier(pl.LightningModule):
         self.history = History()
 
     def setup(self, stage: str) -> None:
+        data_of(self.trainer).place_on(self.trainer.strategy.root_device)
         train = data_of(self.trainer).train
         if stage == "fit" and len(self.sample_weight) != len(train):
             dtype = next(self.model.parameters()).dtype
             self.sample_weight = torch.ones(len(train), dtype=dtype, device=self.device)
 
-    def forward(self, input: Tensor) -> Tensor:
-        return self.model(input)
+    def forward(self, input: Float[Tensor, "n ..."]) -> Float[Tensor, "n K"]:
+        """Logits, in float32 at least: losses and metrics are not computed in half precision."""
+        if self.channels_last and input.ndim == 4:
+            input = input.contiguous(memory_format=torch.channels_last)
+        logits: Tensor = self.model(input)
+        return logits.float() if logits.dtype in _HALF else logits
 
     def training_step(self, batch: Batch, batch_idx: int) -> dict[str, Tensor]:
-        logits = self.model(batch.input)
-        loss = weighted_mean(self.sample_loss(logits, batch), self.sample_weight[batch.index])
+        if len(batch.index) == 0:
+            return self._nothing(batch)
+        logits = self.forward(batch.input)
+        losses = self.sample_loss(logits, batch)
+        loss = weighted_mean(losses, self.sample_weight[batch.index].to(losses.dtype))
         return {"loss": loss, "logits": logits.detach()}  # callbacks get the logits too
+
+    def _nothing(self, batch: Batch) -> dict[str, Tensor]:
+        """What a process without samples in the last batch adds: gradients of 0, for the others.
+
+        Not of an empty batch, which not every network can reshape, nor of a single sample, which
+        batch norm refuses.
+        """
+        logits = self.forward(batch.input.new_zeros((2, *batch.input.shape[1:])))
+        weight = self.sample_weight[batch.index].to(logits.dtype)
+        loss = 0.0 * logits.sum() + weighted_mean(weight, weight)
+        return {"loss": loss, "logits": logits[:0].detach()}
 
     def validation_step(self, batch: Batch, batch_idx: int) -> None:
         """Against the noisy validation labels: all that techniques may look at."""
-        metrics = label_metrics(self.model(batch.input), batch.label, batch.clean_label)
+        metrics = label_metrics(self.forward(batch.input), batch.label, batch.clean_label)
         self._log_split("val", {"loss": metrics["loss"], "acc": metrics["acc"]}, batch)
 
     def test_step(self, batch: Batch, batch_idx: int) -> None:
         """Against clean and against noisy test labels."""
-        self._log_split("test", held_out_metrics(self.model(batch.input), batch), batch)
+        self._log_split("test", held_out_metrics(self.forward(batch.input), batch), batch)
 
     def _log_split(self, split: str, metrics: dict[str, float], batch: Batch) -> None:
         named = {f"{split}/{name}": value for name, value in metrics.items()}
@@ -173,14 +218,21 @@ class NoisyLabelClassifier(pl.LightningModule):
 
     @torch.no_grad()
     def logits(self, split: Split) -> Float[Tensor, "n K"]:
-        """Logits of a whole split in evaluation mode; touches neither mode nor random streams."""
-        with evaluating(self.model):
-            return torch.cat(
-                [
-                    self.model(batch.input.to(self.device))
-                    for batch in split.batches(self.eval_batch_size)
-                ]
-            ).to(split.label.device)
+        """Logits of a whole split in evaluation mode; touches neither mode nor random streams.
+
+        In the trainer's precision, as in training. Each of several processes computes all of them,
+        without a word to the others.
+        """
+        precision = None if self._trainer is None else self._trainer.precision_plugin
+        arithmetic = nullcontext() if precision is None else precision.forward_context()
+        with evaluating(self.model), arithmetic:
+            outputs = []
+            for batch in split.batches(self.eval_batch_size):
+                input = batch.input.to(self.device)
+                if precision is not None:
+                    input = precision.convert_input(input)
+                outputs.append(self.forward(input))
+            return torch.cat(outputs).to(split.label.device)
 
     def evaluate(self, split: Split) -> dict[str, float]:
         """:func:`label_metrics` of a whole split, at the weights as they are now."""
@@ -202,13 +254,20 @@ class NoisyLabelClassifier(pl.LightningModule):
     def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
         checkpoint["sample_weight"] = self.sample_weight
         checkpoint["history"] = self.history.rows
-        # Dropout and the like draw from torch's global stream; without it a resume would differ.
-        checkpoint["rng_state"] = torch.get_rng_state()
+        # Dropout and the like draw from torch's global streams; without them a resume would differ.
+        # Every process has its own, and each of these is a row.
+        checkpoint["rng_state"] = gather_rows(torch.get_rng_state())
+        if self.device.type == "cuda":
+            checkpoint["cuda_rng_state"] = gather_rows(torch.cuda.get_rng_state(self.device))
 
     def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
         self.sample_weight = checkpoint["sample_weight"]
         self.history = History(checkpoint["history"])
-        torch.set_rng_state(checkpoint["rng_state"].cpu())
+        # A copy: torch crashes on a state that does not begin its memory.
+        torch.set_rng_state(checkpoint["rng_state"].cpu()[rank()].clone())
+        if "cuda_rng_state" in checkpoint and self.trainer.strategy.root_device.type == "cuda":
+            state = checkpoint["cuda_rng_state"].cpu()[rank()].clone()
+            torch.cuda.set_rng_state(state, self.trainer.strategy.root_device)
 
 
 def held_out_metrics(logits: Float[Tensor, "n K"], batch: Batch | Split) -> dict[str, float]:

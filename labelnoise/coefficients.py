@@ -7,6 +7,7 @@ import pytorch_lightning as pl
 from labelnoise.classifier import NoisyLabelClassifier
 from labelnoise.data.module import data_of
 from labelnoise.data.signal_noise import SignalNoiseDataModule
+from labelnoise.distributed import agreed
 from labelnoise.errors import InputError
 from labelnoise.models.two_layer_cnn import TwoLayerCNN
 from labelnoise.theory import Coefficients
@@ -75,4 +76,5 @@ def signal_and_noise(trainer: pl.Trainer, module: NoisyLabelClassifier) -> tuple
     """
     gamma, rho = read_coefficients(trainer, module)
     trained = module.sample_weight > 0
-    return gamma.max().item(), rho[..., trained.to(rho.device)].max().item()
+    gamma_max, rho_max = agreed(gamma.max().item(), rho[..., trained.to(rho.device)].max().item())
+    return gamma_max, rho_max

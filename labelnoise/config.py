@@ -43,6 +43,8 @@ class Config:
     checkpoint_every_n_steps: int | None = MISSING
     keep_checkpoint_every_n_epochs: int | None = MISSING
     threads: int | None = MISSING
+    channels_last: bool = MISSING
+    compile: bool = MISSING
     output_dir: str = MISSING
     name: str = MISSING
     resume: str | None = MISSING

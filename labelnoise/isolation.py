@@ -34,6 +34,7 @@ _EXPECTED_WARNINGS = (
     ".*is smaller than the logging interval.*",  # a run may be shorter than any interval
     ".*Total length of `list` across ranks is zero.*",  # val_fraction=0 asks for no validation
     r".*isinstance\(treespec, LeafSpec\)` is deprecated.*",  # Lightning's, of recent torch
+    ".*sync_dist=True.*",  # every rank evaluates whole splits, there is nothing to put together
     ".*GPU available but not used.*",  # a GPU is the user's choice, by trainer=gpu
 )
 
@@ -68,7 +69,7 @@ def isolated(seed: int, threads: int | None = None) -> Iterator[None]:
         with warnings.catch_warnings():
             for message in _EXPECTED_WARNINGS:
                 warnings.filterwarnings("ignore", message)
-            pl.seed_everything(derive_seed(seed, "global") % 2**32, verbose=False)
+            seed_globally(seed)
             yield
     finally:
         torch.set_num_threads(threads_before)
@@ -79,16 +80,27 @@ def isolated(seed: int, threads: int | None = None) -> Iterator[None]:
         random.setstate(states[2])
 
 
+def seed_globally(seed: int, *names: int) -> None:
+    """Seed the global streams, for third parties such as dropout; ``names`` tell streams apart."""
+    pl.seed_everything(derive_seed(seed, "global", *names) % 2**32, verbose=False)
+
+
 @contextmanager
-def logging_to(path: Path) -> Iterator[None]:
-    """Send this project's log to the screen and to ``path``, and leave out Lightning's chatter."""
-    ours, lightning = logging.getLogger("labelnoise"), logging.getLogger("pytorch_lightning")
-    screen, file = logging.StreamHandler(), logging.FileHandler(path)
+def logging_to(path: Path | None) -> Iterator[None]:
+    """Send this project's log to the screen and to ``path``, and leave out Lightning's chatter.
+
+    None sends it nowhere: of several processes that train one run, one speaks.
+    """
+    ours = logging.getLogger("labelnoise")
+    lightning = [logging.getLogger(name) for name in ("pytorch_lightning", "lightning_fabric")]
+    screen: logging.Handler = logging.NullHandler() if path is None else logging.StreamHandler()
+    file: logging.Handler = logging.NullHandler() if path is None else logging.FileHandler(path)
     screen.setFormatter(logging.Formatter("%(message)s"))
     file.setFormatter(logging.Formatter("%(asctime)s %(levelname)s %(message)s"))
-    levels = ours.level, lightning.level
+    levels = [logger.level for logger in (ours, *lightning)]
     ours.setLevel(logging.INFO)
-    lightning.setLevel(logging.WARNING)
+    for logger in lightning:
+        logger.setLevel(logging.WARNING)
     for handler in (screen, file):
         ours.addHandler(handler)
     try:
@@ -102,5 +114,5 @@ def logging_to(path: Path) -> Iterator[None]:
         for handler in (screen, file):
             ours.removeHandler(handler)
             handler.close()
-        ours.setLevel(levels[0])
-        lightning.setLevel(levels[1])
+        for logger, level in zip((ours, *lightning), levels, strict=True):
+            logger.setLevel(level)

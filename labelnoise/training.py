@@ -5,7 +5,8 @@ from __future__ import annotations
 import logging
 import math
 import time
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -23,8 +24,16 @@ from labelnoise.classifier import NoisyLabelClassifier
 from labelnoise.config import check, config_hash
 from labelnoise.data.images import ImageDataModule
 from labelnoise.data.module import NoisyLabelDataModule
+from labelnoise.distributed import (
+    EqualBuffers,
+    is_rank_zero,
+    leave_together,
+    rank,
+    world_size,
+)
 from labelnoise.errors import InputError
-from labelnoise.isolation import isolated, logging_to
+from labelnoise.isolation import isolated, logging_to, seed_globally
+from labelnoise.launcher import launch, plugins, processes_of
 from labelnoise.monitors import Monitor
 from labelnoise.report.figures import write_figures
 from labelnoise.report.summary import summarize, write_summary
@@ -75,6 +84,9 @@ def train(
 ) -> dict[str, Any]:
     """Run one experiment and return its summary, the contents of summary.json.
 
+    Where ``cfg.trainer`` asks for several devices, a process for each is started here and waited
+    for; this one only keeps the directory.
+
     Calling it again for a directory in which the same run was interrupted continues that run, with
     the same results bit for bit on one machine; for one in which it finished, it returns what is
     there.
@@ -95,11 +107,50 @@ def train(
         if run.summary.exists():
             log.info("%s is finished already", run.path)
         else:
-            _run(cfg, run, overrides)
+            with _one_line_refusals():
+                processes = processes_of(cfg.trainer)
+            if processes:
+                _launch(cfg, run, overrides, processes)
+            else:
+                _run(cfg, run, overrides)
         summary = run.read_summary()
         if cfg.trainer.get("enable_progress_bar", True):
             print_summary(summary, run.path)
         return summary
+
+
+def run_rank(cfg: DictConfig, path: Path, overrides: Sequence[str]) -> None:
+    """One of several processes that train a run, in a directory that their launcher holds."""
+    run = RunDirectory(path)
+    with isolated(cfg.seed, cfg.threads), logging_to(run.log if is_rank_zero() else None):
+        _run(cfg, run, overrides)
+        leave_together()
+
+
+def _launch(cfg: DictConfig, run: RunDirectory, overrides: Sequence[str], processes: int) -> None:
+    with _one_line_refusals():
+        # Once, before all of them look for the files.
+        instantiate(cfg.data)(noise=instantiate(cfg.noise)).prepare_data()
+    log.info("training on %d processes", processes)
+    try:
+        launch(cfg, run.path, overrides, processes)
+    except (KeyboardInterrupt, SystemExit) as reason:
+        log.info("interrupted; take it to its end with: python run.py resume=%s", run.path)
+        raise SystemExit(reason.code if isinstance(reason, SystemExit) else 130) from None
+
+
+@contextmanager
+def _one_line_refusals() -> Iterator[None]:
+    """Around building: what a library refuses becomes an InputError, with the library's reason."""
+    try:
+        yield
+    except (InputError, InstantiationException):  # say themselves what is wrong
+        raise
+    except _REFUSALS as error:
+        reason = " ".join(str(error).split()) or type(error).__name__
+        raise InputError(
+            f"this configuration cannot be built: {reason} (HYDRA_FULL_ERROR=1 shows where)"
+        ) from error
 
 
 def build_learner(cfg: DictConfig) -> tuple[NoisyLabelDataModule, NoisyLabelClassifier]:
@@ -114,6 +165,9 @@ def build_learner(cfg: DictConfig) -> tuple[NoisyLabelDataModule, NoisyLabelClas
         model.to(datamodule.train.batch(slice(1)).input.dtype),
         instantiate(cfg.optimizer),
         **_schedule(cfg, datamodule),
+        # A run begun by an earlier version is resumed without them.
+        channels_last=cfg.get("channels_last", False),
+        compile=cfg.get("compile", False),
     )
     classifier.configure_optimizers()  # what torch refuses in their options is told here
     return datamodule, classifier
@@ -126,6 +180,8 @@ def build(cfg: DictConfig, run: RunDirectory) -> Parts:
     monitors = {str(name): instantiate(node) for name, node in cfg.monitor.items()}
     techniques = {str(name): instantiate(node) for name, node in cfg.technique.items()}
     callbacks = [*monitors.values(), *techniques.values()]
+    if world_size() > 1:
+        callbacks.insert(0, EqualBuffers())
     callbacks.append(ResumeCheckpoint(run.last_checkpoint, cfg.checkpoint_every_n_steps))
     if cfg.keep_checkpoint_every_n_epochs is not None:
         callbacks.append(_kept_checkpoints(run, cfg.keep_checkpoint_every_n_epochs))
@@ -138,6 +194,7 @@ def build(cfg: DictConfig, run: RunDirectory) -> Parts:
         val_check_interval=cfg.eval_every_n_steps or 1.0,
         # Counted over the whole training, also where an epoch is shorter than the interval.
         check_val_every_n_epoch=None if cfg.eval_every_n_steps else 1,
+        **({"plugins": plugins()} if world_size() > 1 else {}),
     )
     return Parts(datamodule, classifier, monitors, techniques, trainer)
 
@@ -162,17 +219,13 @@ def _run(cfg: DictConfig, run: RunDirectory, overrides: Sequence[str]) -> None:
     if checkpoint:
         check_readable(checkpoint)
         log.info("resuming from %s", checkpoint)
-    try:
+    with _one_line_refusals():
         parts = build(cfg, run)
-    except (InputError, InstantiationException):  # say themselves what is wrong
-        raise
-    except _REFUSALS as error:
-        reason = " ".join(str(error).split()) or type(error).__name__
-        raise InputError(
-            f"this configuration cannot be built: {reason} (HYDRA_FULL_ERROR=1 shows where)"
-        ) from error
+    if rank() > 0:
+        seed_globally(cfg.seed, rank())  # the networks are alike, their dropout is not
     trainer, classifier, datamodule = parts.trainer, parts.classifier, parts.datamodule
-    datamodule.noise_record.save(run.noise)
+    if is_rank_zero():
+        datamodule.noise_record.save(run.noise)
     log.info("noise: %s", datamodule.noise_record.describe())
     for logger in trainer.loggers:
         add_layout(logger)
@@ -181,6 +234,7 @@ def _run(cfg: DictConfig, run: RunDirectory, overrides: Sequence[str]) -> None:
     except SystemExit:  # what Lightning makes of Ctrl-C and of SIGTERM, the latter with status 0
         log.info("interrupted; take it to its end with: python run.py resume=%s", run.path)
         raise SystemExit(143 if trainer.received_sigterm else 130) from None
+    classifier.to(trainer.strategy.root_device)  # from which Lightning has taken it
     step = trainer.global_step
     reports = {name: technique.report() for name, technique in parts.techniques.items()}
     stopped_early = any(report.get("stopped_step") is not None for report in reports.values())
@@ -191,8 +245,11 @@ def _run(cfg: DictConfig, run: RunDirectory, overrides: Sequence[str]) -> None:
     # Lightning averages in single precision: beyond six digits there is only rounding.
     tested = {k: round(v.item(), 6) for k, v in trainer.callback_metrics.items()}
     final |= {k: v for k, v in tested.items() if k.startswith("test/")}
-    run.checkpoints.mkdir(exist_ok=True)
+    if is_rank_zero():
+        run.checkpoints.mkdir(exist_ok=True)
     trainer.save_checkpoint(run.selected_checkpoint, weights_only=True)
+    if not is_rank_zero():
+        return
     for monitor in parts.monitors.values():
         monitor.save(run)
     classifier.history.write_csv(run.metrics)
@@ -263,6 +320,8 @@ def _kept_checkpoints(run: RunDirectory, every_n_epochs: int) -> ModelCheckpoint
 
 
 def _loggers(cfg: DictConfig, run: RunDirectory) -> list[Logger]:
+    if not is_rank_zero():
+        return []
     return [
         instantiate(node, save_dir=str(run.path), name="", version="tensorboard")
         for node in cfg.logger.values()

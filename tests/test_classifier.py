@@ -1,6 +1,8 @@
 from __future__ import annotations
 
 import math
+import subprocess
+import sys
 from collections.abc import Callable
 from pathlib import Path
 
@@ -20,8 +22,12 @@ from labelnoise.classifier import (
 from labelnoise.coefficients import read_coefficients, signal_and_noise
 from labelnoise.data.batch import Batch, Split
 from labelnoise.isolation import isolated
+from labelnoise.report.loaded import load_run
 from labelnoise.run_directory import claim
 from labelnoise.training import build
+from tests.conftest import TINY, Run
+
+ROOT = Path(__file__).resolve().parents[1]
 
 
 @settings(deadline=None)
@@ -117,3 +123,85 @@ def test_signal_and_noise_are_the_largest_over_the_samples_in_training(
     least = rho.amin((0, 1)).argmin()
     classifier.sample_weight[least] = 1.0
     assert signal_and_noise(trainer, classifier)[1] == rho[..., least].max().item()
+
+
+@pytest.mark.parametrize("precision", ["bf16-mixed", "bf16-true", "64-true"])
+def test_metrics_come_in_single_precision_at_least_whatever_trains(
+    run_tiny: Run, precision: str
+) -> None:
+    options = ("batch_size=7", "max_steps=10", f"trainer.precision={precision}")
+    summary = run_tiny(*options, "monitor=memorization", name=precision)
+    plain = run_tiny(*options[:2], "monitor=memorization", name="plain")
+    assert summary["final"]["train/loss"] == pytest.approx(plain["final"]["train/loss"], abs=0.01)
+
+
+def test_half_precision_logits_become_single_before_any_loss() -> None:
+    classifier = NoisyLabelClassifier(nn.Linear(3, 2).bfloat16(), torch.optim.SGD)
+    assert classifier.forward(torch.ones(4, 3, dtype=torch.bfloat16)).dtype == torch.float32
+    classifier = NoisyLabelClassifier(nn.Linear(3, 2).double(), torch.optim.SGD)
+    assert classifier.forward(torch.ones(4, 3, dtype=torch.float64)).dtype == torch.float64
+
+
+def test_channels_last_changes_the_layout_alone() -> None:
+    def model() -> nn.Module:
+        torch.manual_seed(0)
+        return nn.Sequential(nn.Conv2d(3, 4, 3), nn.ReLU(), nn.Flatten(), nn.Linear(16, 2))
+
+    seen = []
+    plain = NoisyLabelClassifier(model(), torch.optim.SGD)
+    other = NoisyLabelClassifier(model(), torch.optim.SGD, channels_last=True)
+    other.model.register_forward_pre_hook(lambda _, inputs: seen.append(inputs[0]))
+    input = torch.randn(5, 3, 4, 4)
+    torch.testing.assert_close(other.forward(input), plain.forward(input))
+    assert seen[0].is_contiguous(memory_format=torch.channels_last)
+    assert other.model[0].weight.is_contiguous(memory_format=torch.channels_last)
+
+
+def test_a_compiled_model_keeps_its_names(monkeypatch: pytest.MonkeyPatch) -> None:
+    calls = []
+
+    def compile(function: Callable[..., torch.Tensor]) -> Callable[..., torch.Tensor]:
+        def counted(*args: torch.Tensor) -> torch.Tensor:
+            calls.append(len(args))
+            return function(*args)
+
+        return counted
+
+    monkeypatch.setattr(torch, "compile", compile)
+    plain = NoisyLabelClassifier(nn.Linear(3, 2), torch.optim.SGD)
+    compiled = NoisyLabelClassifier(nn.Linear(3, 2), torch.optim.SGD, compile=True)
+    assert compiled.state_dict().keys() == plain.state_dict().keys()
+    compiled.load_state_dict(plain.state_dict())
+    input = torch.randn(4, 3)
+    assert torch.equal(compiled.forward(input), plain.forward(input)) and calls == [1]
+
+
+@pytest.mark.slow
+def test_a_compiled_run_is_the_run_and_its_network_is_read_without_compiling(
+    run_tiny: Run, tmp_path: Path
+) -> None:
+    options = ("batch_size=7", "max_steps=10")
+    # In a process of its own: the types that tests check at run time cannot be compiled.
+    place = (f"output_dir={tmp_path}", "name=compiled", "compile=true")
+    command = [sys.executable, "run.py", *TINY, *options, *place]
+    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+    plain = run_tiny(*options, name="plain")
+    compiled = load_run(tmp_path / "compiled").summary
+    for name, value in plain["final"].items():
+        assert compiled["final"][name] == pytest.approx(value, abs=1e-4), name
+    ours, theirs = (
+        torch.load(tmp_path / name / "checkpoints" / "selected.ckpt", weights_only=True)
+        for name in ("compiled", "plain")
+    )
+    torch.testing.assert_close(ours["state_dict"], theirs["state_dict"], atol=1e-4, rtol=0)
+
+
+def test_accumulated_batches_of_one_size_are_one_batch(run_tiny: Run) -> None:
+    """20 samples are two batches of 10 in every pass."""
+    options = ("max_steps=8", "max_epochs=8", "data.steps=16", "monitor=memorization")
+    both = run_tiny(*options, "batch_size=10", "trainer.accumulate_grad_batches=2", name="both")
+    whole = run_tiny(*options, "batch_size=20", name="whole")
+    assert both["step"] == whole["step"] == 8
+    for name, value in whole["final"].items():
+        assert both["final"][name] == pytest.approx(value, abs=1e-5), name

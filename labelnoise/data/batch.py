@@ -77,5 +77,23 @@ class Split:
             self.normalize,
         )
 
+    def to(self, device: torch.device) -> Split:
+        """The same samples on ``device``; the split itself where they lie there already."""
+        if self.input.device == device and self.label.device == device:
+            return self
+        return Split(
+            self.input.to(device),
+            self.label.to(device),
+            self.clean_label.to(device),
+            self.source_index.to(device),
+            self.normalize,
+        )
+
+    @property
+    def nbytes(self) -> int:
+        """The memory that its tensors take."""
+        tensors = (self.input, self.label, self.clean_label, self.source_index, self.index)
+        return sum(tensor.nbytes for tensor in tensors)
+
     def _ready(self, input: Tensor) -> Tensor:
         return input if self.normalize is None else self.normalize(input)

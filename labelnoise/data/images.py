@@ -19,6 +19,7 @@ from labelnoise.data.loaders import (
     crop_and_flip,
 )
 from labelnoise.data.module import NoisyLabelDataModule
+from labelnoise.distributed import rank, world_size
 from labelnoise.errors import InputError
 from labelnoise.noise import LabelNoise, NoiseRecord
 from labelnoise.seeding import stream
@@ -107,7 +108,7 @@ class ImageDataModule(NoisyLabelDataModule):
     Args:
         noise: the label noise, drawn for the pool and, on another stream, for the test labels.
         mean, std: of each channel, on the scale of 0 to 1.
-        batch_size: None for all training images at every step.
+        batch_size: of each process; None for all training images at every step.
         per_class: training images a class to keep, drawn at random; None for all.
         val_fraction: share of the pool that is held out; 0 for no validation split.
         augment: shift training images by up to an eighth of their height (4 of 32 pixels), mirror
@@ -221,6 +222,8 @@ class ImageDataModule(NoisyLabelDataModule):
             augment_seed=self.seed,
             start=batches_so_far(self.trainer),
             limit=None if self.trainer is None else self.trainer.limit_train_batches,
+            rank=rank(),
+            world_size=world_size(),
         )
 
     def val_dataloader(self) -> TensorLoader | list[TensorLoader]:

@@ -14,6 +14,7 @@ from jaxtyping import Float, Int, Shaped
 from torch import Tensor
 
 from labelnoise.data.batch import Batch, Split
+from labelnoise.distributed import share_of
 from labelnoise.errors import InputError
 from labelnoise.seeding import stream
 
@@ -44,11 +45,16 @@ class Normalize:
             )
         self._shift = 255 * torch.tensor(mean).view(-1, 1, 1)
         self._scale = 1 / (255 * torch.tensor(std).view(-1, 1, 1))
+        self._by_device: dict[torch.device, tuple[Tensor, Tensor]] = {}
 
     def __call__(self, images: Shaped[Tensor, "b c h w"]) -> Float[Tensor, "b c h w"]:
         # A copy even where the images are floats already: they are the caller's.
         output = images.to(torch.float32, copy=True)
-        return output.sub_(self._shift.to(output.device)).mul_(self._scale.to(output.device))
+        if output.device not in self._by_device:  # sent once: every transfer makes a GPU wait
+            sent = self._shift.to(output.device), self._scale.to(output.device)
+            self._by_device[output.device] = sent
+        shift, scale = self._by_device[output.device]
+        return output.sub_(shift).mul_(scale)
 
 
 def crop_and_flip(
@@ -62,7 +68,8 @@ def crop_and_flip(
     Args:
         images: of any type and on any device.
         padding: 0 mirrors only.
-        generator: of the CPU; draws 2 b places, then b coins.
+        generator: of the CPU, so that the draws do not depend on the images' device; 2 b places,
+            then b coins.
 
     Example:
         >>> image = torch.arange(1, 10).view(1, 1, 3, 3)
@@ -72,14 +79,16 @@ def crop_and_flip(
                 [0, 9, 8]])
     """
     b, c, h, w = images.shape
-    top, left = torch.randint(0, 2 * padding + 1, (2, b, 1), generator=generator)
-    mirrored = torch.rand(b, 1, generator=generator) < 0.5
-    row = top + torch.arange(h)
-    column = left + torch.where(mirrored, torch.arange(w - 1, -1, -1), torch.arange(w))
+    places = torch.randint(0, 2 * padding + 1, (2, b, 1), generator=generator)
+    mirrored = (torch.rand(b, 1, generator=generator) < 0.5).to(images.device)
+    top, left = places.to(images.device)
+    along = torch.arange(w, device=images.device)
+    row = top + torch.arange(h, device=images.device)
+    column = left + torch.where(mirrored, along.flip(0), along)
     # One gather over the flattened pixels: several times faster than indexing with four tensors.
     pixel = (row[:, :, None] * (w + 2 * padding) + column[:, None, :]).view(b, 1, h * w)
     padded = F.pad(images, [padding] * 4).view(b, c, -1)
-    return padded.gather(2, pixel.expand(b, c, -1).to(images.device)).view(b, c, h, w)
+    return padded.gather(2, pixel.expand(b, c, -1)).view(b, c, h, w)
 
 
 @runtime_checkable
@@ -97,10 +106,16 @@ class TensorLoader:
     p), and the augmentation of batch t draws from (augment_seed, "augment", t). A run that was
     interrupted goes on exactly, whatever was drawn meanwhile: ``start`` is all it has to know.
 
+    Where ``world_size`` processes train together, each serves its share of every batch: a batch of
+    the whole training has ``world_size * batch_size`` samples, those that one process with that
+    batch size would serve, augmented in the same way. Rank r has the r-th contiguous part of it.
+    The parts of a smaller last batch differ by one sample at most, and may be empty.
+
     Args:
-        split: the samples.
-        batch_size: samples a batch, the last of a pass may be smaller. None: all of them, one
-            batch that is built once and served as the same object every time, never shuffled.
+        split: the samples, on any device; batches are made there.
+        batch_size: samples a batch and process, the last of a pass may be smaller. None: all of
+            them, one batch that is built once and served as the same object every time, never
+            shuffled.
         shuffle_seed: None serves the samples in order.
         augment: applied to the raw input, before the split normalises it.
         augment_seed: of the augmentation.
@@ -112,6 +127,7 @@ class TensorLoader:
             an evaluation never misses a batch.
         limit: ``limit_train_batches`` of a trainer that ends its epochs earlier: a number of
             batches, or a share of ``len(loader)``. Epochs are then this long here too.
+        rank, world_size: which of how many processes this is.
 
     Attributes:
         position: t of the next batch, the number of batches served so far.
@@ -141,12 +157,15 @@ class TensorLoader:
         passes: int = 1,
         start: int | None = None,
         limit: int | float | None = None,
+        rank: int = 0,
+        world_size: int = 1,
     ) -> None:
         check_batch_size(batch_size)
         if passes < 1:
             raise InputError(f"passes is {passes}; write 1 or more")
         self.split = split
-        self.batch_size = max(1, len(split)) if batch_size is None else batch_size
+        self.batch_size = max(1, len(split)) if batch_size is None else batch_size * world_size
+        self.rank, self.world_size = rank, world_size
         self.shuffle_seed = None if batch_size is None else shuffle_seed
         self.augment, self.augment_seed = augment, augment_seed
         self.batches_per_pass = math.ceil(len(split) / self.batch_size)
@@ -173,20 +192,28 @@ class TensorLoader:
             yield self._full_batch if self._always_same else self.batch(t)
 
     def batch(self, t: int) -> Batch:
-        """Batch number ``t`` of the training, built afresh."""
+        """This rank's share of batch number ``t`` of the training, built afresh."""
         number, place = divmod(t, self.batches_per_pass)
         index = self._pass_order(number)[place * self.batch_size : (place + 1) * self.batch_size]
+        share = self._share(len(index))
+        if self.augment is None:
+            index = index[share]
         # index_select copies whole rows, several times faster than input[index] does.
         input = self.split.input.index_select(0, index)
         if self.augment is not None:
+            # All of the batch: what a sample goes through does not depend on who trains on it.
             input = self.augment(input, generator=stream(self.augment_seed, "augment", t))
+            input, index = input[share], index[share]
         if self.split.normalize is not None:
             input = self.split.normalize(input)
         return Batch(input, self.split.label[index], self.split.clean_label[index], index)
 
     @cached_property
     def _full_batch(self) -> Batch:
-        return self.split.batch()
+        return self.split.batch(self._share(len(self.split)))
+
+    def _share(self, size: int) -> slice:
+        return share_of(size, self.rank, self.world_size)
 
     def _pass_order(self, number: int) -> Int[Tensor, " n"]:
         if self.shuffle_seed is not None and self._order[0] != number:

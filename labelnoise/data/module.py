@@ -11,6 +11,9 @@ from torch import Tensor
 from labelnoise.data.batch import Batch, Split
 from labelnoise.noise import NoiseRecord
 
+# Of a device's free memory, what the data may take; the rest is for the network and its steps.
+SHARE_FOR_DATA = 0.5
+
 
 class NoisyLabelDataModule(pl.LightningDataModule):
     """A LightningDataModule of whole splits with given and true labels.
@@ -32,6 +35,17 @@ class NoisyLabelDataModule(pl.LightningDataModule):
     test: Split
     noise_record: NoiseRecord
 
+    def place_on(self, device: torch.device) -> None:
+        """Move the splits to a GPU that has room, so that batches are made where they are used.
+
+        The training split comes first, then validation and test. A split that takes more than half
+        of the memory still free stays on the CPU, from where its batches are moved one by one.
+        """
+        for name in ("train", "val", "test"):
+            split = getattr(self, name)
+            if split is not None and split.nbytes <= SHARE_FOR_DATA * free_memory(device):
+                setattr(self, name, split.to(device))
+
     def sample_names(self, source_index: Tensor) -> list[str]:
         """What to call samples in a list for people: their places, unless there are files."""
         return [str(i) for i in source_index.tolist()]
@@ -42,8 +56,19 @@ class NoisyLabelDataModule(pl.LightningDataModule):
         """Move a batch; where it lies there already, without looking at every tensor again."""
         if batch.input.device == device:
             return batch
-        moved: Batch = super().transfer_batch_to_device(batch, device, dataloader_idx)
-        return moved
+        return Batch(*(_moved(tensor, device) for tensor in batch))
+
+
+def _moved(tensor: Tensor, device: torch.device) -> Tensor:
+    if device.type == "cuda":
+        # From pinned memory the copy runs while the GPU still computes.
+        return tensor.pin_memory().to(device, non_blocking=True)
+    return tensor.to(device)
+
+
+def free_memory(device: torch.device) -> int:
+    """Bytes free on a GPU; 0 for other devices, which have none of their own."""
+    return torch.cuda.mem_get_info(device)[0] if device.type == "cuda" else 0
 
 
 def data_of(trainer: pl.Trainer) -> NoisyLabelDataModule:

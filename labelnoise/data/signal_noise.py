@@ -13,6 +13,7 @@ from torch import Tensor
 from labelnoise.data.batch import Split
 from labelnoise.data.loaders import TensorLoader, batches_so_far
 from labelnoise.data.module import NoisyLabelDataModule
+from labelnoise.distributed import rank, world_size
 from labelnoise.errors import InputError
 from labelnoise.noise import LabelNoise, NoiseRecord
 from labelnoise.seeding import stream
@@ -95,7 +96,7 @@ class SignalNoiseDataModule(NoisyLabelDataModule):
         orthogonal, permute_patches, balanced: see :func:`draw_signal_noise`.
         n_val: noisy validation samples, 0 for none.
         n_test: test samples.
-        batch_size: None for full-batch gradient descent, else the mini-batch's size.
+        batch_size: None for full-batch gradient descent, else the mini-batch's size in each process.
         steps: training steps in one Lightning epoch. A full-batch pass is a single step; one long
             epoch of many passes spares the bookkeeping of 3,000 epochs.
         dtype: "float32" or "float64".
@@ -209,13 +210,16 @@ class SignalNoiseDataModule(NoisyLabelDataModule):
         return split, record, sample.noise_patches
 
     def train_dataloader(self) -> TensorLoader:
-        batches_per_pass = 1 if self.batch_size is None else math.ceil(self.n / self.batch_size)
+        global_size = (self.batch_size or self.n) * world_size()
+        batches_per_pass = math.ceil(self.n / global_size)
         return TensorLoader(
             self.train,
             self.batch_size,
             shuffle_seed=self.shuffle_seed,
             passes=math.ceil(self.steps / batches_per_pass),
             start=batches_so_far(self.trainer),
+            rank=rank(),
+            world_size=world_size(),
         )
 
     def val_dataloader(self) -> TensorLoader | list[TensorLoader]:

@@ -56,9 +56,9 @@ class CoefficientMonitor(Monitor):
             run.coefficients,
             allow_pickle=False,
             steps=np.array(self.steps, dtype=np.int64),
-            label=self.train_split.label.numpy(),
-            clean_label=self.train_split.clean_label.numpy(),
-            **{name: torch.stack(values).numpy() for name, values in self.arrays.items()},
+            label=self.train_split.label.cpu().numpy(),
+            clean_label=self.train_split.clean_label.cpu().numpy(),
+            **{name: torch.stack(values).cpu().numpy() for name, values in self.arrays.items()},
         )
 
     def state_dict(self) -> dict[str, Any]:

@@ -12,6 +12,7 @@ from torch import Tensor
 from labelnoise.classifier import NoisyLabelClassifier
 from labelnoise.coefficients import has_coefficients, require_coefficients, signal_and_noise
 from labelnoise.data.module import data_of
+from labelnoise.distributed import agreed
 from labelnoise.errors import InputError
 from labelnoise.stoppers import COEFFICIENT_PATIENCE, VAL_PATIENCE, PatienceDetector
 from labelnoise.techniques.technique import Technique
@@ -94,7 +95,7 @@ class EarlyStopping(Technique):
 
     def on_validation_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
         if self.trigger == "val_loss" and trainer.state.fn == TrainerFn.FITTING:
-            self._check(trainer, pl_module, trainer.callback_metrics["val/loss"].item())
+            self._check(trainer, pl_module, *agreed(trainer.callback_metrics["val/loss"].item()))
 
     def _check(self, trainer: pl.Trainer, module: pl.LightningModule, *values: float) -> None:
         if self.stopped_step is not None:

@@ -18,6 +18,7 @@ from torchmetrics.functional.classification import binary_auroc
 from labelnoise.classifier import NoisyLabelClassifier
 from labelnoise.coefficients import has_coefficients, require_coefficients, signal_and_noise
 from labelnoise.data.module import data_of
+from labelnoise.distributed import from_rank_zero
 from labelnoise.errors import InputError
 from labelnoise.seeding import derive_seed
 from labelnoise.techniques.technique import Technique
@@ -62,10 +63,10 @@ def select_gmm(loss: Float[Tensor, " n"], seed: int) -> Bool[Tensor, " n"]:
     from sklearn.mixture import GaussianMixture  # a second to import; only this rule pays it
 
     span = (loss.max() - loss.min()).clamp_min(torch.finfo(loss.dtype).tiny)
-    scaled = ((loss - loss.min()) / span).double().numpy().reshape(-1, 1)
+    scaled = ((loss - loss.min()) / span).double().cpu().numpy().reshape(-1, 1)
     mixture = GaussianMixture(2, reg_covar=5e-4, random_state=seed).fit(scaled)
     low = int(np.argmin(mixture.means_.ravel()))
-    return torch.from_numpy(mixture.predict_proba(scaled)[:, low] > 0.5)
+    return torch.from_numpy(mixture.predict_proba(scaled)[:, low] > 0.5).to(loss.device)
 
 
 def selection_metrics(
@@ -203,12 +204,14 @@ class SampleSelection(Technique):
     def _select(self, trainer: pl.Trainer, module: NoisyLabelClassifier) -> None:
         split = data_of(trainer).train
         loss = F.cross_entropy(module.logits(split), split.label, reduction="none")
+        # On the CPU, where the mixture is fitted and selections are measured.
+        loss, is_noisy = from_rank_zero(loss).cpu(), split.is_noisy.cpu()
         kept = self.select(loss)
         if not kept.any():
             log.warning("sample_selection: rule %s would keep no sample, not selected", self.rule)
             return
         module.sample_weight = kept.to(module.sample_weight)
-        metrics = selection_metrics(kept, loss, split.is_noisy)
+        metrics = selection_metrics(kept, loss, is_noisy)
         self.selections.append({"step": trainer.global_step, "kept": int(kept.sum()), **metrics})
         module.record({f"selection/{name}": value for name, value in metrics.items()})
         log.info(

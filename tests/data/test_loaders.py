@@ -164,6 +164,35 @@ def test_every_batch_depends_on_the_seeds_and_its_number_alone(
         assert torch.equal(batch.clean_label, split.clean_label[index])
 
 
+@given(
+    n=st.integers(1, 12),
+    batch_size=st.one_of(st.none(), st.integers(1, 5)),
+    world_size=st.integers(1, 5),
+    shuffle_seed=st.one_of(st.none(), st.integers(0, 99)),
+    augment=st.sampled_from([None, partial(crop_and_flip, padding=1)]),
+    passes=st.integers(1, 3),
+    start=st.integers(0, 3),
+)
+@settings(deadline=None, max_examples=60)
+def test_the_ranks_shares_are_the_batches_of_one_process_in_order(
+    n, batch_size, world_size, shuffle_seed, augment, passes, start
+):
+    def loader(size, **options):
+        return TensorLoader(
+            make_split(n), size, shuffle_seed=shuffle_seed, augment=augment, augment_seed=5,
+            passes=passes, start=start, **options,
+        )  # fmt: skip
+
+    whole = loader(batch_size and batch_size * world_size)
+    ranks = [loader(batch_size, rank=r, world_size=world_size) for r in range(world_size)]
+    assert {len(rank) for rank in ranks} == {len(whole)}
+    for batch, *shares in zip(whole, *ranks, strict=True):
+        for expected, *parts in zip(batch, *shares, strict=True):
+            assert torch.equal(torch.cat(parts), expected)
+        sizes = [len(share.index) for share in shares]
+        assert max(sizes) - min(sizes) <= 1 and sizes == sorted(sizes, reverse=True)
+
+
 def test_every_pass_has_every_sample_once_and_an_order_of_its_own():
     loader = TensorLoader(make_split(10), 4, shuffle_seed=0, passes=3)
     batches = indices(loader)
