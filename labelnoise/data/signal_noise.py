@@ -96,7 +96,8 @@ class SignalNoiseDataModule(NoisyLabelDataModule):
         orthogonal, permute_patches, balanced: see :func:`draw_signal_noise`.
         n_val: noisy validation samples, 0 for none.
         n_test: test samples.
-        batch_size: None for full-batch gradient descent, else the mini-batch's size in each process.
+        batch_size: None for full-batch gradient descent, else the mini-batch's size, in each
+            process.
         steps: training steps in one Lightning epoch. A full-batch pass is a single step; one long
             epoch of many passes spares the bookkeeping of 3,000 epochs.
         dtype: "float32" or "float64".
