@@ -136,7 +136,7 @@ class NoisyLabelClassifier(pl.LightningModule):
         optimizer: Callable[[Iterable[nn.Parameter]], Optimizer],
         scheduler: Callable[[Optimizer], LRScheduler] | None = None,
         interval: str = "epoch",
-        eval_batch_size: int = 1000,
+        eval_batch_size: int = 200,
         channels_last: bool = False,
         compile: bool = False,
     ) -> None:

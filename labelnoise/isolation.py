@@ -21,7 +21,7 @@ import torch
 from labelnoise.seeding import derive_seed
 
 # From glibc's malloc.h.
-_M_TRIM_THRESHOLD, _M_MMAP_MAX = -1, -4
+_M_TRIM_THRESHOLD, _M_MMAP_THRESHOLD = -1, -3
 
 # Typed as a plain module, while torch makes its attribute a switch.
 memory_guard: Any = torch.utils.deterministic
@@ -44,13 +44,14 @@ def keep_freed_memory() -> None:
 
     A step of a network on images frees and takes the same hundred megabytes; giving them back in
     between costs the processor a page fault for every 4 KB, a third of a step of the small CNN.
-    Peak memory stays the same. Lasts as long as the process, and does nothing without glibc.
+    Blocks above 32 MB still go back, so that a heap full of holes cannot grow. Lasts as long as the
+    process, and does nothing without glibc.
     """
     try:
         mallopt = ctypes.CDLL(None).mallopt
     except (OSError, AttributeError, TypeError):  # another C library, or another system
         return
-    mallopt(_M_MMAP_MAX, 0)
+    mallopt(_M_MMAP_THRESHOLD, 2**25)
     mallopt(_M_TRIM_THRESHOLD, 2**31 - 1)
 
 

@@ -144,7 +144,7 @@ class ImageDataModule(NoisyLabelDataModule):
         per_class: int | None = None,
         val_fraction: float = 0.1,
         augment: bool = False,
-        eval_batch_size: int = 1000,
+        eval_batch_size: int = 200,
         seed: int = 0,
         split_seed: int | None = None,
         shuffle_seed: int | None = None,

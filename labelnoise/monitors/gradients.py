@@ -114,8 +114,12 @@ class GradientMonitor(Monitor):
     loss), it logs
 
     - ``norm_clean``, ``norm_noisy``, ``norm_total``;
-    - ``dominance`` = |g_clean| / |g_noise|: clean-priority learning ends where it falls to 1, near
-      the best moment to stop;
+    - ``dominance`` = sqrt(sum_k |g_clean,k|^2 / sum_k |g_noise,k|^2) over the true classes k, each
+      class's samples summed by themselves as in the source: clean-priority learning ends where it
+      falls to 1, near the best moment to stop;
+    - ``dominance_total`` = |g_clean| / |g_noise| of the sums over all classes. Where the steps are
+      large, all samples pull the network back from one class to the other together, and this
+      ratio swings with them;
     - ``alpha`` = -<g_noise, g_clean> / |g_clean|^2, the part of the clean gradient that the noisy
       samples cancel (g_noise = -alpha g_clean in the theory, where alpha grows to 1);
     - ``cos_clean_noisy``, ``cos_total_clean``, ``cos_total_noisy``;
@@ -273,9 +277,10 @@ class GradientMonitor(Monitor):
             "class_norm_clean": class_norm["clean"],
             "class_norm_noisy": class_norm["noisy"],
         }
-        return _scalars(cc.sum().item(), nn_.sum().item(), cn.sum().item()), {
-            name: value.float() for name, value in arrays.items()
-        }
+        scalars = _scalars(cc.sum().item(), nn_.sum().item(), cn.sum().item())
+        by_class = {name: norm.square().nansum().sqrt().item() for name, norm in class_norm.items()}
+        scalars["dominance"] = _divided(by_class["clean"], by_class["noisy"])
+        return scalars, {name: value.float() for name, value in arrays.items()}
 
     def save(self, run: RunDirectory) -> None:
         """Write everything observed to gradients.npz."""
@@ -314,7 +319,7 @@ def _scalars(cc: float, nn_: float, cn: float) -> dict[str, float]:
         "norm_clean": math.sqrt(cc),
         "norm_noisy": math.sqrt(nn_),
         "norm_total": math.sqrt(total),
-        "dominance": _divided(math.sqrt(cc), math.sqrt(nn_)),
+        "dominance_total": _divided(math.sqrt(cc), math.sqrt(nn_)),
         "alpha": _divided(-cn, cc),
         "cos_clean_noisy": _divided(cn, math.sqrt(cc * nn_)),
         "cos_total_clean": _divided(cc + cn, math.sqrt(total * cc)),
