@@ -8,9 +8,9 @@ from labelnoise.data.signal_noise import SignalNoiseDataModule
 
 __all__ = [
     "Batch",
-    "CIFAR100DataModule",
     "CIFAR10DataModule",
     "CIFAR10PairDataModule",
+    "CIFAR100DataModule",
     "ImageFolderDataModule",
     "SignalNoiseDataModule",
     "Split",

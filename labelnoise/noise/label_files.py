@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import re
+import warnings
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -179,7 +180,12 @@ def _read_pt(path: Path, pick: Pick) -> dict[str, np.ndarray]:
         np.dtype,
         *integers,
     ]
-    with torch.serialization.safe_globals(allowed), open(path, "rb") as file:
+    with (
+        torch.serialization.safe_globals(allowed),
+        warnings.catch_warnings(action="ignore", category=UserWarning),
+        open(path, "rb") as file,
+    ):
+        # torch warns of a plain pickle before it refuses it.
         arrays = torch.load(file, map_location="cpu", weights_only=True)
     if not isinstance(arrays, dict):
         raise InputError(
