@@ -18,7 +18,8 @@ FILES = sorted(
     if path.parent != CONF_DIR and "hydra" not in path.parts
 )
 GROUPS = ("noise", "model", "optimizer", "scheduler", "technique", "monitor", "trainer")
-MANDATORY = {"noise/human": ["noise.path=x"], "noise/file": ["noise.path=x"],
+MANDATORY = {"noise/human": ["noise.path=x"], "noise/human_twin": ["noise.path=x"],
+             "noise/file": ["noise.path=x"], "experiment/human_and_twin": ["noise.path=x"],
              "data/image_folder": ["data.root=x"]}  # fmt: skip
 
 

@@ -8,7 +8,14 @@ from typing import Any, ClassVar
 
 import torch
 
-from labelnoise.data.cifar_files import IMAGE_SHAPE, PUBLISHED_CIFAR10, Published, fetch, read_part
+from labelnoise.data.cifar_files import (
+    IMAGE_SHAPE,
+    PUBLISHED_CIFAR10,
+    PUBLISHED_CIFAR100,
+    Published,
+    fetch,
+    read_part,
+)
 from labelnoise.data.images import ImageDataModule, Images, equal_per_class
 from labelnoise.errors import InputError
 from labelnoise.noise import LabelNoise
@@ -72,10 +79,9 @@ class CIFARDataModule(ImageDataModule):
             self._is_fetched = True
 
     def _read(self) -> tuple[Images, Images]:
-        return (
-            read_part(self.published, self.root, train=True),
-            read_part(self.published, self.root, train=False),
-        )
+        train = read_part(self.published, self.root, train=True)
+        self.source_size = len(train)
+        return train, read_part(self.published, self.root, train=False)
 
 
 class CIFAR10DataModule(CIFARDataModule):
@@ -84,12 +90,23 @@ class CIFAR10DataModule(CIFARDataModule):
     published = PUBLISHED_CIFAR10
 
 
+class CIFAR100DataModule(CIFARDataModule):
+    """CIFAR-100: 50,000 training and 10,000 test images of 32 x 32 pixels in a hundred classes.
+
+    The classes are the fine ones, 500 training and 100 test images of each.
+    """
+
+    published = PUBLISHED_CIFAR100
+
+
 class CIFAR10PairDataModule(CIFAR10DataModule):
-    """Two classes of CIFAR-10, equally many images of each; the paper's image experiment.
+    """Two classes of CIFAR-10, as many images of one as of the other; the paper's image experiment.
 
     The first class becomes label 0, the second label 1. All 5,000 + 5,000 training and 1,000 +
     1,000 test images are kept unless ``per_class`` asks for fewer training images. Where a class
-    has more images than the other, as many are drawn as that has.
+    has more images than the other, as many are drawn as that has. People's labels (noise=human) of
+    some training images are neither class: these images are dropped, the two classes may then
+    differ in size, and ``per_class`` draws from what is left.
     Source: arXiv 2505.18909, the experiments on CIFAR-10, and their code.
 
     Args:
@@ -110,6 +127,7 @@ class CIFAR10PairDataModule(CIFAR10DataModule):
     ) -> None:
         super().__init__(noise, **options)
         self.classes = two_classes(classes, self.published.class_names)
+        self.source_classes = self.classes
         self.class_names = tuple(self.published.class_names[k] for k in self.classes)
         self.num_classes = 2
 

@@ -11,12 +11,12 @@ import numpy as np
 import torch
 from filelock import FileLock
 from jaxtyping import Int, UInt8
-from torchvision.datasets import CIFAR10
+from torchvision.datasets import CIFAR10, CIFAR100
 from torchvision.datasets.utils import check_integrity, download_and_extract_archive
 
 from labelnoise.data.images import Images
 from labelnoise.errors import InputError
-from labelnoise.noise import CIFAR10_CLASSES
+from labelnoise.noise import CIFAR10_CLASSES, CIFAR100_CLASSES
 
 IMAGE_SHAPE = (3, 32, 32)
 
@@ -54,6 +54,16 @@ PUBLISHED_CIFAR10 = Published(
     class_names=tuple(CIFAR10_CLASSES),
     mean=(0.4914, 0.4822, 0.4465),
     std=(0.2023, 0.1994, 0.2010),
+)
+
+# The numbers commonly used, std over all pixels.
+PUBLISHED_CIFAR100 = Published(
+    name="CIFAR-100",
+    files=CIFAR100,
+    label_key="fine_labels",
+    class_names=CIFAR100_CLASSES,
+    mean=(0.5071, 0.4867, 0.4408),
+    std=(0.2675, 0.2565, 0.2761),
 )
 
 

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
+from typing import Any
 
 import torch
 from jaxtyping import Int, UInt8
@@ -21,7 +22,7 @@ from labelnoise.data.loaders import (
 from labelnoise.data.module import NoisyLabelDataModule
 from labelnoise.distributed import rank, world_size
 from labelnoise.errors import InputError
-from labelnoise.noise import LabelNoise, NoiseRecord
+from labelnoise.noise import CleanSplit, LabelNoise, NoiseRecord
 from labelnoise.seeding import stream
 
 
@@ -109,7 +110,8 @@ class ImageDataModule(NoisyLabelDataModule):
         noise: the label noise, drawn for the pool and, on another stream, for the test labels.
         mean, std: of each channel, on the scale of 0 to 1.
         batch_size: of each process; None for all training images at every step.
-        per_class: training images a class to keep, drawn at random; None for all.
+        per_class: training images a class to keep, drawn at random; None for all. Where labels from
+            a file lie outside the classes, their images are dropped before.
         val_fraction: share of the pool that is held out; 0 for no validation split.
         augment: shift training images by up to an eighth of their height (4 of 32 pixels), mirror
             half of them.
@@ -120,6 +122,9 @@ class ImageDataModule(NoisyLabelDataModule):
 
     Attributes (after ``setup``):
         num_classes, class_names: K and the K names.
+        source_classes: the K numbers of the classes in the published data set, where these are some
+            of them; else None.
+        source_size: training images in the published data set.
         input_shape: (3, h, w).
         train, val, test: the splits; ``val`` is None without held-out images. ``test.label`` is
             noisy, ``test.clean_label`` true.
@@ -128,6 +133,8 @@ class ImageDataModule(NoisyLabelDataModule):
 
     num_classes: int
     class_names: Sequence[str]
+    source_classes: Sequence[int] | None = None
+    source_size: int | None = None
     input_shape: tuple[int, int, int]
     train: Split
     val: Split | None
@@ -182,12 +189,23 @@ class ImageDataModule(NoisyLabelDataModule):
         self.prepare_data()  # nothing to do where Lightning, or another process, did it already
         pool, test = self._read()
         self.num_classes = len(self.class_names)
+        if self.source_size is None:
+            self.source_size = len(pool)
+        # Of two classes, people labelled some samples as a third one.
+        kept = self.noise.keeps(CleanSplit(pool.label, self.num_classes, **self._told(pool)))
+        kept = kept.nonzero().flatten()
+        dropped = len(pool) - len(kept)
+        pool = pool.subset(kept)
         if self.per_class is not None:
             generator = stream(self.split_seed, "subset")
             pool = pool.subset(equal_per_class(pool.label, self.per_class, generator))
         channels, height, width = pool.image.shape[1:]
         self.input_shape = (channels, height, width)
         self.noise_record = self._draw_pool(pool)
+        if dropped and self.noise_record.source_index is None:
+            self.noise_record = replace(
+                self.noise_record, dropped_outside_classes=dropped, source_index=pool.source_index
+            )
         rest, held = hold_out(len(pool), self.val_fraction, stream(self.split_seed, "split"))
         self.val = self._split(pool, self.noise_record, held) if len(held) else None
         self.train = self._split(pool, self.noise_record, rest)
@@ -196,15 +214,18 @@ class ImageDataModule(NoisyLabelDataModule):
         self._is_set_up = True
 
     def _draw(self, images: Images, part: str) -> NoiseRecord:
-        return self.noise.draw(
-            images.label,
-            self.num_classes,
-            part=part,
+        return self.noise.draw(images.label, self.num_classes, part=part, **self._told(images))
+
+    def _told(self, images: Images) -> dict[str, Any]:
+        """What label noise may know of the images beside their labels."""
+        return {
             # A function of the index: few samples are asked for, and all as floats take much space.
-            features=lambda index: self.normalize(images.image.index_select(0, index)),
-            class_names=self.class_names,
-            source_index=images.source_index,
-        )
+            "features": lambda index: self.normalize(images.image.index_select(0, index)),
+            "class_names": self.class_names,
+            "source_index": images.source_index,
+            "source_classes": self.source_classes,
+            "source_size": self.source_size,
+        }
 
     def _split(self, images: Images, record: NoiseRecord, index: Int[Tensor, " k"]) -> Split:
         chosen = images.subset(index)

@@ -5,8 +5,20 @@ T[i, j] = P(noisy = j | clean = i) throughout. `matrices` says what may be asked
 """
 
 from labelnoise.noise.checks import check_labels, check_num_classes, check_rate
-from labelnoise.noise.flips import flip_labels, flip_symmetric, instance_dependent_labels
-from labelnoise.noise.given import FileNoise, HumanNoise
+from labelnoise.noise.cifar_classes import (
+    CIFAR10_CLASSES,
+    CIFAR10_CONFUSIONS,
+    CIFAR100_CLASSES,
+    CIFAR100_CONFUSIONS,
+    CIFAR100_SUPERCLASSES,
+)
+from labelnoise.noise.flips import (
+    flip_labels,
+    flip_symmetric,
+    instance_dependent_labels,
+    permute_within_classes,
+)
+from labelnoise.noise.given import FileNoise, HumanNoise, HumanTwinNoise
 from labelnoise.noise.kinds import (
     AsymmetricNoise,
     ClassConditionalNoise,
@@ -19,8 +31,6 @@ from labelnoise.noise.kinds import (
 )
 from labelnoise.noise.label_files import GivenLabels, read_labels
 from labelnoise.noise.matrices import (
-    CIFAR10_CLASSES,
-    CIFAR10_CONFUSIONS,
     asymmetric_matrix,
     class_conditional_matrix,
     pairflip_matrix,
@@ -32,12 +42,16 @@ from labelnoise.noise.record import NoiseRecord
 __all__ = [
     "CIFAR10_CLASSES",
     "CIFAR10_CONFUSIONS",
+    "CIFAR100_CLASSES",
+    "CIFAR100_CONFUSIONS",
+    "CIFAR100_SUPERCLASSES",
     "AsymmetricNoise",
     "ClassConditionalNoise",
     "CleanSplit",
     "FileNoise",
     "GivenLabels",
     "HumanNoise",
+    "HumanTwinNoise",
     "InstanceDependentNoise",
     "LabelNoise",
     "NoNoise",
@@ -53,6 +67,7 @@ __all__ = [
     "flip_symmetric",
     "instance_dependent_labels",
     "pairflip_matrix",
+    "permute_within_classes",
     "read_labels",
     "symmetric_matrix",
     "transition_matrix",

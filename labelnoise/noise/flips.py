@@ -81,6 +81,36 @@ def flip_labels(
     return label.to(clean_label.device)
 
 
+def permute_within_classes(
+    clean_label: Integer[Tensor, " n"],
+    label: Integer[Tensor, " n"],
+    num_classes: int,
+    generator: torch.Generator,
+) -> Int[Tensor, " n"]:
+    """Give each class's samples the class's given labels in random order.
+
+    Of the n_k samples of class k exactly as many get label j as in ``label``: the transition matrix
+    stays the same to the last sample, and every choice of the samples is equally likely.
+
+    Raises:
+        InputError: for labels out of range.
+
+    Example:
+        >>> clean, label = torch.tensor([0, 0, 0, 0, 1, 1]), torch.tensor([1, 0, 0, 0, 1, 1])
+        >>> twin = permute_within_classes(clean, label, 2, torch.Generator().manual_seed(0))
+        >>> twin[:4].sum(), twin[4:]
+        (tensor(1), tensor([1, 1]))
+    """
+    clean = check_labels(clean_label, num_classes, "clean_label")
+    given = check_labels(label, num_classes)
+    permuted = given.clone()
+    samples = torch.bincount(clean, minlength=num_classes).tolist()
+    for members in clean.argsort(stable=True).split(samples):
+        order = torch.randperm(len(members), generator=generator)
+        permuted[members] = given[members[order]]
+    return permuted.to(label.device)
+
+
 def instance_dependent_labels(
     features: Callable[[Tensor], Tensor] | Tensor,
     clean_label: Integer[Tensor, " n"],

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from typing import ClassVar
 
 import torch
-from jaxtyping import Float, Int
+from jaxtyping import Bool, Float, Int
 from torch import Tensor
 
 from labelnoise.errors import InputError
@@ -34,6 +34,8 @@ class CleanSplit:
     features: Callable[[Tensor], Tensor] | Tensor | None = None
     class_names: Sequence[str] | None = None
     source_index: Int[Tensor, " n"] | None = None
+    source_classes: Sequence[int] | None = None
+    source_size: int | None = None
 
 
 class LabelNoise(ABC):
@@ -51,6 +53,8 @@ class LabelNoise(ABC):
         features: Callable[[Tensor], Tensor] | Tensor | None = None,
         class_names: Sequence[str] | None = None,
         source_index: Tensor | None = None,
+        source_classes: Sequence[int] | None = None,
+        source_size: int | None = None,
     ) -> NoiseRecord:
         """Draw the given labels of one split from its true ones.
 
@@ -62,13 +66,32 @@ class LabelNoise(ABC):
                 depends on the input.
             class_names: K names, for noise between named classes.
             source_index: (n,) places in the published data set, for labels from a file.
+            source_classes: K numbers of the classes in the published data set, where these are
+                some of them; None for all, in order.
+            source_size: training samples in the published data set.
 
         Raises:
             InputError: for labels out of range, a rate too high, or something missing.
         """
         clean = check_labels(clean_label, num_classes, "clean_label")
-        split = CleanSplit(clean, num_classes, part, features, class_names, source_index)
+        split = CleanSplit(
+            clean,
+            num_classes,
+            part,
+            features,
+            class_names,
+            source_index,
+            source_classes,
+            source_size,
+        )
         return self._draw(split, stream(self.seed, "noise", part))
+
+    def keeps(self, split: CleanSplit) -> Bool[Tensor, " n"]:
+        """Which training samples to keep: all, unless a file labels some outside the classes.
+
+        To be asked before `draw`, which then wants the samples kept.
+        """
+        return torch.ones(len(split.clean_label), dtype=torch.bool)
 
     @abstractmethod
     def _draw(self, split: CleanSplit, generator: torch.Generator) -> NoiseRecord:
@@ -139,7 +162,7 @@ class PairFlipNoise(LabelNoise):
 
 @dataclass(frozen=True)
 class AsymmetricNoise(LabelNoise):
-    """CIFAR-10's classes flip to the ones people confuse them with; needs ``class_names``."""
+    """CIFAR's classes flip to the ones they are like; needs ``class_names``."""
 
     rate: float
     seed: int = 0
@@ -149,7 +172,7 @@ class AsymmetricNoise(LabelNoise):
         if split.class_names is None:
             # Ten classes without names may be digits: the map would be silently meaningless.
             raise InputError(
-                "asymmetric noise confuses CIFAR-10's ten classes and these data name none; "
+                "asymmetric noise confuses CIFAR's classes and these data name none; "
                 "write noise=pairflip or noise=class_conditional for other data"
             )
         matrix = asymmetric_matrix(split.num_classes, self.rate, split.class_names)

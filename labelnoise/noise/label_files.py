@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import csv
+import re
+import warnings
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -16,6 +18,8 @@ from torch import Tensor
 from labelnoise.errors import InputError
 
 CLEAN_COLUMNS = ("clean", "clean_label")
+# CIFAR-100N holds labels of the superclasses too.
+CLEAN_COARSE_COLUMNS = ("clean_coarse", "clean_coarse_label")
 INDEX_COLUMN = "index"
 
 # From the names a file holds to the ones to read: a big file is not read whole.
@@ -32,7 +36,12 @@ class GivenLabels:
 
 
 def read_labels(path: str | Path, column: str | None = None) -> GivenLabels:
-    """Read one column of labels, and beside it ``clean`` or ``clean_label`` where there is one.
+    """Read one column of labels, and beside it the true ones where the file has them.
+
+    A column of that very name is taken first; else the one whose name is the same but for CIFAR-N's
+    ``_label``: ``worse`` is also ``worse_label``, ``random1`` also ``random_label1``, and the other
+    way round. The true labels are ``clean`` or ``clean_label``; of a column of superclasses, such
+    as CIFAR-100N's ``noisy_coarse_label``, they are ``clean_coarse_label``.
 
     A file of type .npz or .pt holds a named array per column; a .csv names them in its first line.
     A column ``index`` has to count 0, 1, 2, ...: labels belong to samples by their place.
@@ -44,6 +53,9 @@ def read_labels(path: str | Path, column: str | None = None) -> GivenLabels:
     Raises:
         InputError: for a file that cannot be read, a column it lacks, or labels that are not
             integers.
+
+    Source:
+        github.com/UCSC-REAL/cifar-10-100n for the names in the published files.
     """
     file = Path(path).expanduser()
     reader = _READERS.get(file.suffix.lower())
@@ -54,7 +66,7 @@ def read_labels(path: str | Path, column: str | None = None) -> GivenLabels:
 
     def pick(names: list[str]) -> list[str]:
         wanted = _given_column(file, names, column)
-        clean = next((name for name in CLEAN_COLUMNS if name in names), None)
+        clean = next((name for name in _clean_columns(wanted) if name in names), None)
         index = INDEX_COLUMN if INDEX_COLUMN in names else None
         return list(dict.fromkeys(name for name in (wanted, clean, index) if name is not None))
 
@@ -63,8 +75,11 @@ def read_labels(path: str | Path, column: str | None = None) -> GivenLabels:
     except InputError:
         raise
     except Exception as error:  # a damaged or foreign file can raise anything
+        # What torch was asked to call, and did not.
+        asked = re.search(r"GLOBAL ([\w.]+)", str(error))
+        reason = f"it asks for {asked[1]}" if asked else type(error).__name__
         raise InputError(
-            f"label file '{file}' cannot be read ({type(error).__name__}): it is damaged, or holds "
+            f"label file '{file}' cannot be read ({reason}): it is damaged, or holds "
             "more than plain arrays; write an .npz or .csv of integer columns"
         ) from error
     checked = {name: _as_labels(file, name, values) for name, values in columns.items()}
@@ -81,7 +96,7 @@ def read_labels(path: str | Path, column: str | None = None) -> GivenLabels:
             f"label file '{file}' has an '{INDEX_COLUMN}' that does not count 0, 1, 2, ...; "
             "sort its lines into the data's order, none left out"
         )
-    clean = next((checked[name] for name in CLEAN_COLUMNS if name in checked), None)
+    clean = next((checked[name] for name in _clean_columns(wanted) if name in checked), None)
     return GivenLabels(wanted, checked[wanted], clean)
 
 
@@ -89,7 +104,11 @@ def _given_column(file: Path, names: list[str], column: str | None) -> str:
     """The column that is meant."""
     if column is not None and column in names:
         return column
-    known = (*CLEAN_COLUMNS, INDEX_COLUMN)
+    if column is not None:
+        alike = [name for name in names if short_name(name) == short_name(column)]
+        if alike:
+            return alike[0]
+    known = (*CLEAN_COLUMNS, *CLEAN_COARSE_COLUMNS, INDEX_COLUMN)
     given = [name for name in names if name not in known]
     if column is None and len(given) == 1:
         return given[0]
@@ -98,6 +117,21 @@ def _given_column(file: Path, names: list[str], column: str | None) -> str:
         f"label file '{file}' holds {', '.join(names) or 'nothing'} {came}; "
         "write noise.column=<one of them>"
     )
+
+
+def short_name(column: str) -> str:
+    """The column's name without CIFAR-N's ``_label``.
+
+    Example:
+        >>> short_name("worse_label"), short_name("random_label1"), short_name("random1")
+        ('worse', 'random1', 'random1')
+    """
+    return re.sub(r"_label(\d*)$", r"\1", column)
+
+
+def _clean_columns(column: str) -> tuple[str, ...]:
+    """The names of the true labels that belong to the column."""
+    return CLEAN_COARSE_COLUMNS if short_name(column).endswith("_coarse") else CLEAN_COLUMNS
 
 
 def _as_labels(file: Path, name: str, values: np.ndarray) -> Tensor:
@@ -146,7 +180,12 @@ def _read_pt(path: Path, pick: Pick) -> dict[str, np.ndarray]:
         np.dtype,
         *integers,
     ]
-    with torch.serialization.safe_globals(allowed), open(path, "rb") as file:
+    with (
+        torch.serialization.safe_globals(allowed),
+        warnings.catch_warnings(action="ignore", category=UserWarning),
+        open(path, "rb") as file,
+    ):
+        # torch warns of a plain pickle before it refuses it.
         arrays = torch.load(file, map_location="cpu", weights_only=True)
     if not isinstance(arrays, dict):
         raise InputError(

@@ -10,28 +10,7 @@ from torch import Tensor
 
 from labelnoise.errors import InputError
 from labelnoise.noise.checks import check_labels, check_num_classes, check_rate
-
-CIFAR10_CLASSES = (
-    "airplane",
-    "automobile",
-    "bird",
-    "cat",
-    "deer",
-    "dog",
-    "frog",
-    "horse",
-    "ship",
-    "truck",
-)
-
-# The pairs that people confuse; the other five classes keep their labels.
-CIFAR10_CONFUSIONS = {
-    "truck": "automobile",
-    "bird": "airplane",
-    "cat": "dog",
-    "dog": "cat",
-    "deer": "horse",
-}
+from labelnoise.noise.cifar_classes import ASYMMETRIC
 
 
 def symmetric_matrix(num_classes: int, rate: float) -> Float[Tensor, "K K"]:
@@ -98,42 +77,54 @@ def pairflip_matrix(num_classes: int, rate: float) -> Float[Tensor, "K K"]:
 
 def asymmetric_matrix(
     num_classes: int, rate: float, class_names: Sequence[str] | None = None
-) -> Float[Tensor, "10 10"]:
-    """CIFAR-10's confusions: truck->automobile, bird->airplane, cat<->dog, deer->horse.
+) -> Float[Tensor, "K K"]:
+    """CIFAR's confusions: a confused class flips with probability ``rate`` to the one it is like.
 
-    These five classes flip with probability ``rate``, the other five never, so that over balanced
-    classes half of ``rate`` is realised.
+    Of CIFAR-10 truck->automobile, bird->airplane, cat<->dog, deer->horse; the other five classes
+    never flip, so that over balanced classes half of ``rate`` is realised. Of CIFAR-100 every class
+    flips to the next of the five in its superclass, the last of them to the first.
 
     Args:
-        num_classes: 10.
+        num_classes: 10 or 100.
         rate: in [0, 1/2).
-        class_names: the names in the order of the labels; None if they are in CIFAR-10's order.
+        class_names: the names in the order of the labels; None if they are in CIFAR's order.
 
     Raises:
-        InputError: for classes that are not CIFAR-10's ten, or a rate out of range.
+        InputError: for classes that are not CIFAR's, or a rate out of range.
 
     Source:
         G. Patrini et al., "Making Deep Neural Networks Robust to Label Noise", CVPR 2017, sec. 5.
+        Much code that follows it takes fine labels 0-4, 5-9, ... for CIFAR-100's superclasses; the
+        fine labels are alphabetical, so that such groups are none. Here they are the published.
 
     Example:
+        >>> from labelnoise.noise import CIFAR10_CLASSES, CIFAR100_CLASSES
         >>> matrix = asymmetric_matrix(10, 0.4)
         >>> cat, dog = CIFAR10_CLASSES.index("cat"), CIFAR10_CLASSES.index("dog")
         >>> matrix[cat, dog].item(), matrix[dog, cat].item()
         (0.4, 0.4)
+        >>> matrix = asymmetric_matrix(100, 0.4)
+        >>> matrix[CIFAR100_CLASSES.index("trout"), CIFAR100_CLASSES.index("aquarium_fish")].item()
+        0.4
     """
-    names = CIFAR10_CLASSES if class_names is None else tuple(n.lower() for n in class_names)
-    if num_classes != 10 or sorted(names) != sorted(CIFAR10_CLASSES):
-        came = f"{num_classes} classes" + ("" if class_names is None else f" ({', '.join(names)})")
+    known, confusions = ASYMMETRIC.get(num_classes, ((), {}))
+    names = known if class_names is None else tuple(n.lower() for n in class_names)
+    if not known or sorted(names) != sorted(known):
+        came = f"{num_classes} classes" + (f" ({_shown(names)})" if names else "")
         raise InputError(
-            f"asymmetric noise confuses CIFAR-10's ten classes and these are {came}; "
-            "write noise=pairflip or noise=class_conditional for other data"
+            "asymmetric noise confuses CIFAR-10's ten classes or CIFAR-100's hundred, and these "
+            f"are {came}; write noise=pairflip or noise=class_conditional for other data"
         )
     rate = check_rate(rate, num_classes, wrong_classes=1)
     matrix = torch.eye(num_classes, dtype=torch.float64)
-    for source, target in CIFAR10_CONFUSIONS.items():
+    for source, target in confusions.items():
         i, j = names.index(source), names.index(target)
         matrix[i, i], matrix[i, j] = 1 - rate, rate
     return matrix
+
+
+def _shown(names: Sequence[str], most: int = 10) -> str:
+    return ", ".join(names[:most]) + (", ..." if len(names) > most else "")
 
 
 def transition_matrix(

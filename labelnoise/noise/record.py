@@ -32,9 +32,13 @@ class NoiseRecord:
         clean_label: (n,) int64, the true labels.
         label: (n,) int64, the given labels.
         num_classes: K.
+        dropped_outside_classes: training samples left out because the file's label is none of the
+            data's classes.
+        source_index: (n,) int64, places in the published data set where samples were left out;
+            else None.
 
     Raises:
-        InputError: for labels out of range, or two lengths that differ.
+        InputError: for labels out of range, or lengths that differ.
 
     Example:
         >>> clean, label = torch.tensor([0, 0, 1, 1]), torch.tensor([0, 1, 1, 1])
@@ -52,6 +56,8 @@ class NoiseRecord:
     clean_label: Int[Tensor, " n"]
     label: Int[Tensor, " n"]
     num_classes: int
+    dropped_outside_classes: int = 0
+    source_index: Int[Tensor, " n"] | None = None
 
     def __post_init__(self) -> None:
         for name in ("clean_label", "label"):
@@ -60,6 +66,11 @@ class NoiseRecord:
         if len(self.label) != len(self.clean_label):
             raise InputError(
                 f"{len(self.label)} labels for {len(self.clean_label)} clean labels; "
+                "give one a sample"
+            )
+        if self.source_index is not None and len(self.source_index) != len(self.label):
+            raise InputError(
+                f"{len(self.source_index)} places in source_index for {len(self.label)} labels; "
                 "give one a sample"
             )
 
@@ -102,6 +113,7 @@ class NoiseRecord:
             "per_class_rates": _rounded(self.per_class_rates),
             "transition_matrix": _rounded(self.transition_matrix),
             "matrix_requested": None if requested is None else _rounded(requested),
+            "dropped_outside_classes": self.dropped_outside_classes,
             "fingerprint": self.fingerprint,
         }
 
@@ -109,11 +121,13 @@ class NoiseRecord:
         """The record in one line, for a log."""
         asked = "" if self.rate_requested is None else f"asked {self.rate_requested:.2%}, "
         rates = self.per_class_rates
+        dropped = self.dropped_outside_classes
+        outside = f"{dropped} samples dropped, labelled as other classes; " if dropped else ""
         return (
             f"noise {self.kind}: {asked}realised {self.rate_realised:.2%} "
             f"({int(self.is_noisy.sum())} of {len(self.label)} labels wrong, "
             f"{rates.min().item():.2%} to {rates.max().item():.2%} by class), "
-            f"seed {self.seed}, fingerprint {self.fingerprint}"
+            f"{outside}seed {self.seed}, fingerprint {self.fingerprint}"
         )
 
     def save(self, path: str | os.PathLike[str]) -> None:
@@ -159,7 +173,7 @@ class NoiseRecord:
                 f"{', '.join(missing)}; write the noise.npz of an earlier run"
             )
         seed, rate = arrays.get("seed"), arrays.get("rate_requested")
-        matrix = arrays.get("matrix_requested")
+        matrix, places = arrays.get("matrix_requested"), arrays.get("source_index")
         try:
             num_classes = int(arrays["num_classes"].item())
             clean, label = (
@@ -174,6 +188,9 @@ class NoiseRecord:
                 clean_label=clean,
                 label=label,
                 num_classes=num_classes,
+                # Records of earlier versions have neither.
+                dropped_outside_classes=int(arrays.get("dropped_outside_classes", np.array(0))),
+                source_index=None if places is None else torch.from_numpy(places),
             )
         except (ValueError, TypeError) as error:  # InputError is a ValueError
             raise InputError(

@@ -133,9 +133,22 @@ def _name_line(axes: Axes, step: int, text: str) -> None:
     )
 
 
+# Noise that the share of wrong labels does not tell apart: a twin's is that of people's labels.
+NOISE_NAMES = {"human": "people's labels", "human_twin": "synthetic twin of people's labels"}
+
+
 def title(summary: dict[str, Any]) -> str:
-    """What tells a run from others in one figure: its label noise and techniques."""
-    rate = summary["noise"]["rate_realised"]
+    """What tells a run from others in one figure: its label noise and techniques.
+
+    Example:
+        >>> title({"noise": {"kind": "human", "rate_realised": 0.0804}, "techniques": {}})
+        "people's labels, 8 % wrong"
+        >>> title({"noise": {"kind": "symmetric", "rate_realised": 0.2}, "techniques": {}})
+        '20 % of the labels wrong'
+    """
+    rate, kind = summary["noise"]["rate_realised"], summary["noise"]["kind"]
     names = ", ".join(summary["techniques"])
     noise = f"{100 * rate:.0f} % of the labels wrong" if rate else "no label noise"
+    if kind in NOISE_NAMES:
+        noise = f"{NOISE_NAMES[kind]}, {100 * rate:.0f} % wrong"
     return f"{noise} ({names})" if names else noise

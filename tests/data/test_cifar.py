@@ -4,9 +4,12 @@ from __future__ import annotations
 
 import codecs
 import hashlib
+import json
 import os
 import pickle
 import struct
+import subprocess
+import sys
 import urllib.error
 from dataclasses import replace
 from pathlib import Path
@@ -18,11 +21,31 @@ import torch
 from torchvision import datasets
 
 from labelnoise.data import cifar_files
-from labelnoise.data.cifar import CIFAR10DataModule, CIFAR10PairDataModule, CIFARDataModule
-from labelnoise.data.cifar_files import PUBLISHED_CIFAR10, Published, fetch, read_batch
+from labelnoise.data.cifar import (
+    CIFAR10DataModule,
+    CIFAR10PairDataModule,
+    CIFAR100DataModule,
+    CIFARDataModule,
+)
+from labelnoise.data.cifar_files import (
+    PUBLISHED_CIFAR10,
+    PUBLISHED_CIFAR100,
+    Published,
+    fetch,
+    read_batch,
+)
 from labelnoise.data.images import ImageDataModule, equal_per_class, hold_out
 from labelnoise.errors import InputError
-from labelnoise.noise import LabelNoise, NoNoise, SymmetricNoise
+from labelnoise.noise import (
+    AsymmetricNoise,
+    FileNoise,
+    HumanNoise,
+    HumanTwinNoise,
+    LabelNoise,
+    NoNoise,
+    SymmetricNoise,
+)
+from labelnoise.report.figures import title
 from labelnoise.seeding import stream
 
 ROWS = 24  # images in each of the six files
@@ -143,6 +166,67 @@ def test_another_data_set_is_a_row_of_facts_and_a_small_class(tmp_path):
     data = make(FineDataModule, root=tmp_path)
     assert (data.num_classes, len(data.train), len(data.test)) == (100, 180, 100)
     assert data.train.normalize(torch.full((1, 3, 1, 1), 255)).flatten().tolist() == [2, 2, 2]
+
+
+def write_fake_cifar100(root: Path) -> Path:
+    """Training images 0 to 299 and test images 1000 to 1099."""
+    folder = root / "cifar-100-python"
+    for first, rows, name in ((0, 300, "train"), (1000, 100, "test")):
+        fine = [place * 7 % 100 for place in range(first, first + rows)]
+        batch = {
+            "filenames": ["x.png"] * rows,
+            "fine_labels": fine,
+            "coarse_labels": [k % 20 for k in fine],
+            "data": fake_rows(first, rows),
+        }
+        folder.mkdir(exist_ok=True)
+        (folder / name).write_bytes(pickle.dumps(batch, protocol=2))
+    return folder
+
+
+class Unchecked100(datasets.CIFAR100):
+    def _check_integrity(self) -> bool:
+        return True
+
+    def _load_meta(self) -> None:
+        self.classes = list(PUBLISHED_CIFAR100.class_names)
+
+
+def test_cifar100_is_its_fine_labels_as_torchvision_reads_them(tmp_path):
+    write_fake_cifar100(tmp_path)
+    data = make(CIFAR100DataModule, root=tmp_path, noise=NoNoise(), val_fraction=0)
+    assert data.num_classes == len(data.class_names) == 100
+    assert (data.class_names[0], data.class_names[99]) == ("apple", "worm")
+    for split, train in ((data.train, True), (data.test, False)):
+        reference = Unchecked100(tmp_path, train=train)
+        expected = torch.from_numpy(reference.data).permute(0, 3, 1, 2)
+        assert torch.equal(split.input, expected)
+        assert split.label.tolist() == split.clean_label.tolist() == reference.targets
+    published = data.published
+    assert (published.mean, published.std) == ((0.5071, 0.4867, 0.4408), (0.2675, 0.2565, 0.2761))
+    files = [(path.name, md5) for path, md5 in published.paths(tmp_path, train=True)]
+    assert files == [tuple(row) for row in datasets.CIFAR100.train_list]
+
+
+def test_cifar100_takes_every_kind_that_cifar10_does(tmp_path):
+    folder = write_fake_cifar100(tmp_path)
+    data = make(CIFAR100DataModule, root=tmp_path, noise=AsymmetricNoise(rate=0.4))
+    assert data.noise_record.per_class_rates.tolist() == pytest.approx([1 / 3] * 100)
+    clean = np.array([place * 7 % 100 for place in range(300)])
+    noisy = np.where(np.arange(300) < 90, (clean + 1) % 100, clean)
+    path = tmp_path / "CIFAR-100_human.pt"
+    torch.save({"clean_label": clean, "noisy_label": noisy, "noisy_coarse_label": noisy % 20,
+                "clean_coarse_label": clean % 20}, path)  # fmt: skip
+    data = make(CIFAR100DataModule, root=tmp_path, noise=HumanNoise(path, "noisy"))
+    assert data.noise_record.label.tolist() == noisy.tolist()
+    assert data.noise_record.dropped_outside_classes == 0
+    with pytest.raises(InputError, match="true labels differ at 240 of 300"):
+        make(CIFAR100DataModule, root=tmp_path, noise=HumanNoise(path, "noisy_coarse"))
+    with pytest.raises(InputError, match="published CIFAR-100"):
+        make(CIFAR100DataModule, root=tmp_path, verify=True)
+    (folder / "test").unlink()
+    with pytest.raises(InputError, match="1 of 2 files missing, the first is test"):
+        make(CIFAR100DataModule, root=tmp_path)
 
 
 # What setup leaves
@@ -392,6 +476,128 @@ def test_pair_without_images_of_a_class(root):
     with pytest.raises(InputError, match="train images of airplane and automobile") as error:
         make(CIFAR10PairDataModule, root=root)
     one_line(error)
+
+
+@pytest.fixture
+def labels(root) -> Path:
+    """Every third image's label is the next class; of the others, dogs are cats or trucks too."""
+    path = root / "labels.npz"
+    clean = np.array([fake_label(place) for place in range(120)])
+    place = np.arange(120)
+    worse = np.where(place % 3 == 0, (clean + 1) % 10, clean)
+    worse = np.where((clean == 5) & (place % 3 > 0) & (place % 4 == 1), 3, worse)
+    worse = np.where((clean == 5) & (place % 3 > 0) & (place < 30), 9, worse)
+    worse = np.where((clean == 0) & (place > 100), 7, worse)
+    np.savez(path, clean=clean, worse=worse, short=worse)
+    return path
+
+
+def expected_pair(path: Path, classes: tuple[int, int]) -> list[tuple[int, int, int]]:
+    """Place, true and given label of each image kept, by a loop over the file."""
+    with np.load(path) as arrays:
+        rows = zip(arrays["clean"].tolist(), arrays["worse"].tolist(), strict=True)
+        kept = [(k, *row) for k, row in enumerate(rows) if {*row} <= {*classes}]
+    return [(k, classes.index(true), classes.index(given)) for k, true, given in kept]
+
+
+@pytest.mark.parametrize("classes", [(5, 3), (3, 5), (0, 1)])
+@pytest.mark.parametrize("kind", [HumanNoise, HumanTwinNoise])
+def test_pair_keeps_the_images_that_people_gave_one_of_its_classes(root, labels, classes, kind):
+    noise = kind(labels, "worse")
+    data = make(CIFAR10PairDataModule, root=root, noise=noise, classes=classes, val_fraction=0)
+    record, expected = data.noise_record, expected_pair(labels, classes)
+    places, true, given = (list(column) for column in zip(*expected, strict=True))
+    assert data.train.source_index.tolist() == record.source_index.tolist() == places
+    assert torch.equal(place_of(data.train.input), data.train.source_index)
+    assert record.clean_label.tolist() == true
+    assert record.dropped_outside_classes == record.summary()["dropped_outside_classes"]
+    assert record.dropped_outside_classes == 24 - len(expected) > 0
+    assert record.is_noisy.sum() == sum(a != b for a, b in zip(true, given, strict=True)) > 0
+    assert f"{24 - len(expected)} samples dropped" in record.describe()
+    if kind is HumanNoise:
+        assert data.train.label.tolist() == given
+    counts = record.clean_label.bincount().tolist()
+    assert counts[0] != counts[1]  # not made equal in silence
+
+
+def test_pairs_of_people_and_of_their_twin_differ_in_the_labels_alone(root, labels):
+    options = {"root": root, "classes": (5, 3), "val_fraction": 0.25, "seed": 2}
+    human, twin = (
+        make(CIFAR10PairDataModule, noise=kind(labels, "worse", seed=2), **options)
+        for kind in (HumanNoise, HumanTwinNoise)
+    )
+    for name in ("train", "val", "test"):
+        a, b = getattr(human, name), getattr(twin, name)
+        assert torch.equal(a.source_index, b.source_index)
+        assert torch.equal(a.clean_label, b.clean_label)
+    assert torch.equal(human.test.label, twin.test.label)
+    a, b = human.noise_record, twin.noise_record
+    assert torch.equal(a.transition_matrix, b.transition_matrix)
+    assert not torch.equal(a.label, b.label)
+
+
+def test_per_class_draws_from_what_people_left(root, labels):
+    options = {
+        "root": root,
+        "classes": (5, 3),
+        "val_fraction": 0,
+        "noise": HumanNoise(labels, "worse"),
+    }
+    left = make(CIFAR10PairDataModule, **options).noise_record
+    smallest = int(left.clean_label.bincount().min())
+    data = make(CIFAR10PairDataModule, per_class=smallest, **options)
+    assert data.noise_record.clean_label.bincount().tolist() == [smallest] * 2
+    assert data.noise_record.dropped_outside_classes == left.dropped_outside_classes
+    assert set(data.train.source_index.tolist()) < set(left.source_index.tolist())
+    with pytest.raises(InputError, match=f"smallest class has {smallest}"):
+        make(CIFAR10PairDataModule, per_class=smallest + 1, **options)
+
+
+@pytest.mark.parametrize("per_class", [None, 3])
+def test_a_pair_of_an_earlier_run_comes_back_from_its_record(root, labels, tmp_path, per_class):
+    options = {"root": root, "classes": (5, 3), "per_class": per_class}
+    data = make(CIFAR10PairDataModule, noise=HumanNoise(labels, "worse"), **options)
+    data.noise_record.save(tmp_path / "noise.npz")
+    again = make(CIFAR10PairDataModule, noise=FileNoise(tmp_path / "noise.npz"), **options)
+    assert again.noise_record.summary() == {**data.noise_record.summary(), "kind": "file"}
+    for name in ("train", "val"):
+        a, b = getattr(data, name), getattr(again, name)
+        assert torch.equal(a.label, b.label)
+        assert torch.equal(a.source_index, b.source_index)
+
+
+def test_labels_of_other_data_are_refused_on_the_pair(root, labels, tmp_path):
+    with np.load(labels) as arrays:
+        columns = {name: arrays[name] for name in ("clean", "worse")}
+    np.savez(tmp_path / "moved.npz", **{k: np.roll(v, 1) for k, v in columns.items()})
+    with pytest.raises(InputError, match="another order"):
+        make(CIFAR10PairDataModule, root=root, noise=HumanNoise(tmp_path / "moved.npz"))
+    longer = np.concatenate([columns["worse"], [0]])
+    np.savez(tmp_path / "longer.npz", worse=longer)
+    with pytest.raises(InputError, match="121 labels for 120 samples"):
+        make(CIFAR10PairDataModule, root=root, noise=HumanNoise(tmp_path / "longer.npz"))
+
+
+@pytest.mark.slow
+def test_the_experiment_runs_people_and_twin_side_by_side(root, labels, tmp_path):
+    words = ["experiment=human_and_twin", f"noise.path={labels}", "noise.column=worse"]
+    words += [f"data.root={root}", "data.verify=false", "data.download=false", "max_epochs=2"]
+    words += [f"output_dir={tmp_path}", "name=both", "data.classes=[5,3]", "batch_size=10"]
+    words += ["threads=1", "logger=none", "trainer.enable_progress_bar=false"]
+    repository = Path(__file__).resolve().parents[2]
+    done = subprocess.run(
+        [sys.executable, "run.py", *words],
+        cwd=repository, capture_output=True, text=True, check=False,
+    )  # fmt: skip
+    assert done.returncode == 0, done.stderr
+    read = [json.loads((tmp_path / "both" / k / "summary.json").read_text()) for k in "01"]
+    human, twin = (summary["noise"] for summary in read)
+    assert (human["kind"], twin["kind"]) == ("human", "human_twin")
+    for same in ("rate_realised", "transition_matrix", "dropped_outside_classes"):
+        assert human[same] == twin[same]
+    assert human["fingerprint"] != twin["fingerprint"]
+    assert title(read[0]) != title(read[1])
+    assert (tmp_path / "both" / "figures" / "two_stages.png").stat().st_size > 10_000
 
 
 # Selecting

@@ -22,6 +22,7 @@ from labelnoise.noise import (
     flip_symmetric,
     flips,
     instance_dependent_labels,
+    permute_within_classes,
 )
 
 
@@ -95,6 +96,28 @@ def test_flip_labels_takes_rows_that_sum_to_1_up_to_rounding() -> None:
     # Half a flip is missing from the sum, and there is no class that it could go to.
     clean = torch.zeros(600_000, dtype=torch.int64)
     assert torch.equal(flip_labels(clean, T, seeded()), clean)
+
+
+@settings(deadline=None)
+@given(st.lists(st.tuples(st.integers(0, 3), st.integers(0, 3)), max_size=60), st.integers(0, 9))
+def test_permuting_keeps_every_count(pairs: list[tuple[int, int]], seed: int) -> None:
+    clean = torch.tensor([c for c, _ in pairs], dtype=torch.int64)
+    label = torch.tensor([g for _, g in pairs], dtype=torch.int64)
+    before = label.clone()
+    permuted = permute_within_classes(clean, label, 4, seeded(seed))
+    assert torch.equal(label, before)
+    assert sorted(zip(clean.tolist(), permuted.tolist(), strict=True)) == sorted(pairs)
+
+
+def test_permuting_gives_each_sample_of_a_class_the_same_chance() -> None:
+    clean = torch.tensor([0, 1, 0, 0, 1, 0])
+    label = torch.tensor([2, 1, 0, 0, 0, 0])
+    times = torch.zeros(6, 3)
+    for seed in range(4000):
+        times[range(6), permute_within_classes(clean, label, 3, seeded(seed))] += 1
+    quarter, half = [0.75, 0.0, 0.25], [0.5, 0.5, 0.0]
+    expected = torch.tensor([quarter, half, quarter, quarter, half, quarter])
+    assert ((times / 4000 - expected).abs() < 0.04).all()
 
 
 def test_no_label_is_flipped_twice() -> None:

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import pickle
+from dataclasses import replace
+from fractions import Fraction
 from pathlib import Path
 from typing import Any
 
@@ -11,7 +13,16 @@ import pytest
 import torch
 
 from labelnoise.errors import InputError
-from labelnoise.noise import FileNoise, HumanNoise, NoiseRecord, SymmetricNoise, read_labels
+from labelnoise.noise import (
+    CleanSplit,
+    FileNoise,
+    HumanNoise,
+    HumanTwinNoise,
+    LabelNoise,
+    NoiseRecord,
+    SymmetricNoise,
+    read_labels,
+)
 
 CLEAN = torch.arange(3).repeat(20)
 WORSE = SymmetricNoise(rate=0.3, seed=0).draw(CLEAN, 3).label
@@ -119,6 +130,69 @@ def test_a_choice_that_is_not_clear_lists_the_columns(
     assert str(column) in message or column is None
 
 
+CIFAR_N = {
+    "clean_label": CLEAN.numpy(),
+    "worse_label": WORSE.numpy(),
+    "random_label1": AGGRE.numpy(),
+    "random_label2": CLEAN.numpy(),
+}
+
+
+@each_format
+@pytest.mark.parametrize(
+    ("column", "published"),
+    [
+        ("worse", "worse_label"),
+        ("worse_label", "worse_label"),
+        ("random1", "random_label1"),
+        ("random_label2", "random_label2"),
+        ("clean", "clean_label"),
+    ],
+)
+def test_cifar_ns_names_may_be_written_short(
+    tmp_path: Path, name: str, write, column: str, published: str
+) -> None:
+    given = read_labels(write(tmp_path / name, CIFAR_N), column)
+    assert given.column == published
+    assert torch.equal(given.label, torch.as_tensor(CIFAR_N[published]))
+    assert torch.equal(given.clean_label, CLEAN)
+
+
+def test_a_name_is_the_columns_own_first_and_may_be_the_long_one(tmp_path: Path) -> None:
+    both = {"worse_label": AGGRE.numpy(), "worse": WORSE.numpy()}
+    path = write_npz(tmp_path / "both.npz", both)
+    assert torch.equal(read_labels(path, "worse").label, WORSE)
+    assert torch.equal(read_labels(path, "worse_label").label, AGGRE)
+    path = write_npz(tmp_path / "short.npz", columns())
+    assert read_labels(path, "worse_label").column == "worse"
+    for wrong in ("random", "label", "worse1", "_label", ""):
+        assert "holds clean, aggre, worse" in refusal(HumanNoise(str(path), wrong))
+
+
+COARSE = CLEAN % 2
+CIFAR_100N = {
+    "clean_label": CLEAN.numpy(),
+    "noisy_label": WORSE.numpy(),
+    "noisy_coarse_label": (1 - COARSE).numpy(),
+    "clean_coarse_label": COARSE.numpy(),
+}
+
+
+@each_format
+def test_cifar_100ns_fine_labels_are_not_mistaken_for_the_superclasses(
+    tmp_path: Path, name: str, write
+) -> None:
+    path = str(write(tmp_path / name, CIFAR_100N))
+    assert torch.equal(HumanNoise(path, "noisy").draw(CLEAN, 3).label, WORSE)
+    given = read_labels(path, "noisy_coarse")
+    assert given.column == "noisy_coarse_label"
+    assert torch.equal(given.clean_label, COARSE)
+    assert "another order" in refusal(HumanNoise(path, "noisy_coarse_label"))
+    assert "clean_label, noisy_label, noisy_coarse_label, clean_coarse_label" in refusal(
+        HumanNoise(path)
+    )
+
+
 @each_format
 def test_another_order_is_told_by_the_true_labels(tmp_path: Path, name: str, write) -> None:
     path = write(tmp_path / name, columns())
@@ -222,6 +296,13 @@ def test_a_file_that_would_run_code_is_refused(tmp_path: Path, name: str) -> Non
     assert not sprung.exists()
 
 
+def test_a_pt_that_needs_more_than_arrays_says_what(tmp_path: Path) -> None:
+    path = write_pt(tmp_path / "labels.pt", {"worse": WORSE.numpy(), "rate": Fraction(1, 3)})
+    assert "(it asks for fractions.Fraction)" in refusal(HumanNoise(str(path), "worse"))
+    path = write_pt(tmp_path / "objects.pt", {"worse": np.array([1, "2"], dtype=object)})
+    assert "cannot be read (UnpicklingError)" in refusal(HumanNoise(str(path), "worse"))
+
+
 @pytest.mark.parametrize("name", ["labels.npz", "labels.pt", "old.pt"])
 @pytest.mark.parametrize("kept", [0.0, 0.3, 0.9])
 def test_a_truncated_file_is_refused(tmp_path: Path, name: str, kept: float) -> None:
@@ -273,6 +354,113 @@ def test_of_a_file_with_more_classes_those_of_the_data_count(tmp_path: Path) -> 
     assert torch.allclose(record.matrix_requested, expected)
 
 
+# Some of the published classes: 2 becomes 0, and 0 becomes 1.
+SOME = (CLEAN != 1).nonzero().flatten()
+SOME_CLEAN = (2 - CLEAN[SOME]) // 2
+TWO = {"source_classes": (2, 0), "source_size": 60}
+
+
+def of_two(noise: LabelNoise, part: str = "train") -> tuple[NoiseRecord, torch.Tensor]:
+    """The record of what is kept of classes 2 and 0, and the published places of that."""
+    kept = noise.keeps(CleanSplit(SOME_CLEAN, 2, source_index=SOME, **TWO))
+    index = SOME[kept]
+    return noise.draw(SOME_CLEAN[kept], 2, part=part, source_index=index, **TWO), index
+
+
+@pytest.mark.parametrize("kind", [HumanNoise, HumanTwinNoise])
+def test_on_two_classes_those_labelled_as_one_of_them_are_kept(tmp_path: Path, kind) -> None:
+    path = str(write_npz(tmp_path / "labels.npz", columns()))
+    record, index = of_two(kind(path, "worse"))
+    pairs = list(zip(CLEAN.tolist(), WORSE.tolist(), strict=True))
+    expected = [k for k, (true, given) in enumerate(pairs) if 1 not in (true, given)]
+    assert index.tolist() == expected
+    assert 0 < len(expected) < len(SOME)
+    assert record.clean_label.tolist() == [{2: 0, 0: 1}[pairs[k][0]] for k in expected]
+    wrong = sum(pairs[k][0] != pairs[k][1] for k in expected)
+    assert int(record.is_noisy.sum()) == wrong > 0
+    if kind is HumanNoise:
+        assert record.label.tolist() == [{2: 0, 0: 1}[pairs[k][1]] for k in expected]
+
+
+def test_other_parts_of_two_classes_follow_the_matrix_of_what_is_kept(tmp_path: Path) -> None:
+    path = str(write_npz(tmp_path / "labels.npz", columns()))
+    noise = HumanNoise(path, "worse")
+    test = noise.draw(torch.arange(2).repeat(100), 2, part="test", **TWO)
+    assert torch.equal(test.matrix_requested, of_two(noise)[0].transition_matrix)
+
+
+def test_all_classes_drop_nothing_and_refuse_what_is_outside(tmp_path: Path) -> None:
+    worse = WORSE.numpy().copy()
+    worse[11] = 3
+    path = str(write_npz(tmp_path / "labels.npz", {**columns(), "worse": worse}))
+    noise = HumanNoise(path, "worse")
+    assert noise.keeps(CleanSplit(CLEAN, 3, source_index=torch.arange(60), source_size=60)).all()
+    assert "3 at place 11" in refusal(noise)
+
+
+def test_what_was_not_dropped_is_refused(tmp_path: Path) -> None:
+    noise = HumanNoise(str(write_npz(tmp_path / "labels.npz", columns())), "worse")
+    outside = int((WORSE[SOME] == 1).sum())
+    with pytest.raises(InputError, match=f"{outside} of 40 samples a label that is none of") as e:
+        noise.draw(SOME_CLEAN, 2, source_index=SOME, class_names=["frog", "ship"], **TWO)
+    assert "frog, ship" in str(e.value)
+
+
+def test_a_class_of_which_nothing_is_left_is_refused(tmp_path: Path) -> None:
+    worse = np.where(CLEAN.numpy() == 0, 1, CLEAN.numpy())
+    noise = HumanNoise(str(write_npz(tmp_path / "labels.npz", {"worse": worse})))
+    with pytest.raises(InputError, match=r"leaves \[20, 0\] samples"):
+        of_two(noise)
+
+
+def test_two_classes_are_compared_with_the_file_as_published(tmp_path: Path) -> None:
+    path = write_npz(tmp_path / "labels.npz", columns())
+    moved = SOME_CLEAN.clone()
+    moved[4] = 1 - moved[4]
+    with pytest.raises(InputError, match="differ at 1 of 40 places, first at 4"):
+        HumanNoise(str(path), "worse").keeps(CleanSplit(moved, 2, source_index=SOME, **TWO))
+
+
+def test_a_file_of_more_samples_than_were_published_is_refused(tmp_path: Path) -> None:
+    path = str(write_npz(tmp_path / "labels.npz", {"worse": WORSE.numpy()}))
+    arguments = {"source_index": torch.arange(30), "source_size": 50}
+    message = refusal(HumanNoise(path), CLEAN[:30], **arguments)
+    assert "60 labels for 50 samples in 'worse'" in message
+
+
+def test_the_twin_has_peoples_matrix_exactly_on_other_samples(tmp_path: Path) -> None:
+    path = str(write_npz(tmp_path / "labels.npz", columns()))
+    human, twin = HumanNoise(path, "worse", seed=3), HumanTwinNoise(path, "worse", seed=3)
+    people, drawn = human.draw(CLEAN, 3), twin.draw(CLEAN, 3)
+    assert torch.equal(drawn.transition_matrix, people.transition_matrix)
+    assert torch.equal(drawn.matrix_requested, people.transition_matrix)
+    assert (drawn.kind, drawn.seed) == ("human_twin", 3)
+    assert drawn.rate_requested == drawn.rate_realised == people.rate_realised
+    assert not torch.equal(drawn.label, people.label)
+    # Nothing else differs, and the seed alone decides.
+    for part in ("val", "test"):
+        assert torch.equal(twin.draw(CLEAN, 3, part=part).label,
+                           human.draw(CLEAN, 3, part=part).label)  # fmt: skip
+    assert torch.equal(HumanTwinNoise(path, "worse", seed=3).draw(CLEAN, 3).label, drawn.label)
+    other = HumanTwinNoise(path, "worse", seed=4).draw(CLEAN, 3)
+    assert not torch.equal(other.label, drawn.label)
+    kept = torch.arange(30)
+    subset = twin.draw(CLEAN[kept], 3, source_index=kept)
+    expected = human.draw(CLEAN[kept], 3, source_index=kept)
+    assert torch.equal(subset.transition_matrix, expected.transition_matrix)
+
+
+def test_the_twins_wrong_labels_are_independent_of_peoples(tmp_path: Path) -> None:
+    """Over seeds each sample of a class is wrong as often as any other of it."""
+    path = str(write_npz(tmp_path / "labels.npz", columns()))
+    wrong = torch.zeros(60, dtype=torch.float64)
+    for seed in range(400):
+        wrong += HumanTwinNoise(path, "worse", seed=seed).draw(CLEAN, 3).is_noisy
+    rates = HumanNoise(path, "worse").draw(CLEAN, 3).per_class_rates
+    # 400 draws of a share near 0.3: 0.1 is four standard deviations and more.
+    assert ((wrong / 400 - rates[CLEAN]).abs() < 0.1).all()
+
+
 @pytest.fixture
 def saved(tmp_path: Path) -> tuple[str, NoiseRecord]:
     record = SymmetricNoise(rate=0.3, seed=11).draw(CLEAN, 3)
@@ -294,6 +482,15 @@ def test_an_earlier_runs_other_parts_follow_its_matrix(saved: tuple[str, NoiseRe
     assert torch.equal(test.per_class_rates, record.per_class_rates)
     assert (test.kind, test.seed, test.rate_requested) == ("file", 99, 0.3)
     assert not torch.equal(test.label, FileNoise(path, seed=98).draw(CLEAN, 3, part="test").label)
+
+
+def test_an_earlier_run_that_left_samples_out_leaves_out_the_same(tmp_path: Path) -> None:
+    record, index = of_two(HumanNoise(str(write_npz(tmp_path / "l.npz", columns())), "worse"))
+    replace(record, source_index=index, dropped_outside_classes=7).save(tmp_path / "noise.npz")
+    again, places = of_two(FileNoise(str(tmp_path / "noise.npz")))
+    assert torch.equal(places, index)
+    assert again.fingerprint == record.fingerprint
+    assert again.dropped_outside_classes == 7
 
 
 def test_an_earlier_run_on_other_data_is_refused(saved: tuple[str, NoiseRecord]) -> None:

@@ -13,8 +13,10 @@ from omegaconf import OmegaConf
 from labelnoise.errors import InputError
 from labelnoise.noise import (
     CIFAR10_CLASSES,
+    CIFAR100_CLASSES,
     AsymmetricNoise,
     ClassConditionalNoise,
+    CleanSplit,
     InstanceDependentNoise,
     LabelNoise,
     NoiseRecord,
@@ -139,6 +141,19 @@ def test_asymmetric_noise_refuses_names_of_other_classes() -> None:
         AsymmetricNoise(rate=0.1).draw(TEN, 10, class_names=[str(k) for k in range(10)])
 
 
+def test_asymmetric_noise_of_cifar100_stays_within_superclasses() -> None:
+    clean = torch.arange(100).repeat(10)
+    record = AsymmetricNoise(rate=0.3).draw(clean, 100, class_names=CIFAR100_CLASSES)
+    assert record.per_class_rates.tolist() == pytest.approx([0.3] * 100)
+    assert torch.equal(record.matrix_requested, asymmetric_matrix(100, 0.3))
+
+
+def test_without_labels_from_a_file_every_sample_is_kept() -> None:
+    split = CleanSplit(TEN, 10, source_classes=range(10))
+    for noise, _ in DRAWN:
+        assert noise.keeps(split).all()
+
+
 def test_labels_are_checked_where_they_enter() -> None:
     with pytest.raises(InputError, match="outside 0..4"):
         NoNoise().draw(TEN, 5)
@@ -160,6 +175,7 @@ def test_every_kind_has_a_yaml() -> None:
         "asymmetric",
         "instance",
         "human",
+        "human_twin",
         "file",
     }
 

@@ -11,6 +11,8 @@ from jaxtyping import TypeCheckError
 from labelnoise.errors import InputError
 from labelnoise.noise import (
     CIFAR10_CLASSES,
+    CIFAR100_CLASSES,
+    CIFAR100_SUPERCLASSES,
     asymmetric_matrix,
     check_labels,
     check_rate,
@@ -92,13 +94,42 @@ def test_asymmetric_matrix_without_names_is_in_cifar10s_order() -> None:
     assert torch.equal(asymmetric_matrix(10, 0.3), asymmetric_matrix(10, 0.3, CIFAR10_CLASSES))
 
 
+def test_cifar100s_fine_labels_are_the_published() -> None:
+    assert len(set(CIFAR100_CLASSES)) == 100
+    # From the data set's own meta file, at places that an alphabet without "_" would move.
+    published = {0: "apple", 1: "aquarium_fish", 41: "lawn_mower", 42: "leopard", 46: "man",
+                 47: "maple_tree", 58: "pickup_truck", 61: "plate", 83: "sweet_pepper", 92: "tulip",
+                 96: "willow_tree", 99: "worm"}  # fmt: skip
+    assert {k: CIFAR100_CLASSES[k] for k in published} == published
+    assert len(CIFAR100_SUPERCLASSES) == 20
+    for five in CIFAR100_SUPERCLASSES.values():
+        assert len(five) == 5
+        assert list(five) == sorted(five)
+
+
+@pytest.mark.parametrize("order", [None, tuple(reversed(CIFAR100_CLASSES))])
+def test_asymmetric_matrix_of_cifar100_goes_around_each_superclass(order) -> None:
+    T = asymmetric_matrix(100, 0.3, order)
+    names = order or CIFAR100_CLASSES
+    for five in CIFAR100_SUPERCLASSES.values():
+        for place, name in enumerate(five):
+            row = T[names.index(name)]
+            expected = torch.zeros(100, dtype=torch.float64)
+            expected[names.index(name)] = 0.7
+            expected[names.index(five[(place + 1) % 5])] = 0.3
+            assert torch.equal(row, expected)
+    # Not the next fine label, which belongs to another superclass.
+    assert asymmetric_matrix(100, 0.3)[0, 1] == 0
+
+
 @pytest.mark.parametrize(
     ("num_classes", "names"),
     [
         (2, ["cat", "dog"]),
         (10, [str(digit) for digit in range(10)]),
         (10, ["cat"] * 10),
-        (100, None),
+        (100, [str(k) for k in range(100)]),
+        (20, None),
         (2, None),
     ],
 )

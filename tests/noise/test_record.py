@@ -82,6 +82,7 @@ def test_summary_survives_json() -> None:
         "per_class_rates",
         "transition_matrix",
         "matrix_requested",
+        "dropped_outside_classes",
         "fingerprint",
     ]
     assert json.loads(json.dumps(summary)) == summary
@@ -98,6 +99,8 @@ def test_describe_is_one_line_with_what_matters() -> None:
         assert word in line
     assert make().fingerprint in line
     assert "asked" not in make(rate_requested=None).describe()
+    assert "dropped" not in line
+    assert "3245 samples dropped" in make(dropped_outside_classes=3245).describe()
 
 
 def test_a_record_is_frozen() -> None:
@@ -111,6 +114,7 @@ def test_a_record_is_frozen() -> None:
         ({"label": torch.tensor([0, 1])}, "2 labels for 6"),
         ({"label": torch.tensor([0, 1, 2, 1, 0, 4])}, "outside 0..3"),
         ({"clean_label": torch.tensor([0.0] * 6)}, "float32"),
+        ({"source_index": torch.arange(5)}, "5 places"),
     ],
 )
 def test_a_record_refuses_labels_that_cannot_be(changes: dict, word: str) -> None:
@@ -121,7 +125,12 @@ def test_a_record_refuses_labels_that_cannot_be(changes: dict, word: str) -> Non
 
 
 @pytest.mark.parametrize(
-    "changes", [{}, {"seed": None, "rate_requested": None, "matrix_requested": None}]
+    "changes",
+    [
+        {},
+        {"seed": None, "rate_requested": None, "matrix_requested": None},
+        {"dropped_outside_classes": 4, "source_index": torch.arange(6) * 3},
+    ],
 )
 def test_save_then_load_is_the_same_record(tmp_path: Path, changes: dict) -> None:
     record = make(**changes)
@@ -131,7 +140,18 @@ def test_save_then_load_is_the_same_record(tmp_path: Path, changes: dict) -> Non
     assert (loaded.kind, loaded.seed, loaded.num_classes) == (record.kind, record.seed, 4)
     assert torch.equal(loaded.label, record.label)
     assert torch.equal(loaded.clean_label, record.clean_label)
+    assert (loaded.source_index is None) == (record.source_index is None)
+    if record.source_index is not None:
+        assert torch.equal(loaded.source_index, record.source_index)
     assert [file.name for file in tmp_path.iterdir()] == ["noise.npz"]
+
+
+def test_a_record_of_an_earlier_version_dropped_nothing(tmp_path: Path) -> None:
+    make().save(tmp_path / "noise.npz")
+    with np.load(tmp_path / "noise.npz") as arrays:
+        older = {k: v for k, v in arrays.items() if k != "dropped_outside_classes"}
+    np.savez(tmp_path / "older.npz", **older)
+    assert NoiseRecord.load(tmp_path / "older.npz").summary() == make().summary()
 
 
 def test_a_save_that_dies_leaves_the_old_file(
