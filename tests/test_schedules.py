@@ -297,7 +297,7 @@ def test_the_advice_for_signal_noise_data_works(run_tiny: Run, rates: list[float
 
 def test_accumulated_gradients_make_fewer_steps(run_images: Run, rates: list[float]) -> None:
     """Two steps an epoch, each of up to two of its three batches."""
-    accumulate = "+trainer.accumulate_grad_batches=2"
+    accumulate = "trainer.accumulate_grad_batches=2"
     options = ("scheduler=cosine", "scheduler.interval=step")
     with pytest.raises(InputError, match=f"this run has {2 * EPOCHS}: write"):
         run_images(*options, accumulate)
