@@ -182,3 +182,43 @@ def test_no_process_outlives_the_one_that_was_started(tmp_path: Path, end: str) 
 def test_a_network_trained_on_two_processes_is_read_by_one(run_tiny: Run, tmp_path: Path) -> None:
     summary: dict[str, Any] = run_tiny(*STEPS, *DDP)
     assert run_tiny(f"resume={tmp_path / 'run'}", name="again") == summary
+
+
+def test_samples_and_gradients_are_watched_alike_by_two_processes(
+    run_images: Run, tmp_path: Path
+) -> None:
+    """54 samples in batches of 10: the last one has 4, and every sample is kept once."""
+    watch = ("monitor=[memorization,dynamics,gradients]", "max_epochs=3")
+    run_images(*watch, name="one")
+    run_images(*watch, "batch_size=5", *DDP, name="two")
+    a, b = (History.read_csv(tmp_path / name / "metrics.csv") for name in ("one", "two"))
+    assert a.rows.keys() == b.rows.keys() and a.names == b.names
+    for step, row in a.rows.items():
+        assert row == pytest.approx(b.rows[step], abs=1e-4, rel=1e-4, nan_ok=True), step
+    for name in ("loss", "probability", "margin", "prediction", "step"):
+        one, two = (
+            np.load(tmp_path / run / "dynamics" / f"{name}.npy", allow_pickle=False).astype(float)
+            for run in ("one", "two")
+        )
+        # Two halves' rounding, and one unit of half precision where that is what is kept.
+        tolerance = 2e-3 if name in ("probability", "margin") else 1e-5
+        np.testing.assert_allclose(one, two, atol=tolerance, rtol=tolerance, err_msg=name)
+    assert (tmp_path / "one" / "suspects.csv").is_file()
+
+
+def test_two_processes_resume_in_the_middle_of_an_epoch_with_the_same_rows(
+    run_images: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    watch = ("monitor=[memorization,dynamics,gradients]", "batch_size=5", FAILING, *DDP)
+    run_images(*watch, name="whole")
+    with monkeypatch.context() as patch:
+        patch.setenv("LABELNOISE_TEST_STEP", "17")  # the checkpoint before is of step 15
+        patch.setenv("LABELNOISE_TEST_RANK", "0")
+        with pytest.raises(RuntimeError, match="failed"):
+            run_images(*watch)
+    run_images(*watch)
+    files = ["metrics.csv", "suspects.csv", "gradients.npz"]
+    files += [f"dynamics/{name}.npy" for name in ("loss", "margin", "prediction", "step")]
+    for file in files:
+        whole, killed = (tmp_path / name / file for name in ("whole", "run"))
+        assert killed.read_bytes() == whole.read_bytes(), file
