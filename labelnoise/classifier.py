@@ -271,9 +271,10 @@ class NoisyLabelClassifier(pl.LightningModule):
 
 
 def held_out_metrics(logits: Float[Tensor, "n K"], batch: Batch | Split) -> dict[str, float]:
-    """Accuracy against clean test labels (``acc``) and noisy ones (``acc_noisy_labels``)."""
+    """Cross-entropy and accuracy against clean test labels, and accuracy against noisy ones."""
     prediction = logits.argmax(1)
     return {
+        "loss": F.cross_entropy(logits, batch.clean_label).item(),
         "acc": (prediction == batch.clean_label).double().mean().item(),
         "acc_noisy_labels": (prediction == batch.label).double().mean().item(),
     }

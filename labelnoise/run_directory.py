@@ -63,18 +63,19 @@ def claim(path: Path, cfg: DictConfig, overrides: Sequence[str]) -> Iterator[Run
     """
     directory = RunDirectory(path)
     path.mkdir(parents=True, exist_ok=True)
-    # A run killed while it started has left no more than these.
-    begun = {".lock", ".hydra", directory.log.name}
-    fresh = {entry.name for entry in path.iterdir()} <= begun and not directory.config.is_file()
-    if not fresh:
+    if not _is_fresh(directory):  # before anything of ours lies there
         _refuse_another_run(directory, cfg)
     lock = FileLock(path / ".lock", blocking=False)
     try:
         lock.acquire()
     except Timeout:
         raise InputError(f"another process is writing to {path}: choose another name=") from None
+    fresh = False
     try:
-        if fresh:
+        fresh = _is_fresh(directory)
+        if not fresh:  # another process may have begun here meanwhile
+            _refuse_another_run(directory, cfg)
+        else:
             directory.config.parent.mkdir(exist_ok=True)
             directory.overrides.write_text(OmegaConf.to_yaml(list(overrides)))
             part = directory.config.with_suffix(".part")
@@ -89,6 +90,13 @@ def claim(path: Path, cfg: DictConfig, overrides: Sequence[str]) -> Iterator[Run
         lock.release()
 
 
+def _is_fresh(directory: RunDirectory) -> bool:
+    """Whether no run lies there; one killed while it started has left no more than these."""
+    begun = {".lock", ".hydra", directory.log.name}
+    found = {entry.name for entry in directory.path.iterdir()}
+    return found <= begun and not directory.config.is_file()
+
+
 def _free(directory: RunDirectory) -> None:
     """Take away what was written before training began: the name is free for a corrected command.
 
@@ -97,7 +105,8 @@ def _free(directory: RunDirectory) -> None:
     for file in (directory.config, directory.overrides, directory.noise, directory.log):
         file.unlink(missing_ok=True)
     (directory.path / ".lock").unlink(missing_ok=True)
-    shutil.rmtree(directory.tensorboard, ignore_errors=True)
+    for folder in (directory.tensorboard, directory.dynamics):
+        shutil.rmtree(folder, ignore_errors=True)
     with suppress(OSError):
         directory.config.parent.rmdir()
         directory.path.rmdir()

@@ -74,7 +74,10 @@ def test_held_out_accuracy_is_told_against_clean_and_against_noisy_labels() -> N
     logits = torch.tensor([[1.0, 0.0], [1.0, 0.0], [0.0, 1.0], [0.0, 1.0]])
     given, clean = torch.tensor([1, 1, 1, 0]), torch.tensor([0, 0, 1, 0])
     batch = Batch(torch.zeros(4, 1), given, clean, torch.arange(4))
-    assert held_out_metrics(logits, batch) == {"acc": 0.75, "acc_noisy_labels": 0.25}
+    right, wrong = math.log1p(math.exp(-1)), math.log1p(math.exp(1))
+    assert held_out_metrics(logits, batch) == {
+        "loss": pytest.approx((3 * right + wrong) / 4), "acc": 0.75, "acc_noisy_labels": 0.25,
+    }  # fmt: skip
 
 
 @pytest.mark.parametrize("training", [True, False])

@@ -23,7 +23,6 @@ from labelnoise.theory.stages import (
     OvertakeDetector,
     Stages,
     find_stages,
-    overtaken,
 )
 
 __all__ = [
@@ -40,7 +39,6 @@ __all__ = [
     "find_stages",
     "n_snr_squared",
     "noise_free_error_bound",
-    "overtaken",
     "signal_norm_for",
     "snr",
     "split_rho",

@@ -31,16 +31,6 @@ class Stages:
     theory_t1: float | None
 
 
-def overtaken(gamma_max: float, rho_max: float) -> bool:
-    """Return whether noise memorization leads signal learning strictly; False for nan.
-
-    Example:
-        >>> overtaken(1.0, 2.0), overtaken(0.0, 0.0), overtaken(1.0, float("nan"))
-        (True, False, False)
-    """
-    return rho_max > gamma_max
-
-
 def find_stages(
     steps: Sequence[int] | NDArray[Any],
     *,

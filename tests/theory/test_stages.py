@@ -16,7 +16,6 @@ from labelnoise.theory.stages import (
     StageDetector,
     Stages,
     find_stages,
-    overtaken,
 )
 
 NAN = math.nan
@@ -69,13 +68,6 @@ def test_curves_that_do_not_fit_the_steps_are_refused() -> None:
         find_stages([0, 1], acc_clean=[0, 0], acc_noisy=[0])
     with pytest.raises(InputError, match="must not decrease"):
         find_stages([1, 0], acc_clean=[0, 0], acc_noisy=[0, 0])
-
-
-def test_overtaken_is_strict() -> None:
-    assert overtaken(1.0, 1.1)
-    assert not overtaken(0.0, 0.0)
-    assert not overtaken(1.0, NAN)
-    assert not overtaken(NAN, 1.0)
 
 
 # The lead, gamma_max - rho_max, at each observation; gamma is 10 throughout.
