@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import logging
+import math
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager, nullcontext
 from typing import Any
@@ -18,6 +20,8 @@ from labelnoise.data.batch import Batch, Split
 from labelnoise.data.module import data_of
 from labelnoise.distributed import gather_rows, mean_over_ranks, rank
 from labelnoise.history import History
+
+log = logging.getLogger(__name__)
 
 SampleLoss = Callable[[Tensor, Batch], Tensor]
 
@@ -156,6 +160,7 @@ class NoisyLabelClassifier(pl.LightningModule):
         self.sample_loss: SampleLoss = cross_entropy
         self.register_buffer("sample_weight", torch.ones(0), persistent=False)
         self.history = History()
+        self._diverged = False
 
     def setup(self, stage: str) -> None:
         data_of(self.trainer).place_on(self.trainer.strategy.root_device)
@@ -244,6 +249,9 @@ class NoisyLabelClassifier(pl.LightningModule):
         With a schedule also ``train/lr``, the learning rate of the step to come.
         """
         step = self.trainer.global_step
+        if not math.isfinite(metrics.get("train/loss", 0.0)) and not self._diverged:
+            self._diverged = True
+            log.warning("the training loss is not finite from step %d on: lower optimizer.lr", step)
         if self.scheduler is not None:
             rate = self.trainer.optimizers[0].param_groups[0]["lr"]
             metrics = {**metrics, "train/lr": float(rate)}

@@ -247,3 +247,9 @@ def test_checkpoints_are_kept_on_a_schedule(
     assert kept == ["step_000012.ckpt", "step_000024.ckpt"]
     state = torch.load(tmp_path / "run" / "checkpoints" / kept[0], weights_only=True)
     assert "model.weight" in state["state_dict"] and "optimizer_states" not in state
+
+
+def test_a_run_that_diverges_says_so_once(run_tiny: Run, tmp_path: Path) -> None:
+    run_tiny("optimizer.lr=3e38", "monitor=memorization")
+    log = (tmp_path / "run" / "run.log").read_text()
+    assert log.count("not finite from step") == 1
