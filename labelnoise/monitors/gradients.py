@@ -30,6 +30,7 @@ MOST_PROBED = 1000
 # Numbers in the matrix of per-sample gradients: 800 MB in single precision.
 MOST_NUMBERS = 200_000_000
 ANGLE_BINS = np.linspace(0, 180, 37)
+SIDES = ("clean", "noisy")
 PAIRS = ("clean_clean", "clean_noisy", "noisy_noisy")
 
 Gradient = tuple[Tensor, ...]
@@ -109,27 +110,28 @@ def pair_angles(
 class GradientMonitor(Monitor):
     """Logs ``gradients/*``: whether clean or noisy samples drive the training.
 
-    With g_clean and g_noise the gradients of the loss summed over the clean and over the noisy
-    samples, divided by the number of all samples (so that they add up to the gradient of the mean
-    loss), it logs
+    With g_clean,k and g_noise,k the gradients of the loss summed over the clean and over the noisy
+    samples of true class k, divided by the number of all samples (so that all of them add up to the
+    gradient of the mean loss), it logs
 
-    - ``norm_clean``, ``norm_noisy``, ``norm_total``;
-    - ``dominance`` = sqrt(sum_k |g_clean,k|^2 / sum_k |g_noise,k|^2) over the true classes k, each
-      class's samples summed by themselves as in the source: clean-priority learning ends where it
-      falls to 1, near the best moment to stop;
-    - ``dominance_total`` = |g_clean| / |g_noise| of the sums over all classes. Where the steps are
-      large, all samples pull the network back from one class to the other together, and this
-      ratio swings with them;
-    - ``alpha`` = -<g_noise, g_clean> / |g_clean|^2, the part of the clean gradient that the noisy
-      samples cancel (g_noise = -alpha g_clean in the theory, where alpha grows to 1);
-    - ``cos_clean_noisy``, ``cos_total_clean``, ``cos_total_noisy``;
+    - ``dominance`` = sqrt(sum_k |g_clean,k|^2 / sum_k |g_noise,k|^2): clean-priority learning ends
+      where it falls to 1, near the best moment to stop;
+    - ``alpha`` = -sum_k <g_noise,k, g_clean,k> / sum_k |g_clean,k|^2, the part of the clean
+      gradient that the noisy samples cancel (in the theory g_noise = -alpha g_clean, and alpha
+      grows to 1);
+    - ``cos_clean_noisy``, the cosine between the two, all classes' gradients put end to end;
+    - of the sums over all classes, g_clean and g_noise: ``norm_clean``, ``norm_noisy``,
+      ``norm_total``, ``cos_total_clean``, ``cos_total_noisy``, and ``dominance_summed``,
+      ``alpha_summed``, ``cos_clean_noisy_summed``. Where the steps are large, all samples pull the
+      network back from one class to the other together, and the last three swing with them;
     - ``angle_clean_clean``, ``angle_clean_noisy``, ``angle_noisy_noisy``: mean angles in degrees
       between the gradients of two samples of one true class.
 
     :meth:`save` writes gradients.npz: ``steps`` (T,), ``layers`` (L,) names, ``norm_clean``,
-    ``norm_noisy`` and ``cos_clean_noisy`` by layer (T, L), ``class_norm_clean`` and
-    ``class_norm_noisy`` by true class (T, K), and ``angle_histogram`` (T, 3, bins) counts of
-    clean-clean, clean-noisy and noisy-noisy pairs with ``angle_edges``.
+    ``norm_noisy`` and ``cos_clean_noisy`` by layer (T, L), ``class_norm_clean``,
+    ``class_norm_noisy`` and ``class_cos_clean_noisy`` by true class (T, K), and
+    ``angle_histogram`` (T, 3, bins), counts of clean-clean, clean-noisy and noisy-noisy pairs, with
+    ``angle_edges``.
 
     The loss is the cross-entropy with the given labels, whatever loss a technique trains with.
     Gradients are taken in evaluation mode, without dropout and with batch norm's running
@@ -239,47 +241,29 @@ class GradientMonitor(Monitor):
         return {f"gradients/{name}": value for name, value in scalars.items()}
 
     def _sums(self, model: nn.Module) -> tuple[dict[str, float], dict[str, Tensor]]:
-        side: dict[str, Gradient] = {}
-        class_norm = {
-            name: torch.full((self.num_classes,), math.nan) for name in ("clean", "noisy")
-        }
-        for (name, k), group in self.groups.items():
-            part = summed_gradient(model, group, self.batch_size)
-            class_norm[name][k] = _norm(part) / self.probed
-            if name in side:
-                for total, addend in zip(side[name], part, strict=True):
-                    total += addend
-            else:
-                side[name] = part
-        zero = tuple(torch.zeros_like(p) for p in trainable(model).values())
-        clean, noisy = side.get("clean", zero), side.get("noisy", zero)
-        # By layer; the whole follows from sums over layers.
-        product = {
-            (a, b): torch.stack(
-                [torch.dot(u.flatten(), v.flatten()) for u, v in zip(x, y, strict=True)]
-            )
-            .double()
-            .cpu()
-            for (a, x), (b, y) in (
-                (("clean", clean), ("clean", clean)),
-                (("noisy", noisy), ("noisy", noisy)),
-                (("clean", clean), ("noisy", noisy)),
-            )
-        }
-        cc, nn_, cn = (
-            product[pair] / self.probed**2
-            for pair in (("clean", "clean"), ("noisy", "noisy"), ("clean", "noisy"))
-        )
+        total = {name: _zeros(model) for name in SIDES}
+        by_class = []
+        for k in range(self.num_classes):
+            part = {}
+            for name in SIDES:
+                group = self.groups.get((name, k))
+                part[name] = (
+                    summed_gradient(model, group, self.batch_size) if group else _zeros(model)
+                )
+                for sum_, addend in zip(total[name], part[name], strict=True):
+                    sum_ += addend
+            by_class.append(_products(part["clean"], part["noisy"], self.probed).sum(1))
+        classes = torch.stack(by_class, dim=1)
+        layers = _products(total["clean"], total["noisy"], self.probed)
         arrays = {
-            "norm_clean": cc.sqrt(),
-            "norm_noisy": nn_.sqrt(),
-            "cos_clean_noisy": cn / (cc * nn_).sqrt(),
-            "class_norm_clean": class_norm["clean"],
-            "class_norm_noisy": class_norm["noisy"],
+            "norm_clean": layers[0].sqrt(),
+            "norm_noisy": layers[1].sqrt(),
+            "cos_clean_noisy": layers[2] / (layers[0] * layers[1]).sqrt(),
+            "class_norm_clean": classes[0].sqrt(),
+            "class_norm_noisy": classes[1].sqrt(),
+            "class_cos_clean_noisy": classes[2] / (classes[0] * classes[1]).sqrt(),
         }
-        scalars = _scalars(cc.sum().item(), nn_.sum().item(), cn.sum().item())
-        by_class = {name: norm.square().nansum().sqrt().item() for name, norm in class_norm.items()}
-        scalars["dominance"] = _divided(by_class["clean"], by_class["noisy"])
+        scalars = _scalars(classes.sum(1).tolist(), layers.sum(1).tolist())
         return scalars, {name: value.float() for name, value in arrays.items()}
 
     def save(self, run: RunDirectory) -> None:
@@ -312,27 +296,47 @@ def _groups(probe: Split, num_classes: int) -> Iterator[tuple[tuple[str, int], S
                 yield (name, k), probe.subset(index)
 
 
-def _scalars(cc: float, nn_: float, cn: float) -> dict[str, float]:
-    """All of a step from <c, c>, <n, n> and <c, n>; NaN where a gradient is 0."""
+def _zeros(model: nn.Module) -> Gradient:
+    return tuple(torch.zeros_like(p) for p in trainable(model).values())
+
+
+def _products(clean: Gradient, noisy: Gradient, n: int) -> Float[Tensor, "3 L"]:
+    """<c, c>, <n, n> and <c, n> by layer, of the gradients divided by the number of samples."""
+    rows = [
+        torch.stack([torch.dot(u.flatten(), v.flatten()) for u, v in zip(x, y, strict=True)])
+        for x, y in ((clean, clean), (noisy, noisy), (clean, noisy))
+    ]
+    return torch.stack(rows).double().cpu() / n**2
+
+
+def _scalars(by_class: list[float], summed: list[float]) -> dict[str, float]:
+    """All of a step from <c, c>, <n, n>, <c, n>, added up over classes and of the sums over them.
+
+    NaN where a gradient is 0.
+    """
+    cc, nn_, cn = summed
     total = max(cc + nn_ + 2 * cn, 0.0)
     return {
         "norm_clean": math.sqrt(cc),
         "norm_noisy": math.sqrt(nn_),
         "norm_total": math.sqrt(total),
-        "dominance_total": _divided(math.sqrt(cc), math.sqrt(nn_)),
-        "alpha": _divided(-cn, cc),
-        "cos_clean_noisy": _divided(cn, math.sqrt(cc * nn_)),
+        **_compared(*by_class),
+        **{f"{name}_summed": value for name, value in _compared(cc, nn_, cn).items()},
         "cos_total_clean": _divided(cc + cn, math.sqrt(total * cc)),
         "cos_total_noisy": _divided(nn_ + cn, math.sqrt(total * nn_)),
     }
 
 
+def _compared(cc: float, nn_: float, cn: float) -> dict[str, float]:
+    return {
+        "dominance": _divided(math.sqrt(cc), math.sqrt(nn_)),
+        "alpha": _divided(-cn, cc),
+        "cos_clean_noisy": _divided(cn, math.sqrt(cc * nn_)),
+    }
+
+
 def _divided(a: float, b: float) -> float:
     return a / b if b > 0 else math.nan
-
-
-def _norm(gradient: Gradient) -> float:
-    return math.sqrt(sum(torch.dot(g.flatten(), g.flatten()).item() for g in gradient))
 
 
 def _histogram(angles: Float[Tensor, " pairs"]) -> Int[Tensor, " bins"]:
