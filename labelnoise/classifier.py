@@ -249,9 +249,10 @@ class NoisyLabelClassifier(pl.LightningModule):
         With a schedule also ``train/lr``, the learning rate of the step to come.
         """
         step = self.trainer.global_step
-        if not math.isfinite(metrics.get("train/loss", 0.0)) and not self._diverged:
+        losses = [metrics[name] for name in ("train/loss", "val/loss") if name in metrics]
+        if not self._diverged and not all(map(math.isfinite, losses)):
             self._diverged = True
-            log.warning("the training loss is not finite from step %d on: lower optimizer.lr", step)
+            log.warning("the loss is not finite from step %d on: lower optimizer.lr", step)
         if self.scheduler is not None:
             rate = self.trainer.optimizers[0].param_groups[0]["lr"]
             metrics = {**metrics, "train/lr": float(rate)}

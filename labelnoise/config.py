@@ -92,6 +92,13 @@ def check(cfg: DictConfig) -> None:
     ):
         if cfg[key] is not None and cfg[key] < 1:
             raise InputError(f"{key} must be at least 1 or null, got {cfg[key]}")
+    batches = cfg.trainer.get("accumulate_grad_batches", 1)
+    if not isinstance(batches, int) or batches < 1:
+        raise InputError(f"trainer.accumulate_grad_batches must be at least 1, got {batches}")
+    if cfg.trainer.get("limit_train_batches") == 0:
+        raise InputError(
+            "trainer.limit_train_batches is 0, which trains on nothing: write 1 or more"
+        )
     rate = cfg.optimizer.lr
     if not isinstance(rate, int | float) or not 0 < rate < math.inf:
         raise InputError(f"optimizer.lr must be a number above 0, got {rate}")

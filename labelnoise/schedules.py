@@ -63,6 +63,11 @@ def check_schedule(
     for key, (allowed, words) in _ALLOWED.items():
         if key in options and not allowed(options[key]):
             raise InputError(f"scheduler.{key} must be {words}, got {options[key]}")
+    if interval == "epoch" and T_max is not None and T_max < max_epochs:
+        raise InputError(
+            f"scheduler.T_max={T_max} ends before the run's {max_epochs} epochs, and the rate "
+            f"would rise again: write scheduler.T_max={max_epochs}"
+        )
     if interval == "step" and T_max is not None and T_max <= max_epochs and T_max < steps:
         raise InputError(
             f"scheduler.T_max={T_max} counts steps here, and this run has {steps}: write {advice}"
@@ -81,9 +86,14 @@ def _is_factor(value: Any) -> bool:
     return isinstance(value, int | float) and 0 < value < math.inf
 
 
+def _is_rate(value: Any) -> bool:
+    return isinstance(value, int | float) and 0 <= value < math.inf
+
+
 _ALLOWED: dict[str, tuple[Callable[[Any], bool], str]] = {
     "step_size": (_is_length, "a whole number of at least 1"),
     "T_max": (_is_length, "a whole number of at least 1"),
     "milestones": (_are_milestones, "whole numbers of at least 1, as [30,45]"),
+    "eta_min": (_is_rate, "a number of 0 or more"),
     "gamma": (_is_factor, "a number above 0"),
 }

@@ -22,7 +22,8 @@ VAL_PATIENCE, COEFFICIENT_PATIENCE, DOMINANCE_PATIENCE = 10, 3, 2
 class PatienceDetector:
     """Triggers when a value has not fallen below its best for ``patience`` observations in a row.
 
-    ``candidate_step`` is the step of the best value so far, the one whose network is worth keeping.
+    ``candidate_step`` is the step of the best value so far, the one whose network is worth keeping;
+    without any, as where all were NaN, nothing triggers.
 
     Example:
         >>> detector = PatienceDetector(patience=2)
@@ -43,7 +44,7 @@ class PatienceDetector:
             self.best, self.candidate_step, self.waited = value, step, 0
         else:
             self.waited += 1
-        return self.waited >= self.patience
+        return self.waited >= self.patience and self.candidate_step is not None
 
     def state_dict(self) -> dict[str, Any]:
         return {

@@ -23,7 +23,7 @@ from labelnoise.checkpoints import ResumeCheckpoint, check_readable
 from labelnoise.classifier import NoisyLabelClassifier
 from labelnoise.config import check, config_hash
 from labelnoise.data.images import ImageDataModule
-from labelnoise.data.module import NoisyLabelDataModule
+from labelnoise.data.module import NoisyLabelDataModule, steps_per_epoch
 from labelnoise.distributed import (
     EqualBuffers,
     is_rank_zero,
@@ -35,6 +35,7 @@ from labelnoise.errors import InputError
 from labelnoise.isolation import isolated, logging_to, seed_globally
 from labelnoise.launcher import launch, plugins, processes_of
 from labelnoise.monitors import Monitor
+from labelnoise.options import check_options
 from labelnoise.report.figures import write_figures
 from labelnoise.report.summary import summarize, write_summary
 from labelnoise.report.suspects import summarize_suspects
@@ -155,6 +156,7 @@ def _one_line_refusals() -> Iterator[None]:
 
 def build_learner(cfg: DictConfig) -> tuple[NoisyLabelDataModule, NoisyLabelClassifier]:
     """The data, read and flipped, and the untrained classifier, whose size follows from them."""
+    check_options(cfg)
     datamodule = instantiate(cfg.data)(noise=instantiate(cfg.noise))
     datamodule.prepare_data()
     datamodule.setup("fit")
@@ -234,6 +236,13 @@ def _run(cfg: DictConfig, run: RunDirectory, overrides: Sequence[str]) -> None:
     except SystemExit:  # what Lightning makes of Ctrl-C and of SIGTERM, the latter with status 0
         log.info("interrupted; take it to its end with: python run.py resume=%s", run.path)
         raise SystemExit(143 if trainer.received_sigterm else 130) from None
+    except ValueError as error:
+        if "more than 1 value per channel" not in str(error):
+            raise
+        raise InputError(
+            f"batch norm needs two samples, and the last batch of {len(datamodule.train)} training "
+            f"samples in batches of {cfg.batch_size} has one: write another batch_size"
+        ) from error
     classifier.to(trainer.strategy.root_device)  # from which Lightning has taken it
     step = trainer.global_step
     reports = {name: technique.report() for name, technique in parts.techniques.items()}
@@ -282,7 +291,7 @@ def _steps_per_epoch(trainer: pl.Trainer, datamodule: NoisyLabelDataModule) -> i
     """Optimizer steps in a pass over the training data; None where training is counted in steps."""
     if not isinstance(datamodule, ImageDataModule):
         return None
-    return max(1, int(trainer.num_training_batches) // trainer.accumulate_grad_batches)
+    return steps_per_epoch(trainer)
 
 
 def _interrupted_run(
@@ -316,6 +325,7 @@ def _kept_checkpoints(run: RunDirectory, every_n_epochs: int) -> ModelCheckpoint
         save_top_k=-1,
         save_weights_only=True,
         save_on_train_epoch_end=True,
+        enable_version_counter=False,  # a resumed run writes the same again
     )
 
 

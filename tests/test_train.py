@@ -253,3 +253,80 @@ def test_a_run_that_diverges_says_so_once(run_tiny: Run, tmp_path: Path) -> None
     run_tiny("optimizer.lr=3e38", "monitor=memorization")
     log = (tmp_path / "run" / "run.log").read_text()
     assert log.count("not finite from step") == 1
+
+
+@pytest.mark.parametrize(
+    "options", [("optimizer.lr=3e38",), ("optimizer.lr=3e38", "technique=early_stop")]
+)
+def test_a_run_on_images_that_diverges_comes_to_its_end(
+    run_images: Run, tmp_path: Path, options: tuple[str, ...]
+) -> None:
+    summary = run_images("max_epochs=12", *options)
+    assert summary["status"] == "finished" and summary["final"]["train/loss"] is None
+    assert "not finite from step" in (tmp_path / "run" / "run.log").read_text()
+
+
+def test_a_run_killed_while_it_reports_is_taken_to_its_end(
+    run_images: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    import labelnoise.training as training
+
+    def fail(*args: Any) -> None:
+        raise RuntimeError("killed")
+
+    whole = run_images(name="whole")
+    with monkeypatch.context() as patch:
+        patch.setattr(training, "write_figures", fail)
+        with pytest.raises(RuntimeError, match="killed"):
+            run_images()
+    again = run_images()
+    assert again["suspects"] == whole["suspects"] and again["final"] == whole["final"]
+    for file in ("metrics.csv", "dynamics/margin.npy", "dynamics/step.npy"):
+        ours, theirs = (tmp_path / name / file for name in ("run", "whole"))
+        assert ours.read_bytes() == theirs.read_bytes()
+
+
+@pytest.mark.parametrize("data", ["images", "signal_noise"])
+def test_what_a_run_prints_at_its_end(
+    run_images: Run, run_tiny: Run, capsys: pytest.CaptureFixture[str], data: str
+) -> None:
+    run = run_images if data == "images" else run_tiny
+    run("trainer.enable_progress_bar=true")
+    shown = capsys.readouterr().out
+    for words in ("finished at step", "mean_last_10", "evaluations", "points below", "oracle"):
+        assert words in shown
+    assert ("labels probably wrong" in shown) is (data == "images")
+
+
+def test_accumulated_batches_are_one_step_of_an_epoch(run_images: Run) -> None:
+    """Six batches an epoch, four at a time: two steps."""
+    summary = run_images("trainer.accumulate_grad_batches=4", "max_epochs=3")
+    assert summary["step"] == 6 and summary["report_card"]["last"]["epoch"] == 3
+    selected = run_images(
+        "trainer.accumulate_grad_batches=4",
+        "technique=sample_selection",
+        "technique.sample_selection.warmup_epochs=2",
+        name="selected",
+    )
+    assert selected["selection"]["first"]["step"] == 4
+
+
+@pytest.mark.parametrize(
+    ("option", "message"),
+    [
+        ("monitor.dynamics.every_n_steps=1.5", "every_n_steps must be a whole number or null, got"),
+        ("monitor.dynamics.extra_pass=3", "extra_pass must be true or false, got 3"),
+        ("model.sigma_0=small", "model.sigma_0 must be a number, got small"),
+        ("trainer.accumulate_grad_batches=0", "accumulate_grad_batches must be at least 1, got 0"),
+        ("+trainer.limit_train_batches=0", "limit_train_batches is 0"),
+    ],
+)
+def test_values_of_another_type_are_refused(run_images: Run, option: str, message: str) -> None:
+    with pytest.raises(InputError, match=message):
+        run_images(option)
+
+
+@pytest.mark.parametrize("precision", ["64-true", "bf16-mixed"])
+def test_monitors_follow_the_precision(run_images: Run, precision: str) -> None:
+    watch = "monitor=[memorization,dynamics,gradients]"
+    assert run_images(watch, f"trainer.precision={precision}")["status"] == "finished"

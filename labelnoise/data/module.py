@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 
 import pytorch_lightning as pl
@@ -69,6 +70,14 @@ def _moved(tensor: Tensor, device: torch.device) -> Tensor:
 def free_memory(device: torch.device) -> int:
     """Bytes free on a GPU; 0 for other devices, which have none of their own."""
     return torch.cuda.mem_get_info(device)[0] if device.type == "cuda" else 0
+
+
+def steps_per_epoch(trainer: pl.Trainer) -> int:
+    """Optimizer steps in one of the trainer's epochs: accumulated batches are one, also the last.
+
+    To be asked for once training goes on, when the loader is there.
+    """
+    return max(1, math.ceil(trainer.num_training_batches / trainer.accumulate_grad_batches))
 
 
 def data_of(trainer: pl.Trainer) -> NoisyLabelDataModule:

@@ -38,8 +38,8 @@ class DynamicsLog:
             self.arrays = {name: open_memmap(path / f"{name}.npy", mode=mode) for name in KEPT_AS}
         except (OSError, ValueError) as error:
             raise InputError(
-                f"{path} holds no readable per-sample log ({' '.join(str(error).split())}): train "
-                "with monitor=[memorization,dynamics]"
+                f"{path} holds no readable per-sample log: it is damaged, or the run had no "
+                "monitor=[memorization,dynamics]"
             ) from error
         self._lock: FileLock | None = None
 
@@ -66,12 +66,16 @@ class DynamicsLog:
         log = cls(path, "r+")
         log._lock = lock
         found = log.arrays["loss"].shape
-        if found != (rows, n):
+        if found[1] != n:
             lock.release()
             raise InputError(
-                f"{path} holds the dynamics of {found[1]} samples in up to {found[0]} rows, this "
-                f"run has {n} in up to {rows}: give it a directory of its own"
+                f"{path} holds the dynamics of {found[1]} samples, this run has {n}: give it a "
+                "directory of its own"
             )
+        if found[0] < rows:  # cut by `close`, as where a run was killed while it reported
+            _lengthen(log, rows)
+            log = cls(path, "r+")
+            log._lock = lock
         log.step[log.step > kept_until] = -1
         log.step.flush()
         return log
@@ -115,6 +119,17 @@ class DynamicsLog:
         if self._lock is not None:
             self._lock.release()
             self._lock = None
+
+
+def _lengthen(log: DynamicsLog, rows: int) -> None:
+    """Make room for ``rows`` rows; each file is replaced whole."""
+    for name, array in {**log.arrays, "step": log.step}.items():  # the steps last
+        part = log.path / f"{name}.part"
+        longer = open_memmap(part, mode="w+", dtype=array.dtype, shape=(rows, *array.shape[1:]))
+        longer[: len(array)] = array
+        longer[len(array) :] = -1
+        longer.flush()
+        part.replace(log.path / f"{name}.npy")
 
 
 def _create(path: Path, n: int, rows: int) -> None:

@@ -14,7 +14,7 @@ from torch import Tensor
 
 from labelnoise.classifier import NoisyLabelClassifier
 from labelnoise.data.batch import Batch
-from labelnoise.data.module import data_of
+from labelnoise.data.module import data_of, steps_per_epoch
 from labelnoise.dynamics import DynamicsLog, Measurements, RunningScores, measure
 from labelnoise.dynamics.measurements import as_kept
 from labelnoise.monitors.monitor import Monitor
@@ -73,8 +73,7 @@ class DynamicsMonitor(Monitor):
         steps = trainer.estimated_stepping_batches
         if self.every_n_steps is not None:
             return math.ceil(steps / self.every_n_steps) + self.every_n_steps.bit_length() + 2
-        per_epoch = max(1, trainer.num_training_batches // trainer.accumulate_grad_batches)
-        return math.ceil(steps / per_epoch) + 1
+        return math.ceil(steps / steps_per_epoch(trainer)) + 1
 
     def on_train_batch_end(
         self,

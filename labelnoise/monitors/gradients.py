@@ -45,7 +45,7 @@ def summed_gradient(model: nn.Module, split: Split, batch_size: int) -> Gradient
     device = next(iter(parameters.values())).device
     total = tuple(torch.zeros_like(p) for p in parameters.values())
     for batch in split.batches(batch_size):
-        logits = model(batch.input.to(device))
+        logits = model(_ready_for(model, batch.input))
         loss = F.cross_entropy(logits, batch.label.to(device), reduction="sum")
         with torch.no_grad():
             for sum_, part in zip(
@@ -53,6 +53,12 @@ def summed_gradient(model: nn.Module, split: Split, batch_size: int) -> Gradient
             ):
                 sum_ += part
     return total
+
+
+def _ready_for(model: nn.Module, input: Tensor) -> Tensor:
+    """The input on the network's device and in the precision of its weights."""
+    weight = next(model.parameters())
+    return input.to(weight.device, weight.dtype)
 
 
 def trainable(model: nn.Module) -> dict[str, Tensor]:
@@ -76,7 +82,7 @@ def per_sample_gradients(
     gradients = vmap(grad(loss), in_dims=(None, 0, 0))
     rows = []
     for batch in split.batches(batch_size):
-        found = gradients(chosen, batch.input.to(device), batch.label.to(device))
+        found = gradients(chosen, _ready_for(model, batch.input), batch.label.to(device))
         rows.append(torch.cat([found[name].flatten(1) for name in names], dim=1))
     return torch.cat(rows)
 

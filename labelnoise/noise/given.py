@@ -75,6 +75,12 @@ class HumanNoise(LabelNoise):
         """The column's name and the file's labels of the split's samples, numbered as published."""
         given = read_labels(self.path, self.column)
         size, index = len(given.label), split.source_index
+        if given.clean_label is not None and size:
+            check_labels(
+                given.label,
+                max(int(given.clean_label.max()) + 1, split.num_classes),
+                f"'{given.column}' of label file '{self.path}'",
+            )
         wanted = len(split.clean_label) if index is None else split.source_size
         if wanted is not None and size != wanted:
             raise InputError(

@@ -141,6 +141,11 @@ def _as_labels(file: Path, name: str, values: np.ndarray) -> Tensor:
             f"label file '{file}' has '{name}' of shape {values.shape} and type {values.dtype}; "
             "write integers, one a sample"
         )
+    if len(values) and not 0 <= int(values.min()) <= int(values.max()) < 2**31:
+        raise InputError(
+            f"label file '{file}' has values from {values.min()} to {values.max()} in '{name}'; "
+            "write class numbers from 0"
+        )
     return torch.from_numpy(values.astype(np.int64))
 
 

@@ -11,7 +11,7 @@ from matplotlib.figure import Figure
 from labelnoise.history import History
 from labelnoise.report.dynamics_figure import draw_dynamics
 from labelnoise.report.gradients_figure import draw_gradients
-from labelnoise.report.loaded import load_run
+from labelnoise.report.loaded import load_run, reading
 from labelnoise.report.two_stages import Column, draw_two_stages, title
 from labelnoise.run_directory import RunDirectory
 
@@ -32,7 +32,8 @@ FIGURES: dict[str, Draw] = {
 def report_figures(run: Path) -> str:
     """Draw the figures of a finished run again; where they lie, a line each."""
     loaded = load_run(run)
-    paths = write_figures(loaded.directory, loaded.history, loaded.summary)
+    with reading(loaded.directory.path):
+        paths = write_figures(loaded.directory, loaded.history, loaded.summary)
     return "\n".join(str(path) for path in paths.values())
 
 

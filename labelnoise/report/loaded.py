@@ -2,17 +2,23 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from itertools import islice
 from pathlib import Path
 from typing import Any
+from zipfile import BadZipFile
 
 import numpy as np
 from numpy.typing import NDArray
 
 from labelnoise.dynamics import DynamicsLog, RunningScores
+from labelnoise.errors import InputError
 from labelnoise.history import History
 from labelnoise.run_directory import RunDirectory
+
+SAMPLES = ("label", "clean_label", "source_index", "name", "class_names")
 
 
 @dataclass(frozen=True)
@@ -68,6 +74,20 @@ class LoadedDynamics:
         return self.label != self.clean_label
 
 
+@contextmanager
+def reading(path: Path) -> Iterator[None]:
+    """Around reading what a run left: a file that is damaged or missing becomes one line."""
+    try:
+        yield
+    except InputError:
+        raise
+    except FileNotFoundError as error:
+        raise InputError(f"{path} is not complete, it lacks {error.filename}") from error
+    except (ValueError, KeyError, IndexError, TypeError, OSError, BadZipFile) as error:
+        reason = " ".join(str(error).split()) or type(error).__name__
+        raise InputError(f"{path} cannot be read, a file there is damaged: {reason}") from error
+
+
 def read_dynamics(run: RunDirectory, rows: int | None = None) -> LoadedDynamics:
     """Read the per-sample log of a run that finished.
 
@@ -79,11 +99,20 @@ def read_dynamics(run: RunDirectory, rows: int | None = None) -> LoadedDynamics:
         InputError: the run kept none.
     """
     log = DynamicsLog(run.dynamics)
-    with np.load(run.dynamics / "samples.npz", allow_pickle=False) as arrays:
-        samples = dict(arrays)
-    scores = RunningScores(samples["label"])
-    for row in islice(log, rows):
-        scores.update(row)
+    with reading(run.dynamics):
+        with np.load(run.dynamics / "samples.npz", allow_pickle=False) as arrays:
+            samples = {name: arrays[name] for name in SAMPLES}
+        n = len(samples["label"])
+        classes = len(samples["class_names"])
+        shapes = {array.shape for array in log.arrays.values()}
+        if shapes != {(len(log.step), n)} or any(
+            array.size and not 0 <= array.min() <= array.max() < classes
+            for array in (log.arrays["prediction"][: len(log)], samples["label"])
+        ):
+            raise ValueError("its arrays do not fit each other")
+        scores = RunningScores(samples["label"])
+        for row in islice(log, rows):
+            scores.update(row)
     return LoadedDynamics(log, **samples, scores=scores)
 
 
@@ -94,4 +123,8 @@ def load_run(path: str | Path) -> LoadedRun:
         InputError: no finished run lies there.
     """
     directory = RunDirectory(Path(path))
-    return LoadedRun(directory, directory.read_summary(), History.read_csv(directory.metrics))
+    with reading(directory.path):
+        summary = directory.read_summary()
+        for key in ("noise", "stages", "final", "report_card"):
+            summary[key]  # whatever reads it may rely on these
+        return LoadedRun(directory, summary, History.read_csv(directory.metrics))

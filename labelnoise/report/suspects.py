@@ -16,7 +16,7 @@ from labelnoise.dynamics import DynamicsLog
 from labelnoise.dynamics.scores import SCORES
 from labelnoise.errors import InputError
 from labelnoise.history import History
-from labelnoise.report.loaded import LoadedDynamics, read_dynamics
+from labelnoise.report.loaded import LoadedDynamics, load_run, read_dynamics
 from labelnoise.run_directory import RunDirectory
 
 # Fewer rows than these tell little of a sample.
@@ -30,9 +30,10 @@ def rows_before_memorization(run: RunDirectory, step: NDArray[np.int64]) -> int:
     where no validation loss was measured, and at least three.
     """
     at, loss = History.read_csv(run.metrics).series("val/loss")
+    at, loss = at[np.isfinite(loss)], loss[np.isfinite(loss)]
     if not len(at):
         return len(step)
-    return max(LEAST_ROWS, int((step <= at[np.nanargmin(loss)]).sum()))
+    return max(LEAST_ROWS, int((step <= at[loss.argmin()]).sum()))
 
 
 def suggested_label(log: DynamicsLog, num_classes: int, rows: int) -> NDArray[np.int64]:
@@ -66,7 +67,11 @@ def write_suspects(run: RunDirectory, score: str = "aum", path: Path | None = No
     """
     if score not in SCORES:
         raise InputError(f"score must be one of {', '.join(SCORES)}, got {score!r}")
-    rows = rows_before_memorization(run, DynamicsLog(run.dynamics).step)
+    load_run(run.path)  # refuses a run that did not finish, or is damaged
+    log = DynamicsLog(run.dynamics)
+    if len(log) == 0:
+        raise InputError(f"{run.path} holds no complete epoch of per-sample values to rank by")
+    rows = min(len(log), rows_before_memorization(run, log.step))
     _write(read_dynamics(run, rows), rows, score, path := run.suspects if path is None else path)
     return path
 

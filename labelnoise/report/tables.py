@@ -53,9 +53,12 @@ def _rows(summary: Mapping[str, Any]) -> list[tuple[str, str]]:
 
 
 def _card_entry(entry: Mapping[str, Any]) -> str:
-    when = f"epoch {entry['epoch']:g}" if "epoch" in entry else f"step {entry['step']:,}"
-    if "from_step" in entry:
+    if "evaluations" in entry:
         when = f"last {entry['evaluations']} evaluations"
+    elif "epoch" in entry:
+        when = f"epoch {entry['epoch']:g}"
+    else:
+        when = f"step {entry['step']:,}"
     marks = "oracle" if entry.get("oracle") else f"{entry['gap']:.2f} points below"
     if "knows" in entry:
         marks += f", knows {entry['knows']}"

@@ -90,7 +90,8 @@ class EarlyStopping(Technique):
     def on_train_batch_end(
         self, trainer: pl.Trainer, pl_module: pl.LightningModule, *args: Any
     ) -> None:
-        if self.trigger == "coefficients" and trainer.global_step % self.every_n_steps == 0:
+        due = self.is_new_step(trainer) and trainer.global_step % self.every_n_steps == 0
+        if due and self.trigger == "coefficients":
             self._check(trainer, pl_module, *signal_and_noise(trainer, _classifier(pl_module)))
 
     def on_validation_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
@@ -142,12 +143,14 @@ class EarlyStopping(Technique):
 
     def state_dict(self) -> dict[str, Any]:
         return {
+            **super().state_dict(),
             "detector": self.detector.state_dict(),
             "snapshot": self.snapshot,
             "stopped_step": self.stopped_step,
         }
 
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
+        super().load_state_dict(state_dict)
         self.detector.load_state_dict(state_dict["detector"])
         self.snapshot = state_dict["snapshot"]
         self.stopped_step = state_dict["stopped_step"]

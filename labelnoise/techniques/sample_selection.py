@@ -17,7 +17,7 @@ from torchmetrics.functional.classification import binary_auroc
 
 from labelnoise.classifier import NoisyLabelClassifier
 from labelnoise.coefficients import has_coefficients, require_coefficients, signal_and_noise
-from labelnoise.data.module import data_of
+from labelnoise.data.module import data_of, steps_per_epoch
 from labelnoise.distributed import from_rank_zero
 from labelnoise.errors import InputError
 from labelnoise.seeding import derive_seed
@@ -185,7 +185,7 @@ class SampleSelection(Technique):
         self, trainer: pl.Trainer, pl_module: pl.LightningModule, *args: Any
     ) -> None:
         assert isinstance(pl_module, NoisyLabelClassifier)
-        if self._is_due(trainer, pl_module):
+        if self.is_new_step(trainer) and self._is_due(trainer, pl_module):
             self._select(trainer, pl_module)
 
     def _is_due(self, trainer: pl.Trainer, module: NoisyLabelClassifier) -> bool:
@@ -196,7 +196,7 @@ class SampleSelection(Technique):
         if self.start_step is not None:
             return step >= self.start_step
         if not has_coefficients(trainer, module):
-            return step >= self.warmup_epochs * trainer.num_training_batches
+            return step >= self.warmup_epochs * steps_per_epoch(trainer)
         if step % self.check_every_n_steps == 0:
             return self.detector.update(step, *signal_and_noise(trainer, module))
         return False
@@ -228,8 +228,13 @@ class SampleSelection(Technique):
         return {"rule": self.rule, "first": first, "last": last}
 
     def state_dict(self) -> dict[str, Any]:
-        return {"detector": self.detector.state_dict(), "selections": list(self.selections)}
+        return {
+            **super().state_dict(),
+            "detector": self.detector.state_dict(),
+            "selections": list(self.selections),
+        }
 
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
+        super().load_state_dict(state_dict)
         self.detector.load_state_dict(state_dict["detector"])
         self.selections = list(state_dict["selections"])

@@ -120,13 +120,29 @@ def test_a_resumed_run_forgets_the_rows_after_its_checkpoint(tmp_path: Path) -> 
     assert again.step.tolist() == [2, 4, -1, -1, -1]
 
 
+def test_a_log_that_was_closed_goes_on(tmp_path: Path) -> None:
+    """A run killed while it reports has cut its log, and is resumed from before its last rows."""
+    first, second, third = rows(4, 3)
+    log = DynamicsLog.open(tmp_path, n=4, rows=5, kept_until=-1)
+    for step, row in ((2, first), (4, second)):
+        log.append(step, row)
+    log.close()
+    again = DynamicsLog.open(tmp_path, n=4, rows=5, kept_until=2)
+    assert again.step.tolist() == [2, -1, -1, -1, -1]
+    again.append(4, third)
+    again.close()
+    back = DynamicsLog(tmp_path)
+    np.testing.assert_array_equal(back[0].loss, first.loss)
+    np.testing.assert_array_equal(back[1].loss, third.loss)
+
+
 def test_two_runs_do_not_write_to_one_log(tmp_path: Path) -> None:
     log = DynamicsLog.open(tmp_path, n=4, rows=5, kept_until=-1)
     with pytest.raises(InputError, match="another run is writing its dynamics"):
         DynamicsLog.open(tmp_path, n=4, rows=5, kept_until=-1)
     log.append(1, rows(4, 1)[0])
     log.close()
-    with pytest.raises(InputError, match="dynamics of 4 samples in up to 1 rows, this run has 7"):
+    with pytest.raises(InputError, match="dynamics of 4 samples, this run has 7"):
         DynamicsLog.open(tmp_path, n=7, rows=5, kept_until=3)
 
 
