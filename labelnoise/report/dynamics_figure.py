@@ -103,10 +103,11 @@ def _early(steps: NDArray[np.int64], summary: Mapping[str, Any]) -> int:
 
 
 def _histogram(axes: Axes, values: NDArray[Any], groups: Groups) -> None:
-    low, high = float(values.min()), float(values.max())
+    shown = np.isfinite(values)  # a run that diverged has none
+    low, high = (float(values[shown].min()), float(values[shown].max())) if shown.any() else (0, 1)
     bins = np.linspace(low, high if high > low else low + 1, 41).tolist()
     for name, color, member in groups:
-        axes.hist(values[member], bins=bins, color=color, alpha=0.6, label=name)
+        axes.hist(values[member & shown], bins=bins, color=color, alpha=0.6, label=name)
     legend(axes)
 
 
