@@ -57,7 +57,7 @@ CASES = {
     "optimizer.lr=abc": r"optimizer.lr must be a number above 0, got abc",
     "+noise_rte=0.3": r"noise_rte does not exist, there are: data, noise",
     "output_dir=": r"output_dir is empty",
-    "data.n=abc": r"cannot be built: .*HYDRA_FULL_ERROR=1 shows where",
+    "data.n=abc": r"data.n must be a whole number, got abc",
     "trainer.accelerator=quantum": r"cannot be built: .*quantum",
     "nonsense": r"cannot read 'nonsense', write NAME=VALUE",
     "data=cifar10 noise_rate=0.95 data.root=/nonexistent data.download=false": r"is not in",
