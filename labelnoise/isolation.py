@@ -64,6 +64,7 @@ def isolated(seed: int, threads: int | None = None) -> Iterator[None]:
     fill = memory_guard.fill_uninitialized_memory
     try:
         keep_freed_memory()
+        torch.use_deterministic_algorithms(False)  # until a Trainer asks for them
         torch.set_num_threads(threads or threads_before)
         # A guard for code that reads memory before writing it; it costs every allocation a pass.
         memory_guard.fill_uninitialized_memory = False
