@@ -9,14 +9,16 @@ NOTEBOOKS = $(wildcard notebooks/*.ipynb)
 LOGDIR ?= outputs
 ARGS ?=
 PYTEST_ARGS ?=
+# Processes of the fast tests; 0 runs them in this one, for a debugger.
+JOBS ?= 2
 
 .DEFAULT_GOAL := help
 .PHONY: help install run test test-slow test-all lint format bench board figures constraints clean
 
 help: ## List the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-12s %s\n", $$1, $$2}' Makefile
-	@echo '  Variables: ARGS="noise_rate=0.2 technique=early_stop" for run and bench; PYTEST_ARGS="-n 2"'
-	@echo '  for the tests; LOGDIR=outputs for board; PYTHON3=python3.12 for install.'
+	@echo '  Variables: ARGS="noise_rate=0.2 technique=early_stop" for run and bench; PYTEST_ARGS="-k reset"'
+	@echo '  and JOBS=2 for the tests; LOGDIR=outputs for board; PYTHON3=python3.12 for install.'
 
 install: $(INSTALLED) ## Set up .venv with the tested versions
 
@@ -36,7 +38,7 @@ run: $(INSTALLED) ## Run an experiment: make run ARGS="noise_rate=0.2 technique=
 	@$(PYTHON) run.py $(ARGS)
 
 test: $(INSTALLED) ## Run the fast tests and the doctests
-	$(PYTHON) -m pytest -m "not slow" $(PYTEST_ARGS)
+	$(PYTHON) -m pytest -m "not slow" -n $(JOBS) $(PYTEST_ARGS)
 
 test-slow: $(INSTALLED) ## Run the slow tests alone
 	$(PYTHON) -m pytest -m slow $(PYTEST_ARGS)
