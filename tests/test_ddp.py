@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import signal
 import subprocess
 import sys
 import threading
@@ -145,10 +146,12 @@ def test_the_directory_is_taken_while_the_processes_train(
     assert len(seen) == 1 and "another process is writing to" in seen[0]
 
 
+# Whoever starts the tests in the background has them, and what they start, ignore Ctrl-C.
 def run_py(place: Path, *words: str, flags: tuple[str, ...] = ()) -> subprocess.Popen[str]:
     return subprocess.Popen(
         [sys.executable, "run.py", *flags, *TINY, *DDP, f"output_dir={place}", *words],
         cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.default_int_handler),
     )  # fmt: skip
 
 
