@@ -68,6 +68,15 @@ def mean_over_ranks(value: Tensor) -> Tensor:
     return total / world_size()
 
 
+def maximum_over_ranks(value: Tensor) -> Tensor:
+    """The largest of every number over all ranks, the same bits on each."""
+    if world_size() == 1:
+        return value
+    largest = value.detach().clone()
+    dist.all_reduce(largest, dist.ReduceOp.MAX)
+    return largest
+
+
 def from_rank_zero(value: Tensor) -> Tensor:
     """Rank 0's tensor on every rank, of the type, shape and device that ``value`` has there.
 

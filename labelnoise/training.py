@@ -262,7 +262,7 @@ def _run(cfg: DictConfig, run: RunDirectory, overrides: Sequence[str]) -> None:
     for monitor in parts.monitors.values():
         monitor.save(run)
     classifier.history.write_csv(run.metrics)
-    suspects = summarize_suspects(run)
+    suspects = summarize_suspects(run, classifier.history)
     summary = summarize(
         cfg,
         datamodule=datamodule,

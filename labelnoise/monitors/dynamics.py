@@ -15,6 +15,7 @@ from torch import Tensor
 from labelnoise.classifier import NoisyLabelClassifier
 from labelnoise.data.batch import Batch
 from labelnoise.data.module import data_of, steps_per_epoch
+from labelnoise.distributed import maximum_over_ranks
 from labelnoise.dynamics import DynamicsLog, Measurements, RunningScores, measure
 from labelnoise.dynamics.measurements import as_kept
 from labelnoise.monitors.monitor import Monitor
@@ -46,7 +47,6 @@ class DynamicsMonitor(Monitor):
     def __init__(self, every_n_steps: int | None = None, extra_pass: bool = False) -> None:
         super().__init__(every_n_steps)
         self.from_training = every_n_steps is None and not extra_pass
-        self._resumed: dict[str, Any] | None = None
         self._row: Tensor | None = None
         self._log: DynamicsLog | None = None
 
@@ -65,7 +65,8 @@ class DynamicsMonitor(Monitor):
         if self.last_step >= 0:
             for row in self._log or DynamicsLog(path):
                 self._scores.update(row)
-        self._row = self._resumed["row"].to(pl_module.device) if self._resumed else None
+        if self._row is not None:  # of a run that was interrupted within an epoch
+            self._row = self._row.to(pl_module.device)
         if not self.from_training:  # before training there is no training pass
             super().on_train_start(trainer, pl_module)
 
@@ -114,12 +115,16 @@ class DynamicsMonitor(Monitor):
         return metrics
 
     def _finish_row(self) -> Measurements | None:
-        row, self._row = gathered(self._row), None
+        row, self._row = self._whole_row(), None
         unseen = len(self._split) if row is None else int((row[3] < 0).sum())
         if row is None or unseen:
             log.warning("dynamics: %d samples were not in this epoch, no row was kept", unseen)
             return None
         return Measurements(*row)
+
+    def _whole_row(self) -> Tensor | None:
+        """What all processes filled in so far: the largest, where the others have -inf."""
+        return None if self._row is None else maximum_over_ranks(self._row)
 
     def on_exception(
         self, trainer: pl.Trainer, pl_module: pl.LightningModule, exception: BaseException
@@ -143,17 +148,8 @@ class DynamicsMonitor(Monitor):
         )
 
     def state_dict(self) -> dict[str, Any]:
-        return {**super().state_dict(), "row": gathered(self._row)}
+        return {**super().state_dict(), "row": self._whole_row()}
 
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
         super().load_state_dict(state_dict)
-        self._resumed = state_dict if state_dict["row"] is not None else None
-
-
-def gathered(row: Tensor | None) -> Tensor | None:
-    """What all processes filled in of one row: the maximum, where others have -inf."""
-    if row is None or not torch.distributed.is_initialized():
-        return row
-    whole = row.clone()
-    torch.distributed.all_reduce(whole, torch.distributed.ReduceOp.MAX)
-    return whole
+        self._row = state_dict["row"]

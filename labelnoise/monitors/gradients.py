@@ -3,22 +3,29 @@
 from __future__ import annotations
 
 import logging
-import math
-from collections.abc import Iterator
 from typing import Any
 
 import numpy as np
 import pytorch_lightning as pl
 import torch
-from jaxtyping import Bool, Float, Int
+from jaxtyping import Float, Int
 from torch import Tensor, nn
-from torch.func import functional_call, grad, vmap
-from torch.nn import functional as F
 
 from labelnoise.classifier import NoisyLabelClassifier, evaluating
 from labelnoise.data.batch import Split
 from labelnoise.data.module import data_of
 from labelnoise.errors import InputError
+from labelnoise.gradients import (
+    PAIRS,
+    add_to,
+    gradient_scalars,
+    inner_products,
+    pair_angles,
+    per_sample_gradients,
+    summed_gradient,
+    trainable,
+    zero_gradient,
+)
 from labelnoise.monitors.monitor import Monitor, probe_of
 from labelnoise.run_directory import RunDirectory
 from labelnoise.seeding import stream
@@ -30,87 +37,6 @@ MOST_PROBED = 1000
 # Numbers in the matrix of per-sample gradients: 800 MB in single precision.
 MOST_NUMBERS = 200_000_000
 ANGLE_BINS = np.linspace(0, 180, 37)
-SIDES = ("clean", "noisy")
-PAIRS = ("clean_clean", "clean_noisy", "noisy_noisy")
-
-Gradient = tuple[Tensor, ...]
-
-
-def summed_gradient(model: nn.Module, split: Split, batch_size: int) -> Gradient:
-    """sum_i of the gradient of -log softmax(f(x_i))[label_i], a tensor a parameter.
-
-    Neither the parameters' ``.grad`` nor anything else of the network is touched.
-    """
-    parameters = trainable(model)
-    device = next(iter(parameters.values())).device
-    total = tuple(torch.zeros_like(p) for p in parameters.values())
-    for batch in split.batches(batch_size):
-        logits = model(_ready_for(model, batch.input))
-        loss = F.cross_entropy(logits, batch.label.to(device), reduction="sum")
-        with torch.no_grad():
-            for sum_, part in zip(
-                total, torch.autograd.grad(loss, list(parameters.values())), strict=True
-            ):
-                sum_ += part
-    return total
-
-
-def _ready_for(model: nn.Module, input: Tensor) -> Tensor:
-    """The input on the network's device and in the precision of its weights."""
-    weight = next(model.parameters())
-    return input.to(weight.device, weight.dtype)
-
-
-def trainable(model: nn.Module) -> dict[str, Tensor]:
-    """The parameters that training moves, by name."""
-    return {name: p for name, p in model.named_parameters() if p.requires_grad}
-
-
-def per_sample_gradients(
-    model: nn.Module, split: Split, names: list[str], batch_size: int = 16
-) -> Float[Tensor, "s p"]:
-    """The gradient of every sample's loss by the parameters ``names``, flattened, one a row."""
-    state = {**dict(model.named_parameters()), **dict(model.named_buffers())}
-    state = {name: value.detach() for name, value in state.items()}
-    chosen = {name: state.pop(name) for name in names}
-    device = next(iter(chosen.values())).device
-
-    def loss(parameters: dict[str, Tensor], input: Tensor, label: Tensor) -> Tensor:
-        logits = functional_call(model, {**state, **parameters}, (input[None],))
-        return F.cross_entropy(logits, label[None])
-
-    gradients = vmap(grad(loss), in_dims=(None, 0, 0))
-    rows = []
-    for batch in split.batches(batch_size):
-        found = gradients(chosen, _ready_for(model, batch.input), batch.label.to(device))
-        rows.append(torch.cat([found[name].flatten(1) for name in names], dim=1))
-    return torch.cat(rows)
-
-
-def pair_angles(
-    gradients: Float[Tensor, "s p"], clean_label: Int[Tensor, " s"], is_noisy: Bool[Tensor, " s"]
-) -> dict[str, Float[Tensor, " pairs"]]:
-    """Angles in degrees between the gradients of two samples of one true class, by kind of pair.
-
-    ``clean_clean``, ``clean_noisy`` and ``noisy_noisy`` hold one angle for every pair of two
-    different samples. At the start clean and noisy samples of a class pull in opposite directions
-    (arXiv 2306.02533). Samples of gradient 0 have no direction and form no pair.
-
-    Example:
-        >>> gradients = torch.tensor([[1.0, 0.0], [2.0, 0.0], [-1.0, 0.0]])
-        >>> label, noisy = torch.tensor([0, 0, 0]), torch.tensor([False, False, True])
-        >>> {k: v.tolist() for k, v in pair_angles(gradients, label, noisy).items()}
-        {'clean_clean': [0.0], 'clean_noisy': [180.0, 180.0], 'noisy_noisy': []}
-    """
-    norm = gradients.norm(dim=1)
-    unit = gradients / norm.clamp_min(torch.finfo(norm.dtype).tiny)[:, None]
-    angle = torch.rad2deg(torch.arccos((unit @ unit.T).clamp(-1, 1)))
-    usable = (norm > 0)[:, None] & (norm > 0)[None]
-    pair = (clean_label[:, None] == clean_label[None]).to(usable.device) & usable
-    pair = pair.triu(1)
-    wrong = is_noisy.to(pair.device).long()
-    noisy_in_pair = wrong[:, None] + wrong[None]
-    return {name: angle[pair & (noisy_in_pair == count)] for count, name in enumerate(PAIRS)}
 
 
 class GradientMonitor(Monitor):
@@ -199,11 +125,10 @@ class GradientMonitor(Monitor):
                 f"monitor.gradients.probe_size is {self.probe_size} and there are {len(train)} "
                 f"training samples; write 2 to {len(train)}, or null"
             )
-        self.num_classes = data_of(trainer).num_classes
         probe = probe_of(train, self.probe_size or MOST_PROBED, self.seed)
         if not probe.is_noisy.any():
             log.info("gradients: no label of the %d samples probed is wrong", len(probe))
-        self.groups = dict(_groups(probe, self.num_classes))
+        self.groups = _groups(probe, data_of(trainer).num_classes)
         self.probed = len(probe)
         self.compared = probe.subset(self._compared(probe))
         self.layers = list(trainable(pl_module.model))
@@ -231,36 +156,31 @@ class GradientMonitor(Monitor):
         return [name for name in self.layers if name.rpartition(".")[0] == last]
 
     def observe(self, trainer: pl.Trainer, module: NoisyLabelClassifier) -> dict[str, float]:
-        with evaluating(module.model), torch.enable_grad():
-            scalars, arrays = self._sums(module.model)
-        if self.per_sample != "none":
-            with evaluating(module.model):
-                gradients = per_sample_gradients(
-                    module.model, self.compared, self._compared_layers()
-                )
-            angles = pair_angles(gradients, self.compared.clean_label, self.compared.is_noisy)
-            scalars |= {f"angle_{k}": v.mean().item() for k, v in angles.items()}
-            arrays["angle_histogram"] = torch.stack([_histogram(angles[name]) for name in PAIRS])
+        model = module.model
+        with evaluating(model), torch.enable_grad():
+            scalars, arrays = self._sums(model)
+            if self.per_sample != "none":
+                split = self.compared
+                each = per_sample_gradients(model, split, self._compared_layers())
+                angles = pair_angles(each, split.clean_label, split.is_noisy)
+                scalars |= {f"angle_{k}": v.mean().item() for k, v in angles.items()}
+                arrays["angle_histogram"] = torch.stack([_histogram(angles[k]) for k in PAIRS])
         self.steps.append(trainer.global_step)
         for name, value in arrays.items():
             self.arrays.setdefault(name, []).append(value.cpu())
         return {f"gradients/{name}": value for name, value in scalars.items()}
 
     def _sums(self, model: nn.Module) -> tuple[dict[str, float], dict[str, Tensor]]:
-        total = {name: _zeros(model) for name in SIDES}
+        clean, noisy = zero_gradient(model), zero_gradient(model)
         by_class = []
-        for k in range(self.num_classes):
-            part = {}
-            for name in SIDES:
-                group = self.groups.get((name, k))
-                part[name] = (
-                    summed_gradient(model, group, self.batch_size) if group else _zeros(model)
-                )
-                for sum_, addend in zip(total[name], part[name], strict=True):
-                    sum_ += addend
-            by_class.append(_products(part["clean"], part["noisy"], self.probed).sum(1))
+        for clean_samples, noisy_samples in self.groups:
+            clean_part = summed_gradient(model, clean_samples, self.batch_size)
+            noisy_part = summed_gradient(model, noisy_samples, self.batch_size)
+            by_class.append(inner_products(clean_part, noisy_part, self.probed).sum(1))
+            add_to(clean, clean_part)
+            add_to(noisy, noisy_part)
         classes = torch.stack(by_class, dim=1)
-        layers = _products(total["clean"], total["noisy"], self.probed)
+        layers = inner_products(clean, noisy, self.probed)
         arrays = {
             "norm_clean": layers[0].sqrt(),
             "norm_noisy": layers[1].sqrt(),
@@ -269,7 +189,7 @@ class GradientMonitor(Monitor):
             "class_norm_noisy": classes[1].sqrt(),
             "class_cos_clean_noisy": classes[2] / (classes[0] * classes[1]).sqrt(),
         }
-        scalars = _scalars(classes.sum(1).tolist(), layers.sum(1).tolist())
+        scalars = gradient_scalars(classes.sum(1).tolist(), layers.sum(1).tolist())
         return scalars, {name: value.float() for name, value in arrays.items()}
 
     def save(self, run: RunDirectory) -> None:
@@ -293,56 +213,13 @@ class GradientMonitor(Monitor):
         self.arrays = {name: list(v.cpu()) for name, v in state_dict["arrays"].items()}
 
 
-def _groups(probe: Split, num_classes: int) -> Iterator[tuple[tuple[str, int], Split]]:
-    """The samples of each true class, clean and noisy apart."""
-    for name, wanted in (("clean", ~probe.is_noisy), ("noisy", probe.is_noisy)):
-        for k in range(num_classes):
-            index = (wanted & (probe.clean_label == k)).nonzero().flatten()
-            if len(index):
-                yield (name, k), probe.subset(index)
+def _groups(probe: Split, num_classes: int) -> list[tuple[Split, Split]]:
+    """The clean and the noisy samples of each true class; either may be none."""
 
+    def members(side: Tensor, k: int) -> Split:
+        return probe.subset((side & (probe.clean_label == k)).nonzero().flatten())
 
-def _zeros(model: nn.Module) -> Gradient:
-    return tuple(torch.zeros_like(p) for p in trainable(model).values())
-
-
-def _products(clean: Gradient, noisy: Gradient, n: int) -> Float[Tensor, "3 L"]:
-    """<c, c>, <n, n> and <c, n> by layer, of the gradients divided by the number of samples."""
-    rows = [
-        torch.stack([torch.dot(u.flatten(), v.flatten()) for u, v in zip(x, y, strict=True)])
-        for x, y in ((clean, clean), (noisy, noisy), (clean, noisy))
-    ]
-    return torch.stack(rows).double().cpu() / n**2
-
-
-def _scalars(by_class: list[float], summed: list[float]) -> dict[str, float]:
-    """All of a step from <c, c>, <n, n>, <c, n>, added up over classes and of the sums over them.
-
-    NaN where a gradient is 0.
-    """
-    cc, nn_, cn = summed
-    total = max(cc + nn_ + 2 * cn, 0.0)
-    return {
-        "norm_clean": math.sqrt(cc),
-        "norm_noisy": math.sqrt(nn_),
-        "norm_total": math.sqrt(total),
-        **_compared(*by_class),
-        **{f"{name}_summed": value for name, value in _compared(cc, nn_, cn).items()},
-        "cos_total_clean": _divided(cc + cn, math.sqrt(total * cc)),
-        "cos_total_noisy": _divided(nn_ + cn, math.sqrt(total * nn_)),
-    }
-
-
-def _compared(cc: float, nn_: float, cn: float) -> dict[str, float]:
-    return {
-        "dominance": _divided(math.sqrt(cc), math.sqrt(nn_)),
-        "alpha": _divided(-cn, cc),
-        "cos_clean_noisy": _divided(cn, math.sqrt(cc * nn_)),
-    }
-
-
-def _divided(a: float, b: float) -> float:
-    return a / b if b > 0 else math.nan
+    return [(members(~probe.is_noisy, k), members(probe.is_noisy, k)) for k in range(num_classes)]
 
 
 def _histogram(angles: Float[Tensor, " pairs"]) -> Int[Tensor, " bins"]:

@@ -23,13 +23,13 @@ from labelnoise.run_directory import RunDirectory
 LEAST_ROWS = 3
 
 
-def rows_before_memorization(run: RunDirectory, step: NDArray[np.int64]) -> int:
+def rows_before_memorization(history: History, step: NDArray[np.int64]) -> int:
     """How many of the rows at ``step`` to rank by: those up to the lowest noisy validation loss.
 
     After it the network memorizes wrong labels, and each further epoch speaks for them. All rows
     where no validation loss was measured, and at least three.
     """
-    at, loss = History.read_csv(run.metrics).series("val/loss")
+    at, loss = history.series("val/loss")
     at, loss = at[np.isfinite(loss)], loss[np.isfinite(loss)]
     if not len(at):
         return len(step)
@@ -67,11 +67,11 @@ def write_suspects(run: RunDirectory, score: str = "aum", path: Path | None = No
     """
     if score not in SCORES:
         raise InputError(f"score must be one of {', '.join(SCORES)}, got {score!r}")
-    load_run(run.path)  # refuses a run that did not finish, or is damaged
+    history = load_run(run.path).history  # refuses a run that did not finish, or is damaged
     log = DynamicsLog(run.dynamics)
     if len(log) == 0:
         raise InputError(f"{run.path} holds no complete epoch of per-sample values to rank by")
-    rows = min(len(log), rows_before_memorization(run, log.step))
+    rows = min(len(log), rows_before_memorization(history, log.step))
     _write(read_dynamics(run, rows), rows, score, path := run.suspects if path is None else path)
     return path
 
@@ -134,7 +134,7 @@ def _row(
     return row
 
 
-def summarize_suspects(run: RunDirectory) -> dict[str, Any] | None:
+def summarize_suspects(run: RunDirectory, history: History) -> dict[str, Any] | None:
     """Write suspects.csv where a run kept a per-sample log, and tell what it lists.
 
     Returns how many labels are ``probably_wrong`` of how many ``listed``, judged by the rows up to
@@ -146,7 +146,7 @@ def summarize_suspects(run: RunDirectory) -> dict[str, Any] | None:
     whole = read_dynamics(run)
     if len(whole.log) == 0:
         return None
-    rows = min(len(whole.log), rows_before_memorization(run, whole.log.step))
+    rows = min(len(whole.log), rows_before_memorization(history, whole.log.step))
     suspected = _write(read_dynamics(run, rows), rows, "aum", run.suspects) != whole.label
     found = int((suspected & whole.is_noisy).sum())
     wrong, noisy = int(suspected.sum()), int(whole.is_noisy.sum())

@@ -13,12 +13,12 @@ import torch
 from jaxtyping import Bool, Float
 from torch import Tensor
 from torch.nn import functional as F
-from torchmetrics.functional.classification import binary_auroc
 
 from labelnoise.classifier import NoisyLabelClassifier
 from labelnoise.coefficients import has_coefficients, require_coefficients, signal_and_noise
 from labelnoise.data.module import data_of, steps_per_epoch
 from labelnoise.distributed import from_rank_zero
+from labelnoise.dynamics import auc
 from labelnoise.errors import InputError
 from labelnoise.seeding import derive_seed
 from labelnoise.techniques.technique import Technique
@@ -92,14 +92,11 @@ def selection_metrics(
     n_kept, n_clean = int(kept.sum()), int((~is_noisy).sum())
     precision = right / n_kept if n_kept else float("nan")
     recall = right / n_clean if n_clean else float("nan")
-    both = 0 < n_clean < len(is_noisy)
-    # Ranks in [0, 1): torchmetrics would squash large losses to equal values.
-    score = loss.unique(return_inverse=True)[1].double() / len(loss)
     return {
         "precision": precision,
         "recall": recall,
         "f1": 2 * precision * recall / (precision + recall) if right else 0.0,
-        "auc": binary_auroc(score, is_noisy.long()).item() if both else float("nan"),
+        "auc": auc(loss.cpu().numpy(), is_noisy.cpu().numpy()),
     }
 
 

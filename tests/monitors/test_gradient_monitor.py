@@ -10,9 +10,9 @@ from torch.nn import functional as F
 
 from labelnoise.data.batch import Split
 from labelnoise.errors import InputError
+from labelnoise.gradients import pair_angles, per_sample_gradients, summed_gradient
 from labelnoise.models import TwoLayerCNN
 from labelnoise.monitors import GradientMonitor
-from labelnoise.monitors.gradients import pair_angles, per_sample_gradients, summed_gradient
 from labelnoise.report.loaded import load_run
 from tests.conftest import Run
 

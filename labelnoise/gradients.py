@@ -1,0 +1,140 @@
+"""The gradients of clean and of noisy samples: taken, added up and compared."""
+
+from __future__ import annotations
+
+import math
+
+import torch
+from jaxtyping import Bool, Float, Int
+from torch import Tensor, nn
+from torch.func import functional_call, grad, vmap
+from torch.nn import functional as F
+
+from labelnoise.data.batch import Split
+
+PAIRS = ("clean_clean", "clean_noisy", "noisy_noisy")
+
+Gradient = tuple[Tensor, ...]
+
+
+def summed_gradient(model: nn.Module, split: Split, batch_size: int) -> Gradient:
+    """sum_i of the gradient of -log softmax(f(x_i))[label_i], a tensor a parameter.
+
+    Zeros for no samples. Neither the parameters' ``.grad`` nor anything else of the network is
+    touched.
+    """
+    parameters, total = tuple(trainable(model).values()), zero_gradient(model)
+    for batch in split.batches(batch_size):
+        logits = model(_ready_for(model, batch.input))
+        loss = F.cross_entropy(logits, batch.label.to(logits.device), reduction="sum")
+        add_to(total, torch.autograd.grad(loss, parameters))
+    return total
+
+
+def zero_gradient(model: nn.Module) -> Gradient:
+    """Zeros of the shape of every trained parameter."""
+    return tuple(torch.zeros_like(p) for p in trainable(model).values())
+
+
+@torch.no_grad()
+def add_to(total: Gradient, addend: Gradient) -> None:
+    """Add a gradient to another in place."""
+    for sum_, part in zip(total, addend, strict=True):
+        sum_ += part
+
+
+def _ready_for(model: nn.Module, input: Tensor) -> Tensor:
+    """The input on the network's device and in the precision of its weights."""
+    weight = next(model.parameters())
+    return input.to(weight.device, weight.dtype)
+
+
+def trainable(model: nn.Module) -> dict[str, Tensor]:
+    """The parameters that training moves, by name."""
+    return {name: p for name, p in model.named_parameters() if p.requires_grad}
+
+
+def per_sample_gradients(
+    model: nn.Module, split: Split, names: list[str], batch_size: int = 16
+) -> Float[Tensor, "s p"]:
+    """The gradient of every sample's loss by the parameters ``names``, flattened, one a row."""
+    state = {**dict(model.named_parameters()), **dict(model.named_buffers())}
+    state = {name: value.detach() for name, value in state.items()}
+    chosen = {name: state.pop(name) for name in names}
+    device = next(iter(chosen.values())).device
+
+    def loss(parameters: dict[str, Tensor], input: Tensor, label: Tensor) -> Tensor:
+        logits = functional_call(model, {**state, **parameters}, (input[None],))
+        return F.cross_entropy(logits, label[None])
+
+    gradients = vmap(grad(loss), in_dims=(None, 0, 0))
+    rows = []
+    for batch in split.batches(batch_size):
+        found = gradients(chosen, _ready_for(model, batch.input), batch.label.to(device))
+        rows.append(torch.cat([found[name].flatten(1) for name in names], dim=1))
+    return torch.cat(rows)
+
+
+def pair_angles(
+    gradients: Float[Tensor, "s p"], clean_label: Int[Tensor, " s"], is_noisy: Bool[Tensor, " s"]
+) -> dict[str, Float[Tensor, " pairs"]]:
+    """Angles in degrees between the gradients of two samples of one true class, by kind of pair.
+
+    ``clean_clean``, ``clean_noisy`` and ``noisy_noisy`` hold one angle for every pair of two
+    different samples. At the start clean and noisy samples of a class pull in opposite directions
+    (arXiv 2306.02533). Samples of gradient 0 have no direction and form no pair.
+
+    Example:
+        >>> gradients = torch.tensor([[1.0, 0.0], [2.0, 0.0], [-1.0, 0.0]])
+        >>> label, noisy = torch.tensor([0, 0, 0]), torch.tensor([False, False, True])
+        >>> {k: v.tolist() for k, v in pair_angles(gradients, label, noisy).items()}
+        {'clean_clean': [0.0], 'clean_noisy': [180.0, 180.0], 'noisy_noisy': []}
+    """
+    norm = gradients.norm(dim=1)
+    unit = gradients / norm.clamp_min(torch.finfo(norm.dtype).tiny)[:, None]
+    angle = torch.rad2deg(torch.arccos((unit @ unit.T).clamp(-1, 1)))
+    usable = (norm > 0)[:, None] & (norm > 0)[None]
+    pair = (clean_label[:, None] == clean_label[None]).to(usable.device) & usable
+    pair = pair.triu(1)
+    wrong = is_noisy.to(pair.device).long()
+    noisy_in_pair = wrong[:, None] + wrong[None]
+    return {name: angle[pair & (noisy_in_pair == count)] for count, name in enumerate(PAIRS)}
+
+
+def inner_products(clean: Gradient, noisy: Gradient, n: int) -> Float[Tensor, "3 L"]:
+    """<c, c>, <n, n> and <c, n> by layer, of the gradients divided by the number of samples."""
+    rows = [
+        torch.stack([torch.dot(u.flatten(), v.flatten()) for u, v in zip(x, y, strict=True)])
+        for x, y in ((clean, clean), (noisy, noisy), (clean, noisy))
+    ]
+    return torch.stack(rows).double().cpu() / n**2
+
+
+def gradient_scalars(by_class: list[float], summed: list[float]) -> dict[str, float]:
+    """All of a step from <c, c>, <n, n>, <c, n>, added up over classes and of the sums over them.
+
+    NaN where a gradient is 0.
+    """
+    cc, nn_, cn = summed
+    total = max(cc + nn_ + 2 * cn, 0.0)
+    return {
+        "norm_clean": math.sqrt(cc),
+        "norm_noisy": math.sqrt(nn_),
+        "norm_total": math.sqrt(total),
+        **_compared(*by_class),
+        **{f"{name}_summed": value for name, value in _compared(cc, nn_, cn).items()},
+        "cos_total_clean": _divided(cc + cn, math.sqrt(total * cc)),
+        "cos_total_noisy": _divided(nn_ + cn, math.sqrt(total * nn_)),
+    }
+
+
+def _compared(cc: float, nn_: float, cn: float) -> dict[str, float]:
+    return {
+        "dominance": _divided(math.sqrt(cc), math.sqrt(nn_)),
+        "alpha": _divided(-cn, cc),
+        "cos_clean_noisy": _divided(cn, math.sqrt(cc * nn_)),
+    }
+
+
+def _divided(a: float, b: float) -> float:
+    return a / b if b > 0 else math.nan
