@@ -13,6 +13,7 @@ from hydra.core.config_store import ConfigStore
 from omegaconf import MISSING, DictConfig, OmegaConf
 
 from labelnoise.errors import InputError
+from labelnoise.presets import check_preset, register_presets
 
 CONF_DIR = Path(__file__).resolve().parents[1] / "conf"
 
@@ -30,6 +31,7 @@ class Config:
     optimizer: Any = MISSING
     scheduler: Any = MISSING
     technique: Any = MISSING
+    technique_preset: Any = MISSING
     monitor: Any = MISSING
     trainer: Any = MISSING
     logger: Any = MISSING
@@ -51,8 +53,9 @@ class Config:
 
 
 def register_schema() -> None:
-    """Make the schema known to Hydra, as ``schema`` in the defaults list."""
+    """Make the schema and our resolvers known to Hydra, ``schema`` for the defaults list."""
     ConfigStore.instance().store(name="schema", node=Config)
+    register_presets()
 
 
 def check(cfg: DictConfig) -> None:
@@ -104,6 +107,7 @@ def check(cfg: DictConfig) -> None:
         raise InputError(f"optimizer.lr must be a number above 0, got {rate}")
     for group in ("technique", "monitor", "logger"):
         _check_nodes(group, cfg[group])
+    check_preset(cfg)
 
 
 def _check_nodes(group: str, nodes: Any) -> None:

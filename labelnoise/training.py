@@ -43,7 +43,7 @@ from labelnoise.report.tables import print_summary
 from labelnoise.report.tensorboard import add_layout, add_results
 from labelnoise.run_directory import RunDirectory, claim
 from labelnoise.schedules import check_schedule
-from labelnoise.techniques import Technique
+from labelnoise.techniques import Loss, Technique, check_composition
 
 log = logging.getLogger(__name__)
 
@@ -180,7 +180,7 @@ def build(cfg: DictConfig, run: RunDirectory) -> Parts:
     datamodule, classifier = build_learner(cfg)
     # Monitors look before techniques change anything at the same step.
     monitors = {str(name): instantiate(node) for name, node in cfg.monitor.items()}
-    techniques = {str(name): instantiate(node) for name, node in cfg.technique.items()}
+    techniques = build_techniques(cfg)
     callbacks = [*monitors.values(), *techniques.values()]
     if world_size() > 1:
         callbacks.insert(0, EqualBuffers())
@@ -199,6 +199,14 @@ def build(cfg: DictConfig, run: RunDirectory) -> Parts:
         **({"plugins": plugins()} if world_size() > 1 else {}),
     )
     return Parts(datamodule, classifier, monitors, techniques, trainer)
+
+
+def build_techniques(cfg: DictConfig) -> dict[str, Technique]:
+    """The techniques by name; a loss that is a plain function is made one."""
+    parts = {str(name): instantiate(node) for name, node in cfg.technique.items()}
+    techniques = {n: p if isinstance(p, Technique) else Loss(p) for n, p in parts.items()}
+    check_composition(techniques)
+    return techniques
 
 
 def _schedule(cfg: DictConfig, datamodule: NoisyLabelDataModule) -> dict[str, Any]:
@@ -245,8 +253,8 @@ def _run(cfg: DictConfig, run: RunDirectory, overrides: Sequence[str]) -> None:
         ) from error
     classifier.to(trainer.strategy.root_device)  # from which Lightning has taken it
     step = trainer.global_step
-    reports = {name: technique.report() for name, technique in parts.techniques.items()}
-    stopped_early = any(report.get("stopped_step") is not None for report in reports.values())
+    reports = [technique.report() for technique in parts.techniques.values()]
+    stopped_early = any(report.get("stopped_step") is not None for report in reports)
     final = {f"train/{k}": v for k, v in classifier.evaluate(datamodule.train).items()}
     if datamodule.val is not None:
         final["val/acc"] = classifier.evaluate(datamodule.val)["acc"]
@@ -267,7 +275,7 @@ def _run(cfg: DictConfig, run: RunDirectory, overrides: Sequence[str]) -> None:
         cfg,
         datamodule=datamodule,
         history=classifier.history,
-        techniques=reports,
+        techniques=parts.techniques,
         final=final,
         run={
             "status": "stopped_early" if stopped_early else "finished",

@@ -37,7 +37,7 @@ CASES = {
     "batch_size=0": r"batch_size must be at least 1 or null, got 0",
     "batch_size=21": r"batch_size must be between 1 and data.n=20, got 21",
     "log_every_n_steps=0": r"log_every_n_steps must be at least 1 or null, got 0",
-    "technique=magic": r"technique=magic does not exist, choose from: early_stop, none, sample",
+    "technique=magic": r"technique=magic does not exist, choose from: .*early_stop, .*none",
     "data=mnist": r"data=mnist does not exist, choose from: cifar10, cifar100, .*image_folder",
     "model=gpt": r"model=gpt does not exist, choose from: cnn, resnet18, .*two_layer_cnn, vgg11",
     "technique=null": r"a group cannot be null, write none instead",

@@ -5,9 +5,10 @@ from __future__ import annotations
 import inspect
 import re
 from pathlib import Path
+from typing import Any
 
 import pytest
-from hydra.utils import get_class, instantiate
+from hydra.utils import get_class, get_object, instantiate
 from omegaconf import DictConfig, OmegaConf
 
 from labelnoise.config import CONF_DIR, check, compose
@@ -18,13 +19,14 @@ FILES = sorted(
     if path.parent != CONF_DIR and "hydra" not in path.parts
 )
 GROUPS = ("noise", "model", "optimizer", "scheduler", "technique", "monitor", "trainer")
+SETTINGS = ("data", "experiment", "logger", "technique_preset")
 MANDATORY = {"noise/human": ["noise.path=x"], "noise/human_twin": ["noise.path=x"],
              "noise/file": ["noise.path=x"], "experiment/human_and_twin": ["noise.path=x"],
              "data/image_folder": ["data.root=x"]}  # fmt: skip
 
 
 def test_there_are_files_in_every_group() -> None:
-    assert {path.parts[0] for path in FILES} == {*GROUPS, "data", "experiment", "logger"}
+    assert {path.parts[0] for path in FILES} == {*GROUPS, *SETTINGS}
 
 
 @pytest.mark.parametrize("path", FILES, ids=str)
@@ -46,8 +48,8 @@ def test_its_first_lines_say_what_it_is(path: Path) -> None:
     assert comments and len(comments[0]) > 10
 
 
-def options(cls: type) -> set[str]:
-    """The names a constructor takes, through the ``**options`` it hands to its base."""
+def options(cls: Any) -> set[str]:
+    """The names a constructor or function takes, through ``**options`` handed to a base."""
     parameters = inspect.signature(cls).parameters.values()
     names = {p.name for p in parameters if p.kind is not p.VAR_KEYWORD}
     if len(names) < len(parameters):
@@ -58,7 +60,7 @@ def options(cls: type) -> set[str]:
 
 def test_every_option_of_every_class_is_named_in_its_file() -> None:
     """An option that no file names cannot be found, nor set without a plus."""
-    given_by_train = {"noise", "input_shape", "num_classes"}
+    given_by_train = {"noise", "input_shape", "num_classes", "logits", "label"}
     for group in ("data", "noise", "model", "technique", "monitor"):
         for path in FILES:
             if path.parts[0] != group:
@@ -67,7 +69,7 @@ def test_every_option_of_every_class_is_named_in_its_file() -> None:
             node = cfg[group]
             nodes = [node] if "_target_" in node else list(node.values())
             for part in nodes:
-                missing = options(get_class(part._target_)) - given_by_train - set(map(str, part))
+                missing = options(get_object(part._target_)) - given_by_train - set(map(str, part))
                 assert not missing, f"{path}: {part._target_} has {missing}"
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import math
 import os
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -14,7 +15,9 @@ from omegaconf import DictConfig
 from labelnoise.data.signal_noise import SignalNoiseDataModule
 from labelnoise.history import History
 from labelnoise.noise import NoiseRecord
+from labelnoise.presets import preset_name
 from labelnoise.stoppers import STOPPERS, shadow_stop
+from labelnoise.techniques import Technique
 from labelnoise.theory import find_stages, stage_one_length
 
 
@@ -23,7 +26,7 @@ def summarize(
     *,
     datamodule: Any,
     history: History,
-    techniques: dict[str, dict[str, Any]],
+    techniques: Mapping[str, Technique],
     final: dict[str, float],
     run: dict[str, Any],
     suspects: dict[str, Any] | None = None,
@@ -31,7 +34,8 @@ def summarize(
 ) -> dict[str, Any]:
     """Put the summary together; its keys are described in docs/run_directory.md."""
     record: NoiseRecord = datamodule.noise_record
-    selection = techniques.get("sample_selection")
+    reports = {name: technique.report() for name, technique in techniques.items()}
+    told = {fact for technique in techniques.values() for fact in technique.oracle_knowledge()}
     return {
         **run,
         "data": type(datamodule).__name__,
@@ -42,9 +46,11 @@ def summarize(
         },
         "final": final,
         "report_card": report_card(history, steps_per_epoch),
-        "selection": selection,
+        "selection": reports.get("sample_selection"),
         "suspects": suspects,
-        "techniques": techniques,
+        "techniques": reports,
+        "technique_preset": preset_name(cfg),
+        "oracle_knowledge": sorted(told),
     }
 
 

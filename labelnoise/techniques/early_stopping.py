@@ -45,6 +45,8 @@ class EarlyStopping(Technique):
             that the data do not allow.
     """
 
+    role = "stop"
+
     def __init__(
         self, trigger: str = "auto", patience: int | None = None, every_n_steps: int = 10
     ) -> None:

@@ -128,6 +128,8 @@ class SampleSelection(Technique):
         InputError: an unknown rule or a number out of range.
     """
 
+    role = "selection"
+
     def __init__(
         self,
         rule: str = "log2",
@@ -223,6 +225,9 @@ class SampleSelection(Technique):
     def report(self) -> dict[str, Any]:
         first, last = (self.selections[0], self.selections[-1]) if self.selections else (None, None)
         return {"rule": self.rule, "first": first, "last": last}
+
+    def oracle_knowledge(self) -> list[str]:
+        return ["noise rate"] if self.rule == "keep_rate" else []
 
     def state_dict(self) -> dict[str, Any]:
         return {

@@ -2,9 +2,19 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, ClassVar
 
 import pytorch_lightning as pl
+
+# What a technique takes hold of; of those that a run combines, one at most has each.
+ROLES = {
+    "batch": "mixes the samples of a batch",
+    "loss": "sets the loss of every sample",
+    "networks": "trains two networks",
+    "selection": "chooses the samples that count",
+    "stop": "decides when training ends",
+    "weights": "sets the network's weights back",
+}
 
 
 class Technique(pl.Callback):
@@ -12,7 +22,15 @@ class Technique(pl.Callback):
 
     A subclass keeps in ``state_dict`` whatever a resumed run needs to go on bit for bit, and tells
     in ``report`` what it did, as plain values.
+
+    Attributes:
+        role: a key of :data:`ROLES`.
+        refuses: roles that it cannot be combined with, each with the reason as half a sentence
+            about the technique of that role ("would mix samples that have targets of their own").
     """
+
+    role: ClassVar[str | None] = None
+    refuses: ClassVar[dict[str, str]] = {}
 
     last_step = 0
 
@@ -30,3 +48,7 @@ class Technique(pl.Callback):
     def report(self) -> dict[str, Any]:
         """What the technique did in this run; goes into summary.json under its name."""
         raise NotImplementedError
+
+    def oracle_knowledge(self) -> list[str]:
+        """What it was told that nobody with noisy data knows: "noise rate", "true labels", ..."""
+        return []

@@ -1,0 +1,46 @@
+"""Losses as techniques: what takes the place of cross-entropy in training."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import pytorch_lightning as pl
+import torch
+from torch import Tensor
+
+from labelnoise.classifier import NoisyLabelClassifier
+from labelnoise.data.batch import Batch
+from labelnoise.data.module import data_of
+from labelnoise.techniques.technique import Technique
+
+
+class Loss(Technique):
+    """Trains on a loss of its own; a subclass with a state per sample or in time overrides this.
+
+    Monitors go on to measure cross-entropy, so that curves of different losses can be compared.
+
+    Args:
+        function: logits (n, K) and given labels (n,) to losses (n,), one of
+            :mod:`labelnoise.losses` with its options filled in.
+    """
+
+    role = "loss"
+
+    def __init__(self, function: Callable[[Tensor, Tensor], Tensor]) -> None:
+        self.function = function
+
+    def setup(self, trainer: pl.Trainer, pl_module: pl.LightningModule, stage: str) -> None:
+        if stage != "fit":
+            return
+        assert isinstance(pl_module, NoisyLabelClassifier)
+        # What it refuses in its options is told before training, not at the first batch.
+        self.function(torch.zeros(1, data_of(trainer).num_classes), torch.zeros(1).long())
+        pl_module.sample_loss = self.sample_loss
+
+    def sample_loss(self, logits: Tensor, batch: Batch) -> Tensor:
+        """Of every sample in a batch, in place of the classifier's cross-entropy."""
+        return self.function(logits, batch.label)
+
+    def report(self) -> dict[str, Any]:
+        return {}

@@ -1,0 +1,49 @@
+"""Every pair of techniques runs together, or is refused by a line that names both."""
+
+from __future__ import annotations
+
+from itertools import combinations
+
+import pytest
+
+from labelnoise.config import CONF_DIR, compose
+from labelnoise.errors import InputError
+from labelnoise.techniques import ROLES, conflict
+from labelnoise.training import build_techniques
+from tests.conftest import Run
+
+NAMES = sorted(path.stem for path in (CONF_DIR / "technique").glob("*.yaml") if path.stem != "none")
+
+
+def test_every_technique_has_a_role_and_known_refusals() -> None:
+    for name in NAMES:
+        (technique,) = build_techniques(compose([f"technique={name}"])).values()
+        assert technique.role in ROLES
+        assert technique.refuses.keys() <= ROLES.keys()
+        assert technique.oracle_knowledge() == sorted(technique.oracle_knowledge())
+
+
+@pytest.mark.parametrize(("one", "two"), [*combinations(NAMES, 2)])
+def test_a_pair_is_refused_by_both_names_or_built(one: str, two: str) -> None:
+    parts = [build_techniques(compose([f"technique={name}"]))[name] for name in (one, two)]
+    reason = conflict(one, parts[0], two, parts[1])
+    cfg = compose([f"technique=[{one},{two}]"])
+    if reason is None:
+        assert list(build_techniques(cfg)) == [one, two]
+    else:
+        assert one in reason and two in reason
+        with pytest.raises(InputError, match=rf"technique=\[{one},{two}\]: .*; choose one of them"):
+            build_techniques(cfg)
+
+
+def test_two_losses_at_once_are_refused(run_tiny: Run) -> None:
+    with pytest.raises(InputError, match=r"\[gce,mae\]: gce sets the loss .*, and so does mae"):
+        run_tiny("technique=[gce,mae]")
+
+
+def test_the_summary_tells_what_nobody_else_would_know(run_tiny: Run) -> None:
+    options = ("technique=sample_selection", "technique.sample_selection.start_step=5")
+    honest = run_tiny(*options)
+    told = run_tiny(*options, "technique.sample_selection.rule=keep_rate", name="told")
+    assert honest["oracle_knowledge"] == []
+    assert told["oracle_knowledge"] == ["noise rate"]
