@@ -89,8 +89,20 @@ FIGURES = Command(
     (RUN,),
 )
 
+COMPARISON = Command(
+    "techniques side by side, from the runs of some sweeps, as Markdown",
+    "labelnoise.report.comparison:report_comparison",
+    (
+        (
+            "sweeps",
+            {"metavar": "SWEEP_DIR", "type": Path, "nargs": "+", "help": "directories of sweeps"},
+        ),
+    ),
+)
+
 COMMANDS = {
     "attribution": ATTRIBUTION,
+    "comparison": COMPARISON,
     "figures": FIGURES,
     "suspects": SUSPECTS,
 }

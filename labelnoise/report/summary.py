@@ -35,6 +35,7 @@ def summarize(
     """Put the summary together; its keys are described in docs/run_directory.md."""
     record: NoiseRecord = datamodule.noise_record
     reports = {name: technique.report() for name, technique in techniques.items()}
+    selections = (name for name, technique in techniques.items() if technique.role == "selection")
     told = {fact for technique in techniques.values() for fact in technique.oracle_knowledge()}
     return {
         **run,
@@ -46,7 +47,7 @@ def summarize(
         },
         "final": final,
         "report_card": report_card(history, steps_per_epoch),
-        "selection": reports.get("sample_selection"),
+        "selection": reports.get(next(selections, "")),
         "suspects": suspects,
         "techniques": reports,
         "technique_preset": preset_name(cfg),

@@ -68,7 +68,9 @@ def _card_entry(entry: Mapping[str, Any]) -> str:
 def _technique(report: Mapping[str, Any]) -> str:
     if "reason" in report:
         return str(report["reason"])
-    first = report.get("first")
+    if "first" not in report:
+        return "in use"
+    first = report["first"]
     if first is None:
         return "no selection was made"
     return (
