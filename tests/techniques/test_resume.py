@@ -1,0 +1,71 @@
+"""Every technique, killed within an epoch and resumed, ends as if it had never been stopped."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+
+from labelnoise.config import CONF_DIR, compose
+from labelnoise.isolation import isolated
+from labelnoise.run_directory import claim
+from labelnoise.training import build
+from tests.conftest import TINY_IMAGES, Kill
+
+NAMES = sorted(path.stem for path in (CONF_DIR / "technique").glob("*.yaml"))
+# At work before the run is killed at step 13 of 24, in its third epoch of six steps.
+AT_WORK = {
+    "sample_selection": ("technique.sample_selection.warmup_epochs=1",),
+    "early_stop": ("technique.early_stop.patience=1", "optimizer.lr=1.0"),
+}
+
+
+def fit(words: tuple[str, ...], directory: Path, image_root: Path) -> dict[str, Any]:
+    """Train, or go on training, without tests and pictures; what the run then consists of."""
+    cfg = compose([*TINY_IMAGES, f"data.root={image_root}", *words])
+    with claim(directory, cfg, []) as run, isolated(cfg.seed, cfg.threads):
+        parts = build(cfg, run)
+        checkpoint = run.last_checkpoint if run.last_checkpoint.exists() else None
+        parts.trainer.fit(
+            parts.classifier, datamodule=parts.datamodule, ckpt_path=checkpoint, weights_only=True
+        )
+        return {
+            "weights": parts.classifier.state_dict(),
+            "sample_weight": parts.classifier.sample_weight,
+            "history": parts.classifier.history.rows,
+            "states": [technique.state_dict() for technique in parts.techniques.values()],
+            "reports": [technique.report() for technique in parts.techniques.values()],
+        }
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_killed_and_resumed(name: str, image_root: Path, tmp_path: Path, killed_at: Kill) -> None:
+    words = (f"technique={name}", *AT_WORK.get(name, ()))
+    whole = fit(words, tmp_path / "whole", image_root)
+    with killed_at(13):
+        fit(words, tmp_path / "cut", image_root)
+    assert (tmp_path / "cut" / "checkpoints" / "last.ckpt").exists()
+    resumed = fit(words, tmp_path / "cut", image_root)
+    assert_equal(whole, resumed, name)
+    plain = fit(
+        tuple(word for word in words if "technique" not in word), tmp_path / "plain", image_root
+    )
+    assert (plain["history"] == whole["history"]) == (name == "none"), "it did nothing"
+
+
+def assert_equal(a: Any, b: Any, where: str) -> None:
+    """The same structure with the same bits; NaN equals NaN."""
+    if isinstance(a, dict):
+        assert a.keys() == b.keys(), where
+        for key in a:
+            assert_equal(a[key], b[key], f"{where}.{key}")
+    elif isinstance(a, list | tuple):
+        assert len(a) == len(b), where
+        for i, (left, right) in enumerate(zip(a, b, strict=True)):
+            assert_equal(left, right, f"{where}[{i}]")
+    elif isinstance(a, torch.Tensor):
+        assert torch.equal(a, b), where
+    else:
+        assert a == b or (a != a and b != b), where
