@@ -1,0 +1,86 @@
+"""What is read off many runs at one step."""
+
+from __future__ import annotations
+
+import torch
+from jaxtyping import Bool, Float
+from torch import Tensor
+from torch.nn import functional as F
+
+from labelnoise.theory.simulation.descent import BatchedDescent
+
+
+def training_measures(run: BatchedDescent) -> dict[str, Float[Tensor, " b"]]:
+    """Coefficients and training accuracies of every run, (b,) each; NaN over no samples.
+
+    ``gamma_max``, ``gamma_mean`` over all filters; ``rho_max_clean``, ``rho_max_noisy`` over
+    filters and clean or noisy samples; ``rho_bar_mean_clean``, ``rho_bar_mean_noisy`` over the
+    filters of the given label's class, ``rho_underbar_mean`` over those of the other one;
+    ``acc_clean``, ``acc_noisy``, the share of them predicted as the *given* label; ``loss``.
+    """
+    gamma, rho = run.gamma, run.rho
+    noisy = run.is_noisy
+    margin = run.given_sign * run.margin()
+    fitted = margin > 0
+    filled = run.filled
+    own = (run.class_sign[:, None] * run.given_sign[:, None] > 0) & filled[..., None]
+    bar = (rho * own).sum(1) / run.m[:, None]
+    underbar = (rho * (~own & filled[..., None])).sum(1) / run.m[:, None]
+    most = rho.amax(1)
+    return {
+        "gamma_max": gamma.amax(1),
+        "gamma_mean": gamma.sum(1) / (2 * run.m),
+        "rho_max_clean": _largest(most, ~noisy),
+        "rho_max_noisy": _largest(most, noisy),
+        "rho_bar_mean_clean": _mean(bar, ~noisy),
+        "rho_bar_mean_noisy": _mean(bar, noisy),
+        "rho_underbar_mean": underbar.mean(1),
+        "acc_clean": _mean(fitted, ~noisy),
+        "acc_noisy": _mean(fitted, noisy),
+        "loss": F.softplus(-margin).mean(1),
+    }
+
+
+def test_errors(
+    run: BatchedDescent,
+    normals: Float[Tensor, "b 2m s"],
+    xi_std: Float[Tensor, " b"],
+    orthogonal: Bool[Tensor, " b"],
+) -> Float[Tensor, "b 2"]:
+    r"""P(sign f != y | y = -1) and P(sign f != y | y = +1) over fresh samples.
+
+    For a fresh xi the products <w, xi> of all filters are jointly normal with covariance sigma^2
+    <w, w'>, without the part along mu where noise patches are projected off it: s draws of 2m
+    numbers stand for s test samples of any dimension. Each is evaluated with both signal patches.
+    f = 0 counts as wrong.
+
+    Args:
+        run: at the step of interest.
+        normals: standard normal numbers, s test samples a run.
+        xi_std: sigma_xi of each run.
+        orthogonal: whether noise patches are projected off mu.
+    """
+    along, squared = run.product[..., -1].double(), run.features[:, -1, -1].double()
+    projected = along[:, :, None] * along[:, None] / squared[:, None, None]
+    covariance = run.weight_products().double() - orthogonal[:, None, None] * projected
+    factor = _factor(covariance).to(normals) * xi_std.to(normals)[:, None, None]
+    response = run.responses(factor @ normals)
+    behind, ahead = run.signal_margins()
+    wrong = torch.stack([response + behind[:, None] >= 0, response + ahead[:, None] <= 0], dim=1)
+    return wrong.to(normals).mean(2)
+
+
+def _factor(covariance: Float[Tensor, "b p p"]) -> Float[Tensor, "b p p"]:
+    """L with L L^T = covariance, also where filters are zero or linearly dependent."""
+    value, vector = torch.linalg.eigh(covariance)
+    return vector * value.clamp_min(0).sqrt()[:, None]
+
+
+def _largest(value: Float[Tensor, "b n"], where: Tensor) -> Float[Tensor, " b"]:
+    found = value.masked_fill(~where, -torch.inf).amax(1)
+    return torch.where(where.any(1), found, torch.nan)
+
+
+def _mean(value: Tensor, where: Tensor) -> Float[Tensor, " b"]:
+    """NaN where nothing is meant."""
+    return (value * where).sum(1) / where.sum(1)

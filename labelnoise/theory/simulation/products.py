@@ -1,0 +1,133 @@
+"""The inner products of mu, xi_i and w(0): all that gradient descent sees of them."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import NamedTuple
+
+import torch
+from jaxtyping import Float, Int
+from torch import Tensor
+
+from labelnoise.errors import InputError
+from labelnoise.seeding import stream
+from labelnoise.theory.simulation.setting import Setting
+
+
+class Products(NamedTuple):
+    """Inner products and labels of b runs.
+
+    The features are xi_1, ..., xi_n, mu, in this order; the filters w(0) are those of class -1 and
+    then those of class +1. Where runs have fewer filters than others, the rest are zeros, which
+    never move.
+
+    Shapes: ``features`` (b, n+1, n+1) <feature, feature>, ``start`` (b, 2m, n+1) <w(0), feature>,
+    ``filters`` (b, 2m, 2m) <w(0), w(0)>; ``sign`` and ``given_sign`` (b, n), the true and the given
+    y of every sample, -1 or +1.
+    """
+
+    features: Tensor
+    start: Tensor
+    filters: Tensor
+    sign: Tensor
+    given_sign: Tensor
+
+
+def products_of(
+    signal: Float[Tensor, " d"],
+    noise_patches: Float[Tensor, "n d"],
+    initial_weight: Float[Tensor, "2 m d"],
+    clean_label: Int[Tensor, " n"],
+    label: Int[Tensor, " n"],
+) -> Products:
+    """The inner products of given vectors, for one run (b = 1), in float64."""
+    features = torch.cat([noise_patches, signal[None]]).double()
+    filters = initial_weight.detach().flatten(0, 1).double()
+    return Products(
+        (features @ features.T)[None],
+        (filters @ features.T)[None],
+        (filters @ filters.T)[None],
+        (2.0 * clean_label.double() - 1)[None],
+        (2.0 * label.double() - 1)[None],
+    )
+
+
+def draw_products(settings: Sequence[Setting], seeds: Sequence[int]) -> Products:
+    r"""Draw the inner products of runs, exactly as the law of their vectors has them.
+
+    In an orthonormal frame that begins with mu/|mu|, the component of every Gaussian vector along
+    mu is a normal number g_a. What remains of xi_1, ..., xi_n, w(0)_1, ..., w(0)_{2m} are N = n +
+    2m independent standard Gaussian vectors in d - 1 dimensions, times sigma_xi or sigma_0. Their
+    Gram matrix has the law of T T^T (Bartlett), T lower triangular with independent entries
+
+    .. math:: T_{ab} \sim N(0, 1) \; (b < a), \qquad T_{aa} \sim \chi_{d - a}, \; a = 1, \ldots, N.
+
+    So nothing here has d entries, and a run costs the same at every d. A run's draws depend on its
+    seed alone, not on the others beside it; runs of one seed share their normal numbers.
+
+    Args:
+        settings: of each run; all have the same n.
+        seeds: of each run.
+
+    Raises:
+        InputError: runs of different n, or one with d < 1 + n + 2 m, where T does not exist.
+    """
+    n = _common_n(settings)
+    for setting in settings:
+        if setting.d < setting.vectors:
+            raise InputError(
+                f"d = {setting.d} with n = {n} and m = {setting.m}: the exact reduction needs "
+                f"d >= 1 + n + 2 m = {setting.vectors}; raise d, or take fewer samples or filters"
+            )
+    rows = 2 * max(setting.m for setting in settings)
+    size = n + rows
+    uniform, along, below, half = (
+        torch.empty(len(settings), *shape, dtype=torch.float64)
+        for shape in ((2, n), (size,), (size * (size - 1) // 2,), (size,))
+    )
+    order = torch.arange(1, size + 1, dtype=torch.float64)
+    for i, (setting, seed) in enumerate(zip(settings, seeds, strict=True)):
+        generator = stream(seed, "products")
+        uniform[i].uniform_(generator=generator)
+        along[i].normal_(generator=generator)
+        below[i].normal_(generator=generator)
+        # A chi square of k degrees of freedom is twice a gamma variable of shape k / 2.
+        shape = (setting.d - order).clamp_min(1) / 2
+        half[i] = torch._standard_gamma(shape, generator=generator)
+    factor = torch.zeros(len(settings), size, size, dtype=torch.float64)
+    row, column = torch.tril_indices(size, size, -1)
+    factor[:, row, column] = below
+    factor.diagonal(dim1=1, dim2=2).copy_((2 * half).sqrt())
+    columns = _columns(settings)
+    present = torch.arange(rows) % (rows // 2) < columns["m"]
+    scale = torch.cat([columns["xi_std"].expand(-1, n), columns["sigma_0"] * present], dim=1)
+    along[:, :n] *= 1 - columns["orthogonal"]
+    factor *= scale[:, :, None]
+    along *= scale
+    gram = factor @ factor.mT + along[:, :, None] * along[:, None, :]
+    norm = columns["signal_norm"]
+    with_signal = along * norm
+    features = torch.empty(len(settings), n + 1, n + 1, dtype=torch.float64)
+    features[:, :n, :n] = gram[:, :n, :n]
+    features[:, n, :n] = features[:, :n, n] = with_signal[:, :n]
+    features[:, n, n] = norm[:, 0] ** 2
+    start = torch.cat([gram[:, n:, :n], with_signal[:, n:, None]], dim=2)
+    sign = torch.where(uniform[:, 0] < 0.5, -1.0, 1.0)
+    rate = torch.where(sign > 0, columns["tau_plus"], columns["tau_minus"])
+    given_sign = torch.where(uniform[:, 1] < rate, -sign, sign)
+    return Products(features, start, gram[:, n:, n:], sign, given_sign)
+
+
+def _common_n(settings: Sequence[Setting]) -> int:
+    sizes = {setting.n for setting in settings}
+    if len(sizes) != 1:
+        raise InputError(f"runs of one batch have one n, these have {sorted(sizes)}")
+    return sizes.pop()
+
+
+def _columns(settings: Sequence[Setting]) -> dict[str, Float[Tensor, "b 1"]]:
+    names = ("m", "signal_norm", "xi_std", "sigma_0", "tau_plus", "tau_minus", "orthogonal")
+    return {
+        name: torch.tensor([[float(getattr(s, name))] for s in settings], dtype=torch.float64)
+        for name in names
+    }
