@@ -77,7 +77,7 @@ class BatchedDescent:
         signal = torch.where(self.sign > 0, ahead[:, None], behind[:, None])
         return self.responses(self.product[..., : self.n]) + signal
 
-    def responses(self, product: Float[Tensor, "b 2m s"]) -> Float[Tensor, "b s"]:
+    def responses(self, product: Float[Tensor, "b rows s"]) -> Float[Tensor, "b s"]:
         """What s patches add to f, from their products with all filters."""
         return (self._vote @ product.relu())[:, 0]
 
@@ -88,12 +88,12 @@ class BatchedDescent:
         return behind, ahead
 
     @property
-    def gamma(self) -> Float[Tensor, "b 2m"]:
+    def gamma(self) -> Float[Tensor, "b rows"]:
         """Signal learning of every filter."""
         return self.class_sign * self.coefficients[..., -1] * self.features[:, -1:, -1]
 
     @property
-    def rho(self) -> Float[Tensor, "b 2m n"]:
+    def rho(self) -> Float[Tensor, "b rows n"]:
         """Noise memorization: rho_bar where it is above 0, rho_underbar where it is below."""
         squared = self.features.diagonal(dim1=1, dim2=2)[:, None, : self.n]
         return self.coefficients[..., : self.n] * squared
@@ -103,7 +103,7 @@ class BatchedDescent:
         """The given label is not the true one."""
         return self.sign != self.given_sign
 
-    def weight_products(self) -> Float[Tensor, "b 2m 2m"]:
+    def weight_products(self) -> Float[Tensor, "b rows rows"]:
         """<w, w> of all filters as they are now."""
         crossed = self.start @ self.coefficients.mT
         moved = self.coefficients @ self.features @ self.coefficients.mT

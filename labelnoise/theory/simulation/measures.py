@@ -41,9 +41,9 @@ def training_measures(run: BatchedDescent) -> dict[str, Float[Tensor, " b"]]:
     }
 
 
-def test_errors(
+def held_out_errors(
     run: BatchedDescent,
-    normals: Float[Tensor, "b 2m s"],
+    normals: Float[Tensor, "b rows s"],
     xi_std: Float[Tensor, " b"],
     orthogonal: Bool[Tensor, " b"],
 ) -> Float[Tensor, "b 2"]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from itertools import pairwise
 from typing import Any
 
 import numpy as np
@@ -13,7 +14,7 @@ from numpy.typing import NDArray
 from labelnoise.errors import InputError
 from labelnoise.seeding import stream
 from labelnoise.theory.simulation.descent import BatchedDescent
-from labelnoise.theory.simulation.measures import test_errors, training_measures
+from labelnoise.theory.simulation.measures import held_out_errors, training_measures
 from labelnoise.theory.simulation.products import Products, draw_products
 from labelnoise.theory.simulation.setting import Setting
 
@@ -77,7 +78,7 @@ def simulate(
     steps = [int(step) for step in steps]
     if not settings or len(settings) != len(seeds):
         raise InputError(f"{len(settings)} settings and {len(seeds)} seeds: give a seed a setting")
-    if not steps or steps[0] < 0 or any(b <= a for a, b in zip(steps, steps[1:], strict=False)):
+    if not steps or steps[0] < 0 or any(b <= a for a, b in pairwise(steps)):
         raise InputError(f"steps to measure at must ascend from 0 or more, got {steps[:5]}")
     tested = set(steps if test_steps is None else test_steps) if test_samples else set()
     chunks = [
@@ -141,7 +142,7 @@ def _simulate(
         if normals is not None:
             errors = torch.full_like(rates, torch.nan)
             if step in tested:
-                errors = test_errors(run, normals, column("xi_std"), column("orthogonal") > 0)
+                errors = held_out_errors(run, normals, column("xi_std"), column("orthogonal") > 0)
             row["test_error"] = errors.mean(1)
             row["test_error_noisy"] = (errors * (1 - rates) + (1 - errors) * rates).mean(1)
         for name, value in row.items():
