@@ -35,8 +35,8 @@ class CoTeaching(TwoNetworks):
     """Two networks that each choose, in every batch, the small-loss samples the other trains on.
 
     Epoch t keeps the share R(t) = 1 - min(t / T_k tau, tau) of a batch,
-    :func:`labelnoise.techniques.two_networks.keep_share`. What one network would come to believe of
-    a wrong label is not what the other does, and so a network's own errors are not fed back to it.
+    :func:`labelnoise.techniques.two_networks.keep_share`. A network that errs in its choice is
+    not the one that trains on it.
     Source: Co-teaching (NeurIPS 2018). Its options and what it logs are those of
     :class:`labelnoise.techniques.two_networks.TwoNetworks`.
     """

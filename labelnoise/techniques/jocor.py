@@ -1,4 +1,4 @@
-"""JoCoR: two networks drawn towards each other, trained on the samples on which they agree."""
+"""JoCoR: two networks drawn towards each other, trained on the samples that both find easy."""
 
 from __future__ import annotations
 
@@ -43,13 +43,13 @@ class JoCoR(TwoNetworks):
     """Two networks with one loss, trained on the samples of every batch that have it smallest.
 
     The loss is :func:`joint_loss`, the share of a batch that epoch t keeps is
-    R(t) = 1 - min(t / T_k tau, tau), :func:`labelnoise.techniques.two_networks.keep_share`: samples
-    whose labels are right are those on which two networks agree early.
+    R(t) = 1 - min(t / T_k tau, tau), :func:`labelnoise.techniques.two_networks.keep_share`. A
+    sample is left out where its label fits neither network, or where the two disagree.
     Source: JoCoR (CVPR 2020). Its other options and what it logs are those of
     :class:`labelnoise.techniques.two_networks.TwoNetworks`.
 
     Args:
-        agreement_weight: lambda in [0, 1].
+        agreement_weight: lambda in [0, 1]; the default is our choice.
 
     Raises:
         InputError: a number out of range.
