@@ -6,7 +6,7 @@ import logging
 import math
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager, nullcontext
-from typing import Any
+from typing import Any, ClassVar
 
 import pytorch_lightning as pl
 import torch
@@ -132,6 +132,9 @@ class NoisyLabelClassifier(pl.LightningModule):
         history: what was recorded so far; in checkpoints, so that a resumed run has it whole.
     """
 
+    # How many networks the constructor takes, one after the other.
+    network_count: ClassVar[int] = 1
+
     sample_weight: Tensor
 
     def __init__(
@@ -147,12 +150,8 @@ class NoisyLabelClassifier(pl.LightningModule):
         super().__init__()
         self.model = model
         self.channels_last = channels_last
-        if channels_last:
-            for parameter in model.parameters():
-                if parameter.ndim == 4:
-                    parameter.data = parameter.data.contiguous(memory_format=torch.channels_last)
-        if compile:
-            model.compile()
+        self.compiled = compile
+        self._prepare(model)
         self.optimizer = optimizer
         self.scheduler = scheduler
         self.interval = interval
@@ -162,6 +161,20 @@ class NoisyLabelClassifier(pl.LightningModule):
         self.history = History()
         self._diverged = False
 
+    def _prepare(self, network: nn.Module) -> None:
+        """Lay a network out, and have it compiled, as was asked for."""
+        if self.channels_last:
+            for parameter in network.parameters():
+                if parameter.ndim == 4:
+                    parameter.data = parameter.data.contiguous(memory_format=torch.channels_last)
+        if self.compiled:
+            network.compile()
+
+    @property
+    def networks(self) -> tuple[nn.Module, ...]:
+        """All that are trained; the first is ``model``, which monitors watch."""
+        return (self.model,)
+
     def setup(self, stage: str) -> None:
         data_of(self.trainer).place_on(self.trainer.strategy.root_device)
         train = data_of(self.trainer).train
@@ -169,16 +182,24 @@ class NoisyLabelClassifier(pl.LightningModule):
             dtype = next(self.model.parameters()).dtype
             self.sample_weight = torch.ones(len(train), dtype=dtype, device=self.device)
 
-    def forward(self, input: Float[Tensor, "n ..."]) -> Float[Tensor, "n K"]:
-        """Logits, in float32 at least: losses and metrics are not computed in half precision."""
+    def forward(
+        self, input: Float[Tensor, "n ..."], network: nn.Module | None = None
+    ) -> Float[Tensor, "n K"]:
+        """Logits, in float32 at least: losses and metrics are not computed in half precision.
+
+        Of ``model``, or of another one of the :attr:`networks`.
+        """
         if self.channels_last and input.ndim == 4:
             input = input.contiguous(memory_format=torch.channels_last)
-        logits: Tensor = self.model(input)
+        logits: Tensor = (self.model if network is None else network)(input)
         return logits.float() if logits.dtype in _HALF else logits
 
     def training_step(self, batch: Batch, batch_idx: int) -> dict[str, Tensor]:
         if len(batch.index) == 0:
             return self._nothing(batch)
+        return self._step(batch)
+
+    def _step(self, batch: Batch) -> dict[str, Tensor]:
         logits = self.forward(batch.input)
         losses = self.sample_loss(logits, batch)
         loss = weighted_mean(losses, self.sample_weight[batch.index].to(losses.dtype))
@@ -190,7 +211,7 @@ class NoisyLabelClassifier(pl.LightningModule):
         Not of an empty batch, which not every network can reshape, nor of a single sample, which
         batch norm refuses.
         """
-        logits = self.forward(batch.input.new_zeros((2, *batch.input.shape[1:])))
+        logits = self.forward(stand_in(batch))
         weight = self.sample_weight[batch.index].to(logits.dtype)
         loss = 0.0 * logits.sum() + weighted_mean(weight, weight)
         return {"loss": loss, "logits": logits[:0].detach()}
@@ -215,7 +236,7 @@ class NoisyLabelClassifier(pl.LightningModule):
             self.record({k: v.item() for k, v in metrics.items() if k.startswith("val/")})
 
     def configure_optimizers(self) -> Any:
-        optimizer = self.optimizer(self.model.parameters())
+        optimizer = self.optimizer([p for network in self.networks for p in network.parameters()])
         if self.scheduler is None:
             return optimizer
         schedule = {"scheduler": self.scheduler(optimizer), "interval": self.interval}
@@ -277,6 +298,11 @@ class NoisyLabelClassifier(pl.LightningModule):
         if "cuda_rng_state" in checkpoint and self.trainer.strategy.root_device.type == "cuda":
             state = checkpoint["cuda_rng_state"].cpu()[rank()].clone()
             torch.cuda.set_rng_state(state, self.trainer.strategy.root_device)
+
+
+def stand_in(batch: Batch) -> Tensor:
+    """Two samples of zeros, of the kind that an empty batch would have."""
+    return batch.input.new_zeros((2, *batch.input.shape[1:]))
 
 
 def held_out_metrics(logits: Float[Tensor, "n K"], batch: Batch | Split) -> dict[str, float]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 import math
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -18,6 +18,7 @@ from omegaconf import DictConfig, OmegaConf
 from pytorch_lightning.callbacks import ModelCheckpoint, RichProgressBar
 from pytorch_lightning.loggers import Logger
 from pytorch_lightning.utilities.exceptions import MisconfigurationException
+from torch import nn
 
 from labelnoise.checkpoints import ResumeCheckpoint, check_readable
 from labelnoise.classifier import NoisyLabelClassifier
@@ -43,7 +44,8 @@ from labelnoise.report.tables import print_summary
 from labelnoise.report.tensorboard import add_layout, add_results
 from labelnoise.run_directory import RunDirectory, claim
 from labelnoise.schedules import check_schedule
-from labelnoise.techniques import Loss, Technique, check_composition
+from labelnoise.seeding import derive_seed
+from labelnoise.techniques import Loss, Technique, check_composition, learner_of
 
 log = logging.getLogger(__name__)
 
@@ -154,17 +156,16 @@ def _one_line_refusals() -> Iterator[None]:
         ) from error
 
 
-def build_learner(cfg: DictConfig) -> tuple[NoisyLabelDataModule, NoisyLabelClassifier]:
+def build_learner(
+    cfg: DictConfig, learner: type[NoisyLabelClassifier] = NoisyLabelClassifier
+) -> tuple[NoisyLabelDataModule, NoisyLabelClassifier]:
     """The data, read and flipped, and the untrained classifier, whose size follows from them."""
-    check_options(cfg)
     datamodule = instantiate(cfg.data)(noise=instantiate(cfg.noise))
     datamodule.prepare_data()
     datamodule.setup("fit")
-    model = instantiate(cfg.model)(
-        input_shape=datamodule.input_shape, num_classes=datamodule.num_classes
-    )
-    classifier = NoisyLabelClassifier(
-        model.to(datamodule.train.batch(slice(1)).input.dtype),
+    make: Callable[..., NoisyLabelClassifier] = learner  # each takes networks in its own number
+    classifier = make(
+        *_networks(cfg, datamodule, learner.network_count),
         instantiate(cfg.optimizer),
         **_schedule(cfg, datamodule),
         # A run begun by an earlier version is resumed without them.
@@ -177,10 +178,11 @@ def build_learner(cfg: DictConfig) -> tuple[NoisyLabelDataModule, NoisyLabelClas
 
 def build(cfg: DictConfig, run: RunDirectory) -> Parts:
     """Instantiate the parts; the data are read and flipped here, since the model's size follows."""
-    datamodule, classifier = build_learner(cfg)
+    check_options(cfg)
+    techniques = build_techniques(cfg)
+    datamodule, classifier = build_learner(cfg, learner_of(techniques))
     # Monitors look before techniques change anything at the same step.
     monitors = {str(name): instantiate(node) for name, node in cfg.monitor.items()}
-    techniques = build_techniques(cfg)
     callbacks = [*monitors.values(), *techniques.values()]
     if world_size() > 1:
         callbacks.insert(0, EqualBuffers())
@@ -207,6 +209,14 @@ def build_techniques(cfg: DictConfig) -> dict[str, Technique]:
     techniques = {n: p if isinstance(p, Technique) else Loss(p) for n, p in parts.items()}
     check_composition(techniques)
     return techniques
+
+
+def _networks(cfg: DictConfig, datamodule: NoisyLabelDataModule, count: int) -> list[nn.Module]:
+    """Networks of one architecture; the first is that of a run with one, the others differ."""
+    dtype = datamodule.train.batch(slice(1)).input.dtype
+    shape = {"input_shape": datamodule.input_shape, "num_classes": datamodule.num_classes}
+    seeds = [{"seed": derive_seed(cfg.model.seed, "network", i)} for i in range(1, count)]
+    return [instantiate(cfg.model)(**shape, **seed).to(dtype) for seed in ({}, *seeds)]
 
 
 def _schedule(cfg: DictConfig, datamodule: NoisyLabelDataModule) -> dict[str, Any]:

@@ -225,3 +225,18 @@ def test_two_processes_resume_in_the_middle_of_an_epoch_with_the_same_rows(
     for file in files:
         whole, killed = (tmp_path / name / file for name in ("whole", "run"))
         assert killed.read_bytes() == whole.read_bytes(), file
+
+
+@pytest.mark.parametrize("technique", ["co_teaching", "jocor"])
+def test_two_networks_choose_alike_from_the_whole_batch(
+    run_tiny: Run, tmp_path: Path, technique: str
+) -> None:
+    """19 samples in batches of 6 leave one for the last batch, and none for rank 1."""
+    options = (*STEPS, f"technique={technique}", "noise_rate=0.4", "data.n=19", "optimizer.lr=0.5")
+    alone = run_tiny(*options, "batch_size=6", name="one")
+    both = run_tiny(*options, "batch_size=3", *DDP, name="two")
+    assert both["step"] == alone["step"] == 20
+    assert both["techniques"] == alone["techniques"]
+    assert both["techniques"][technique]["keep_share"] < 1
+    assert both["final"]["test/acc_second"] == alone["final"]["test/acc_second"]
+    assert_equal_runs(tmp_path / "two", tmp_path / "one")

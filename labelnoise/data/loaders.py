@@ -243,6 +243,18 @@ def batches_so_far(trainer: pl.Trainer | None) -> int:
     return trainer.fit_loop.epoch_loop.batch_progress.total.processed  # type: ignore[attr-defined]
 
 
+def passes_so_far(trainer: pl.Trainer) -> int:
+    """Whole passes over the training data that are done, an epoch of a trainer being many or one.
+
+    To be asked for between two batches or within one. An epoch that ``limit_train_batches`` ends
+    earlier counts as a pass.
+    """
+    loader = trainer.train_dataloader
+    assert isinstance(loader, TensorLoader)
+    batches = min(loader.batches_per_pass, int(trainer.num_training_batches))
+    return batches_so_far(trainer) // batches
+
+
 def _limited(length: int, limit: int | float | None) -> int:
     """Batches in one epoch, by Lightning's rule: an int counts batches, a float is a share."""
     if limit is None:
