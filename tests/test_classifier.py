@@ -13,6 +13,7 @@ from hypothesis import strategies as st
 from omegaconf import DictConfig
 from torch import nn
 
+from labelnoise.building import build
 from labelnoise.classifier import (
     NoisyLabelClassifier,
     held_out_metrics,
@@ -24,7 +25,6 @@ from labelnoise.data.batch import Batch, Split
 from labelnoise.isolation import isolated
 from labelnoise.report.loaded import load_run
 from labelnoise.run_directory import claim
-from labelnoise.training import build
 from tests.conftest import TINY, Run
 
 ROOT = Path(__file__).resolve().parents[1]

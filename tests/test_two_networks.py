@@ -13,11 +13,11 @@ from omegaconf import DictConfig
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from labelnoise.building import build
 from labelnoise.classifier import NoisyLabelClassifier
 from labelnoise.data.batch import Batch
 from labelnoise.run_directory import claim
 from labelnoise.seeding import derive_seed
-from labelnoise.training import build
 from labelnoise.two_networks import Term, TwoNetworkClassifier
 from tests.conftest import Run
 

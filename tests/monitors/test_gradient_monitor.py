@@ -74,7 +74,8 @@ def test_metrics_follow_from_the_gradients_of_the_kept_network(
     run_images: Run, tmp_path: Path
 ) -> None:
     """At the last step, against gradients that are added up sample by sample."""
-    from labelnoise.training import build, claim
+    from labelnoise.building import build
+    from labelnoise.run_directory import claim
 
     run_images("monitor=gradients", "noise_rate=0.3")
     run = load_run(tmp_path / "run")
