@@ -29,6 +29,7 @@ _PUBLIC = {
     "SignalNoiseDataModule": "labelnoise.data",
     "SmallCNN": "labelnoise.models",
     "Split": "labelnoise.data.batch",
+    "StochasticReset": "labelnoise.techniques",
     "TwoLayerCNN": "labelnoise.models",
     "VGG": "labelnoise.models",
     "compose": "labelnoise.config",

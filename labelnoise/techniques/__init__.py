@@ -4,6 +4,7 @@ from labelnoise.techniques.composition import check_composition, conflict
 from labelnoise.techniques.early_stopping import EarlyStopping
 from labelnoise.techniques.loss import Loss
 from labelnoise.techniques.sample_selection import SampleSelection
+from labelnoise.techniques.stochastic_reset import StochasticReset
 from labelnoise.techniques.technique import ROLES, Technique
 
 __all__ = [
@@ -11,6 +12,7 @@ __all__ = [
     "EarlyStopping",
     "Loss",
     "SampleSelection",
+    "StochasticReset",
     "Technique",
     "check_composition",
     "conflict",
