@@ -120,7 +120,7 @@ def compared_with_total(
 
     Example:
         >>> clean, noisy = (torch.tensor([3.0, 0.0]),), (torch.tensor([0.0, 4.0]),)
-        >>> [value.item() for value in compared_with_total(clean, noisy, n=10)]
+        >>> [round(value.item(), 6) for value in compared_with_total(clean, noisy, n=10)]
         [0.5, 0.6, 0.8]
     """
     total = tuple(c + w for c, w in zip(clean, noisy, strict=True))
