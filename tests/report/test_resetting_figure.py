@@ -26,7 +26,7 @@ def reset(r: float) -> dict[str, Any]:
     return {"stochastic_reset": {"r": r}}
 
 
-def test_a_column_a_setting_and_a_line_a_run_in_the_colour_of_its_rate() -> None:
+def test_a_column_a_setting_and_a_line_a_rate_in_its_colour() -> None:
     runs = [
         run(0.0, {}, "noise_rate=0.2", "technique=none", "seed=0"),
         run(0.1, reset(0.0), "noise_rate=0.2", "technique.stochastic_reset.r=0", "seed=0"),
@@ -41,8 +41,8 @@ def test_a_column_a_setting_and_a_line_a_run_in_the_colour_of_its_rate() -> None
     assert figure is not None
     left, right = figure.axes[:2]
     drawn = {line.get_ydata()[0]: line.get_color() for line in left.lines if len(line.get_ydata())}
-    assert list(drawn) == [0.0, 0.1, 0.2]
-    assert drawn[0.0] == drawn[0.1] == ALL != drawn[0.2] == right.lines[0].get_color()
+    assert list(drawn) == [0.05, 0.2]  # plain training and r = 0 are one
+    assert drawn[0.05] == ALL != drawn[0.2] == right.lines[0].get_color()
     np.testing.assert_array_equal(figure.axes[4].lines[0].get_ydata(), [0.25, 0.25])
     (legend,) = figure.legends
     assert [text.get_text() for text in legend.get_texts()] == ["plain", "r = 0.01"]
