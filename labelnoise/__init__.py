@@ -31,6 +31,7 @@ _PUBLIC = {
     "SignalNoiseDataModule": "labelnoise.data",
     "SmallCNN": "labelnoise.models",
     "Split": "labelnoise.data.batch",
+    "StochasticReset": "labelnoise.techniques",
     "TwoLayerCNN": "labelnoise.models",
     "TwoNetworkClassifier": "labelnoise.two_networks",
     "VGG": "labelnoise.models",

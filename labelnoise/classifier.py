@@ -59,6 +59,10 @@ def label_metrics(
             same number as ``acc_noisy`` under the name the literature uses for it.
         corrected_fraction: share of the noisy samples predicted as the true label. With two
             classes the two fractions add up to 1; with more, a prediction can be neither.
+        clean_correct, clean_incorrect, wrong_corrected, wrong_memorized, wrong_incorrect: shares of
+            *all* samples, which add up to 1: of those with a right label, predicted as it and not;
+            of those with a wrong label, predicted as the true label, as the wrong one, and as
+            neither.
 
     Example:
         >>> logits = torch.tensor([[2.0, 0.0], [0.0, 2.0], [2.0, 0.0]])
@@ -81,6 +85,11 @@ def label_metrics(
         "acc_noisy": memorized,
         "memorized_fraction": memorized,
         "corrected_fraction": _share(n_corrected, n_noisy),
+        "clean_correct": _share(fitted - fitted_noisy, n),
+        "clean_incorrect": _share(n - n_noisy - (fitted - fitted_noisy), n),
+        "wrong_corrected": _share(n_corrected, n),
+        "wrong_memorized": _share(fitted_noisy, n),
+        "wrong_incorrect": _share(n_noisy - n_corrected - fitted_noisy, n),
     }
 
 

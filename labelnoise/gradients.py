@@ -110,6 +110,30 @@ def inner_products(clean: Gradient, noisy: Gradient, n: int) -> Float[Tensor, "3
     return torch.stack(rows).double().cpu() / n**2
 
 
+def compared_with_total(
+    clean: Gradient, noisy: Gradient, n: int
+) -> tuple[Float[Tensor, " L"], Float[Tensor, " L"], Float[Tensor, " L"]]:
+    """|g|, cos(g, g_clean) and cos(g, g_noise) by layer, g = g_clean + g_noise divided by n.
+
+    From the sum itself: where the two parts nearly cancel, their inner products would leave no
+    digit of it. A cosine with a gradient of 0 is NaN.
+
+    Example:
+        >>> clean, noisy = (torch.tensor([3.0, 0.0]),), (torch.tensor([0.0, 4.0]),)
+        >>> [round(value.item(), 6) for value in compared_with_total(clean, noisy, n=10)]
+        [0.5, 0.6, 0.8]
+    """
+    total = tuple(c + w for c, w in zip(clean, noisy, strict=True))
+    (square, of_clean, with_clean), (_, of_noisy, with_noisy) = (
+        inner_products(total, part, n) for part in (clean, noisy)
+    )
+    return (
+        square.sqrt(),
+        with_clean / (square * of_clean).sqrt(),
+        with_noisy / (square * of_noisy).sqrt(),
+    )
+
+
 def gradient_scalars(by_class: list[float], summed: list[float]) -> dict[str, float]:
     """All of a step from <c, c>, <n, n>, <c, n>, added up over classes and of the sums over them.
 

@@ -91,6 +91,20 @@ def test_early_stop_and_selection_act_at_the_same_steps_on_the_same_samples(
     assert_equal_runs(tmp_path / "two", tmp_path / "one")
 
 
+def test_all_processes_reset_at_the_same_steps_to_the_same_network(
+    run_tiny: Run, tmp_path: Path
+) -> None:
+    options = ("technique=stochastic_reset", "technique.stochastic_reset.activation=threshold")
+    options += ("technique.stochastic_reset.threshold=10", "technique.stochastic_reset.r=0.2")
+    options += ("optimizer.momentum=0.9", "optimizer.lr=0.5", "eval_every_n_steps=5")
+    alone = run_tiny(*options, "batch_size=6", name="one")
+    both = run_tiny(*options, "batch_size=3", *DDP, name="two")
+    ours, theirs = (run["techniques"]["stochastic_reset"] for run in (both, alone))
+    assert ours.pop("distance") == pytest.approx(theirs.pop("distance"), abs=1e-4)
+    assert ours == theirs and ours["resets"] > 0
+    assert_equal_runs(tmp_path / "two", tmp_path / "one", tolerance=1e-4)
+
+
 def test_a_run_of_which_one_process_fails_is_taken_to_the_same_end(
     run_tiny: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import csv
 import json
 import sys
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, TypeVar
@@ -92,6 +92,7 @@ def write_sweep(directory: Path, summaries: Mapping[Path, Mapping[str, Any]]) ->
     """Write sweep.csv and the figure, and print the table."""
     from labelnoise.report.gradients_figure import draw_clean_priority
     from labelnoise.report.loaded import load_run
+    from labelnoise.report.resetting_figure import draw_resetting
     from labelnoise.report.tables import print_sweep
     from labelnoise.report.two_stages import Column, draw_two_stages, title
 
@@ -106,7 +107,10 @@ def write_sweep(directory: Path, summaries: Mapping[Path, Mapping[str, Any]]) ->
         writer.writerows(rows)
     print_sweep(over_seeds(list(summaries.values())), f"mean [min, max] over seeds, {directory}")
     runs = [load_run(job) for job in summaries]
-    figures = {"clean_priority": draw_clean_priority(by_setting(runs, lambda run: run.summary))}
+    figures = {
+        "clean_priority": draw_clean_priority(by_setting(runs, lambda run: run.summary)),
+        "resetting": draw_resetting(by_setting(runs, lambda run: run.summary, ("technique",))),
+    }
     if len(runs) <= MOST_COLUMNS:
         columns = [Column(run.history, run.summary, title(run.summary)) for run in runs]
         figures["two_stages"] = draw_two_stages(columns)
@@ -134,9 +138,14 @@ def _look_up(summary: Mapping[str, Any], name: str) -> float | None:
 
 
 def by_setting(
-    runs: Iterable[Run], summary_of: Callable[[Run], Mapping[str, Any]]
+    runs: Iterable[Run],
+    summary_of: Callable[[Run], Mapping[str, Any]],
+    compared: Collection[str] = (),
 ) -> dict[str, list[Run]]:
     """Runs that differ in the seed alone together, named by what differs between the groups.
+
+    Runs that differ in the groups ``compared`` or their options, ``("technique",)`` say, are put
+    together too.
 
     Example:
         >>> summaries = [{"overrides": [f"noise_rate={r}", f"seed={s}"]} for r in (0.1, 0.2)
@@ -146,7 +155,9 @@ def by_setting(
     """
     groups: dict[tuple[tuple[str, str], ...], list[Run]] = {}
     for run in runs:
-        key = tuple((k, v) for k, v in settings(summary_of(run)).items() if k != "seed")
+        typed = settings(summary_of(run)).items()
+        apart = {"seed", *compared}
+        key = tuple((k, v) for k, v in typed if k.split(".")[0] not in apart)
         groups.setdefault(key, []).append(run)
     shared = set.intersection(*(set(key) for key in groups)) if groups else set()
     return {

@@ -6,6 +6,7 @@ from labelnoise.techniques.early_stopping import EarlyStopping
 from labelnoise.techniques.jocor import JoCoR
 from labelnoise.techniques.loss import Loss
 from labelnoise.techniques.sample_selection import SampleSelection
+from labelnoise.techniques.stochastic_reset import StochasticReset
 from labelnoise.techniques.technique import ROLES, Technique
 
 __all__ = [
@@ -15,6 +16,7 @@ __all__ = [
     "JoCoR",
     "Loss",
     "SampleSelection",
+    "StochasticReset",
     "Technique",
     "check_composition",
     "conflict",
