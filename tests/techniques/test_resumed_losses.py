@@ -18,9 +18,9 @@ TAKEN_UP = [
     for name in NAMES
     if build_techniques(compose([f"technique={name}"]))[name].role in ("batch", "loss")
 ]
-# The drop lies between the checkpoint of step 40 and the kill; anchors are those of step 20.
-OPTIONS = ("batch_size=6", "scheduler=multi_step", "scheduler.milestones=[42]")
-OPTIONS += ("scheduler.interval=step",)
+# The rate drops between the checkpoint of step 20 and the kill; anchors are those of step 20.
+OPTIONS = ("batch_size=6", "scheduler=multi_step", "scheduler.milestones=[22]")
+OPTIONS += ("scheduler.interval=step", "max_steps=30")
 
 
 def test_there_are_losses_with_and_without_a_state() -> None:
@@ -33,7 +33,7 @@ def test_a_resumed_run_ends_as_the_uninterrupted_one(
 ) -> None:
     options = (f"technique={name}", *OPTIONS)
     whole = run_tiny(*options, name="whole")
-    with killed_at(45):
+    with killed_at(25):
         run_tiny(*options)
     resumed = run_tiny(*options)
     assert "resuming from" in (tmp_path / "run" / "run.log").read_text()

@@ -150,3 +150,9 @@ def test_an_estimate_without_an_inverse_is_refused(
 def test_bad_options_are_refused(options: dict[str, Any], message: str) -> None:
     with pytest.raises(InputError, match=message):
         TransitionCorrection(**options)
+
+
+def test_the_warm_up_counts_epochs_of_images(run_images: Run) -> None:
+    option = "technique.forward_correction.warmup_epochs=2"
+    summary = run_images("technique=forward_correction", option, "max_epochs=3")
+    assert summary["techniques"]["forward_correction"]["estimated_step"] == 12
