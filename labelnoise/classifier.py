@@ -24,6 +24,7 @@ from labelnoise.history import History
 log = logging.getLogger(__name__)
 
 SampleLoss = Callable[[Tensor, Batch], Tensor]
+PrepareBatch = Callable[[Batch], Batch]
 
 _HALF = (torch.float16, torch.bfloat16)
 
@@ -31,6 +32,11 @@ _HALF = (torch.float16, torch.bfloat16)
 def cross_entropy(logits: Float[Tensor, "n K"], batch: Batch) -> Float[Tensor, " n"]:
     """Per-sample cross-entropy with the given labels, -log softmax(logits)[label]."""
     return F.cross_entropy(logits, batch.label, reduction="none")
+
+
+def as_it_is(batch: Batch) -> Batch:
+    """The batch itself: what training does with it unless a technique changes that."""
+    return batch
 
 
 def weighted_mean(value: Float[Tensor, " n"], weight: Float[Tensor, " n"]) -> Float[Tensor, ""]:
@@ -120,8 +126,9 @@ class NoisyLabelClassifier(pl.LightningModule):
     an epoch ends in the middle of a group, its step is the shorter for it, since Lightning still
     divides by k.
 
-    Techniques act through two attributes, ``sample_loss`` (a function of logits and batch) and
-    ``sample_weight`` (one weight per training sample); monitors only call ``logits``, ``evaluate``
+    Techniques act through three attributes, ``sample_loss`` (a function of logits and batch),
+    ``sample_weight`` (one weight per training sample) and ``prepare_batch`` (what becomes of a
+    batch before the network sees it); monitors only call ``logits``, ``evaluate``
     and ``record``. True labels never enter the loss.
 
     Args:
@@ -138,6 +145,8 @@ class NoisyLabelClassifier(pl.LightningModule):
     Attributes:
         sample_loss: per-sample loss, cross-entropy unless a technique replaces it.
         sample_weight: (n_train,) weights, all 1 unless a technique changes them; in checkpoints.
+        prepare_batch: called with every training batch; a technique that mixes inputs takes its
+            place, and logits of the training pass are then not those of the samples.
         history: what was recorded so far; in checkpoints, so that a resumed run has it whole.
     """
 
@@ -166,6 +175,7 @@ class NoisyLabelClassifier(pl.LightningModule):
         self.interval = interval
         self.eval_batch_size = eval_batch_size
         self.sample_loss: SampleLoss = cross_entropy
+        self.prepare_batch: PrepareBatch = as_it_is
         self.register_buffer("sample_weight", torch.ones(0), persistent=False)
         self.history = History()
         self._diverged = False
@@ -206,13 +216,18 @@ class NoisyLabelClassifier(pl.LightningModule):
     def training_step(self, batch: Batch, batch_idx: int) -> dict[str, Tensor]:
         if len(batch.index) == 0:
             return self._nothing(batch)
-        return self._step(batch)
+        return self._step(self.prepare_batch(batch))
 
     def _step(self, batch: Batch) -> dict[str, Tensor]:
         logits = self.forward(batch.input)
         losses = self.sample_loss(logits, batch)
         loss = weighted_mean(losses, self.sample_weight[batch.index].to(losses.dtype))
         return {"loss": loss, "logits": logits.detach()}  # callbacks get the logits too
+
+    @property
+    def trains_on_samples(self) -> bool:
+        """Whether the logits of the training pass are those of the samples as they were served."""
+        return self.prepare_batch is as_it_is
 
     def _nothing(self, batch: Batch) -> dict[str, Tensor]:
         """What a process without samples in the last batch adds: gradients of 0, for the others.

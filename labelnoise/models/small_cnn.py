@@ -16,8 +16,8 @@ class SmallCNN(nn.Module):
     Without batch norm and dropout a prediction depends on the image and the weights alone. With
     w = 32 a 32x32 image takes 4.7 million multiply-adds and the network has 0.3 million weights.
     Weights start from Kaiming's normal law by fan-in, N(0, 2 / fan_in), those of the output layer
-    from N(0, 0.01^2), biases from 0. Training so begins at predictions near 1/K; from confident ones
-    a loss that forgives confident mistakes, such as gce, never comes away.
+    from N(0, 0.01^2), biases from 0. Training begins at predictions near 1/K: from confident ones a
+    loss that forgives confident mistakes, such as gce, never comes away.
 
     Args:
         input_shape: (C, H, W), H and W at least 8.

@@ -35,7 +35,8 @@ class DynamicsMonitor(Monitor):
 
     By default the values are those of the training pass: each sample's logits at the step that
     trained on it, before that step, with augmentation and dropout where they are on. This costs
-    next to nothing, and is how AUM and forgetting events are defined.
+    next to nothing, and is how AUM and forgetting events are defined. Where a technique mixes
+    samples, the training pass has no values of single ones, and the extra pass is made.
 
     Args:
         every_n_steps: None is a row an epoch; a number measures the whole training set at that
@@ -53,6 +54,10 @@ class DynamicsMonitor(Monitor):
     def on_train_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
         # Not on_fit_start: asking for the number of batches makes the loader, which has to wait
         # until a resumed run knows where it was.
+        assert isinstance(pl_module, NoisyLabelClassifier)
+        if self.from_training and not pl_module.trains_on_samples:
+            log.info("dynamics: training mixes samples, they are measured in a pass of their own")
+            self.from_training = False
         self._data = data_of(trainer)
         self._split = self._data.train
         self._is_noisy = self._split.is_noisy.cpu().numpy()

@@ -11,7 +11,8 @@ from torch import Tensor
 
 from labelnoise.classifier import NoisyLabelClassifier
 from labelnoise.data.batch import Batch
-from labelnoise.data.module import data_of
+from labelnoise.data.module import NoisyLabelDataModule, data_of
+from labelnoise.losses import ce
 from labelnoise.techniques.technique import Technique
 
 
@@ -27,16 +28,19 @@ class Loss(Technique):
 
     role = "loss"
 
-    def __init__(self, function: Callable[[Tensor, Tensor], Tensor]) -> None:
+    def __init__(self, function: Callable[[Tensor, Tensor], Tensor] = ce) -> None:
         self.function = function
 
     def setup(self, trainer: pl.Trainer, pl_module: pl.LightningModule, stage: str) -> None:
         if stage != "fit":
             return
         assert isinstance(pl_module, NoisyLabelClassifier)
-        # What it refuses in its options is told before training, not at the first batch.
-        self.function(torch.zeros(1, data_of(trainer).num_classes), torch.zeros(1).long())
+        self.prepare(data_of(trainer))
         pl_module.sample_loss = self.sample_loss
+
+    def prepare(self, data: NoisyLabelDataModule) -> None:
+        """Refuse options, and make what depends on the data: before training, once."""
+        self.function(torch.zeros(1, data.num_classes), torch.zeros(1).long())
 
     def sample_loss(self, logits: Tensor, batch: Batch) -> Tensor:
         """Of every sample in a batch, in place of the classifier's cross-entropy."""
