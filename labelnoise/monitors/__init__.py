@@ -3,6 +3,7 @@
 from labelnoise.monitors.coefficients import CoefficientMonitor
 from labelnoise.monitors.curvature import CurvatureMonitor
 from labelnoise.monitors.dynamics import DynamicsMonitor
+from labelnoise.monitors.features import FeatureMonitor
 from labelnoise.monitors.gradients import GradientMonitor
 from labelnoise.monitors.memorization import MemorizationMonitor
 from labelnoise.monitors.monitor import Monitor
@@ -11,6 +12,7 @@ __all__ = [
     "CoefficientMonitor",
     "CurvatureMonitor",
     "DynamicsMonitor",
+    "FeatureMonitor",
     "GradientMonitor",
     "MemorizationMonitor",
     "Monitor",

@@ -91,6 +91,7 @@ def report_sweep(directory: Path) -> None:
 def write_sweep(directory: Path, summaries: Mapping[Path, Mapping[str, Any]]) -> None:
     """Write sweep.csv and the figure, and print the table."""
     from labelnoise.report.gradients_figure import draw_clean_priority
+    from labelnoise.report.large_steps_figure import draw_large_steps
     from labelnoise.report.loaded import load_run
     from labelnoise.report.tables import print_sweep
     from labelnoise.report.two_stages import Column, draw_two_stages, title
@@ -106,7 +107,10 @@ def write_sweep(directory: Path, summaries: Mapping[Path, Mapping[str, Any]]) ->
         writer.writerows(rows)
     print_sweep(over_seeds(list(summaries.values())), f"mean [min, max] over seeds, {directory}")
     runs = [load_run(job) for job in summaries]
-    figures = {"clean_priority": draw_clean_priority(by_setting(runs, lambda run: run.summary))}
+    figures = {
+        "clean_priority": draw_clean_priority(by_setting(runs, lambda run: run.summary)),
+        "large_steps": draw_large_steps(runs),
+    }
     if len(runs) <= MOST_COLUMNS:
         columns = [Column(run.history, run.summary, title(run.summary)) for run in runs]
         figures["two_stages"] = draw_two_stages(columns)
