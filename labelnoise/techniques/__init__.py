@@ -3,6 +3,7 @@
 from labelnoise.techniques.composition import check_composition, conflict
 from labelnoise.techniques.early_stopping import EarlyStopping
 from labelnoise.techniques.loss import Loss
+from labelnoise.techniques.neighbour_trust import NeighbourTrust
 from labelnoise.techniques.sample_selection import SampleSelection
 from labelnoise.techniques.technique import ROLES, Technique
 
@@ -10,6 +11,7 @@ __all__ = [
     "ROLES",
     "EarlyStopping",
     "Loss",
+    "NeighbourTrust",
     "SampleSelection",
     "Technique",
     "check_composition",
