@@ -39,6 +39,7 @@ def draw_large_steps(runs: Sequence[LoadedRun]) -> Figure | None:
     if stages.lines:  # none where no run reached a stage
         stages.set_yscale("log")
     _draw(features, by_rate, _active_share, "last hidden layer", SIGNAL)
+    features.set_ylim(bottom=0)  # a change of a few percent is to look like one
     for metric, name, color, complement in (
         ("train/memorized_fraction", "noisy samples memorized", NOISY, False),
         ("test/acc", "test error, clean labels", TEST, True),
