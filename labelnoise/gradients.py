@@ -25,7 +25,7 @@ def summed_gradient(model: nn.Module, split: Split, batch_size: int) -> Gradient
     """
     parameters, total = tuple(trainable(model).values()), zero_gradient(model)
     for batch in split.batches(batch_size):
-        logits = model(_ready_for(model, batch.input))
+        logits = model(ready_for(model, batch.input))
         loss = F.cross_entropy(logits, batch.label.to(logits.device), reduction="sum")
         add_to(total, torch.autograd.grad(loss, parameters))
     return total
@@ -43,7 +43,7 @@ def add_to(total: Gradient, addend: Gradient) -> None:
         sum_ += part
 
 
-def _ready_for(model: nn.Module, input: Tensor) -> Tensor:
+def ready_for(model: nn.Module, input: Tensor) -> Tensor:
     """The input on the network's device and in the precision of its weights."""
     weight = next(model.parameters())
     return input.to(weight.device, weight.dtype)
@@ -70,7 +70,7 @@ def per_sample_gradients(
     gradients = vmap(grad(loss), in_dims=(None, 0, 0))
     rows = []
     for batch in split.batches(batch_size):
-        found = gradients(chosen, _ready_for(model, batch.input), batch.label.to(device))
+        found = gradients(chosen, ready_for(model, batch.input), batch.label.to(device))
         rows.append(torch.cat([found[name].flatten(1) for name in names], dim=1))
     return torch.cat(rows)
 

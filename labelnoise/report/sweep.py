@@ -91,6 +91,7 @@ def report_sweep(directory: Path) -> None:
 def write_sweep(directory: Path, summaries: Mapping[Path, Mapping[str, Any]]) -> None:
     """Write sweep.csv and the figure, and print the table."""
     from labelnoise.report.gradients_figure import draw_clean_priority
+    from labelnoise.report.large_steps_figure import draw_large_steps
     from labelnoise.report.loaded import load_run
     from labelnoise.report.resetting_figure import draw_resetting
     from labelnoise.report.tables import print_sweep
@@ -110,6 +111,7 @@ def write_sweep(directory: Path, summaries: Mapping[Path, Mapping[str, Any]]) ->
     figures = {
         "clean_priority": draw_clean_priority(by_setting(runs, lambda run: run.summary)),
         "resetting": draw_resetting(by_setting(runs, lambda run: run.summary, ("technique",))),
+        "large_steps": draw_large_steps(runs),
     }
     if len(runs) <= MOST_COLUMNS:
         columns = [Column(run.history, run.summary, title(run.summary)) for run in runs]

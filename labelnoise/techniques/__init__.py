@@ -8,6 +8,7 @@ from labelnoise.techniques.elr import ELR
 from labelnoise.techniques.jocor import JoCoR
 from labelnoise.techniques.loss import Loss
 from labelnoise.techniques.mixup import Mixup
+from labelnoise.techniques.neighbour_trust import NeighbourTrust
 from labelnoise.techniques.sample_selection import SampleSelection
 from labelnoise.techniques.stochastic_reset import StochasticReset
 from labelnoise.techniques.tcr import TCR
@@ -24,6 +25,7 @@ __all__ = [
     "JoCoR",
     "Loss",
     "Mixup",
+    "NeighbourTrust",
     "SampleSelection",
     "StochasticReset",
     "Technique",
