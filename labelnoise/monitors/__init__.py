@@ -4,7 +4,7 @@ from labelnoise.monitors.coefficients import CoefficientMonitor
 from labelnoise.monitors.dynamics import DynamicsMonitor
 from labelnoise.monitors.gradients import GradientMonitor
 from labelnoise.monitors.memorization import MemorizationMonitor
-from labelnoise.monitors.monitor import Monitor
+from labelnoise.monitors.monitor import Monitor, missing_monitor
 
 __all__ = [
     "CoefficientMonitor",
@@ -12,4 +12,5 @@ __all__ = [
     "GradientMonitor",
     "MemorizationMonitor",
     "Monitor",
+    "missing_monitor",
 ]

@@ -2,6 +2,7 @@
 
 from labelnoise.techniques.composition import check_composition, conflict
 from labelnoise.techniques.early_stopping import EarlyStopping
+from labelnoise.techniques.label_wave import LabelWave
 from labelnoise.techniques.loss import Loss
 from labelnoise.techniques.sample_selection import SampleSelection
 from labelnoise.techniques.technique import ROLES, Technique
@@ -9,6 +10,7 @@ from labelnoise.techniques.technique import ROLES, Technique
 __all__ = [
     "ROLES",
     "EarlyStopping",
+    "LabelWave",
     "Loss",
     "SampleSelection",
     "Technique",
