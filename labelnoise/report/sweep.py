@@ -89,9 +89,10 @@ def report_sweep(directory: Path) -> None:
 
 
 def write_sweep(directory: Path, summaries: Mapping[Path, Mapping[str, Any]]) -> None:
-    """Write sweep.csv and the figure, and print the table."""
+    """Write sweep.csv, stoppers.csv and the figures, and print the tables."""
     from labelnoise.report.gradients_figure import draw_clean_priority
     from labelnoise.report.loaded import load_run
+    from labelnoise.report.stoppers_figure import draw_stoppers, regret_table, write_regrets
     from labelnoise.report.tables import print_sweep
     from labelnoise.report.two_stages import Column, draw_two_stages, title
 
@@ -106,7 +107,14 @@ def write_sweep(directory: Path, summaries: Mapping[Path, Mapping[str, Any]]) ->
         writer.writerows(rows)
     print_sweep(over_seeds(list(summaries.values())), f"mean [min, max] over seeds, {directory}")
     runs = [load_run(job) for job in summaries]
-    figures = {"clean_priority": draw_clean_priority(by_setting(runs, lambda run: run.summary))}
+    together = by_setting(runs, lambda run: run.summary)
+    if regret := regret_table(together):
+        print_sweep(regret, "points of test accuracy below the oracle's epoch, by stopping rule")
+        write_regrets(directory / "stoppers.csv", together)
+    figures = {
+        "clean_priority": draw_clean_priority(together),
+        "stoppers": draw_stoppers(together),
+    }
     if len(runs) <= MOST_COLUMNS:
         columns = [Column(run.history, run.summary, title(run.summary)) for run in runs]
         figures["two_stages"] = draw_two_stages(columns)
