@@ -99,6 +99,18 @@ def test_a_killed_run_is_taken_to_the_same_end(
     assert a.read_bytes() == b.read_bytes()
 
 
+@pytest.mark.slow
+@pytest.mark.parametrize("rule", ["label_wave", "gmm_gap", "dominance"])
+def test_two_processes_stop_as_one_with_twice_the_batch_size(
+    run_images: Run, continued: Path, rule: str
+) -> None:
+    ddp = ("trainer=ddp", "trainer.accelerator=cpu", "trainer.devices=2", "batch_size=5")
+    both = run_images(*WAVES, *options(rule), *ddp)
+    stop = shadow_stop(STOPPERS[rule], load_run(continued).history)
+    report = both["techniques"]["early_stop"]
+    assert (report["stopped_step"], report["selected_step"]) == stop
+
+
 def test_a_rule_that_never_stops_keeps_the_last_network_or_the_best(
     run_images: Run, continued: Path
 ) -> None:
