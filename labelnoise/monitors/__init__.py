@@ -6,7 +6,7 @@ from labelnoise.monitors.dynamics import DynamicsMonitor
 from labelnoise.monitors.features import FeatureMonitor
 from labelnoise.monitors.gradients import GradientMonitor
 from labelnoise.monitors.memorization import MemorizationMonitor
-from labelnoise.monitors.monitor import Monitor
+from labelnoise.monitors.monitor import Monitor, missing_monitor
 
 __all__ = [
     "CoefficientMonitor",
@@ -16,4 +16,5 @@ __all__ = [
     "GradientMonitor",
     "MemorizationMonitor",
     "Monitor",
+    "missing_monitor",
 ]

@@ -16,7 +16,7 @@ from labelnoise.classifier import NoisyLabelClassifier
 from labelnoise.data.batch import Batch
 from labelnoise.data.module import data_of, steps_per_epoch
 from labelnoise.distributed import maximum_over_ranks
-from labelnoise.dynamics import DynamicsLog, Measurements, RunningScores, measure
+from labelnoise.dynamics import DynamicsLog, Measurements, RunningScores, gmm_gap, measure
 from labelnoise.dynamics.measurements import as_kept
 from labelnoise.monitors.monitor import Monitor
 from labelnoise.run_directory import RunDirectory
@@ -29,8 +29,10 @@ class DynamicsMonitor(Monitor):
 
     Rows go to the run directory's ``dynamics`` folder as they are measured (see
     :class:`labelnoise.dynamics.DynamicsLog`). Logged are ``dynamics/prediction_changes``, the
-    number of training samples whose predicted class changed since the row before, and where both
-    clean and noisy labels are known, ``dynamics/auc_NAME`` for each of the scores of
+    number of training samples whose predicted class changed since the row before (the
+    ``prediction changes`` of Label Wave, arXiv 2502.07551); ``dynamics/gmm_gap``, the distance of
+    the means of two Gaussians fitted to the row's losses (:func:`labelnoise.dynamics.gmm_gap`); and
+    where both clean and noisy labels are known, ``dynamics/auc_NAME`` for each of the scores of
     :class:`labelnoise.dynamics.RunningScores` as a detector of noisy labels.
 
     By default the values are those of the training pass: each sample's logits at the step that
@@ -44,6 +46,8 @@ class DynamicsMonitor(Monitor):
         extra_pass: measure in one more pass in evaluation mode at each epoch's end instead, all
             samples at the same weights.
     """
+
+    records = ("dynamics",)
 
     def __init__(self, every_n_steps: int | None = None, extra_pass: bool = False) -> None:
         super().__init__(every_n_steps)
@@ -115,6 +119,7 @@ class DynamicsMonitor(Monitor):
             self._log.append(trainer.global_step, kept)
         self._scores.update(kept)
         metrics = {f"dynamics/auc_{k}": v for k, v in self._scores.aucs(self._is_noisy).items()}
+        metrics["dynamics/gmm_gap"] = gmm_gap(np.asarray(kept.loss))
         if self._scores.epochs > 1:
             metrics["dynamics/prediction_changes"] = float(self._scores.changed)
         return metrics

@@ -89,6 +89,8 @@ class GradientMonitor(Monitor):
             probe larger than the training set, or too many numbers for ``per_sample=all``.
     """
 
+    records = ("gradients",)
+
     def __init__(
         self,
         every_n_steps: int | None = None,

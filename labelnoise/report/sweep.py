@@ -35,7 +35,6 @@ COLUMNS = {
     "AUC wrong events": ("suspects", "auc", "wrong_events"),
 }
 ERRORS = {"test error"}
-MOST_COLUMNS = 4
 
 
 # The sweep under way in this process, from its start to its report.
@@ -89,13 +88,11 @@ def report_sweep(directory: Path) -> None:
 
 
 def write_sweep(directory: Path, summaries: Mapping[Path, Mapping[str, Any]]) -> None:
-    """Write sweep.csv and the figure, and print the table."""
-    from labelnoise.report.gradients_figure import draw_clean_priority
-    from labelnoise.report.large_steps_figure import draw_large_steps
+    """Write sweep.csv, stoppers.csv and the figures, and print the tables."""
     from labelnoise.report.loaded import load_run
-    from labelnoise.report.resetting_figure import draw_resetting
+    from labelnoise.report.stoppers_figure import regret_table, write_regrets
+    from labelnoise.report.sweep_figures import write_sweep_figures
     from labelnoise.report.tables import print_sweep
-    from labelnoise.report.two_stages import Column, draw_two_stages, title
 
     rows = [
         {"run": job.name, **settings(summary), **measures(summary)}
@@ -108,18 +105,11 @@ def write_sweep(directory: Path, summaries: Mapping[Path, Mapping[str, Any]]) ->
         writer.writerows(rows)
     print_sweep(over_seeds(list(summaries.values())), f"mean [min, max] over seeds, {directory}")
     runs = [load_run(job) for job in summaries]
-    figures = {
-        "clean_priority": draw_clean_priority(by_setting(runs, lambda run: run.summary)),
-        "resetting": draw_resetting(by_setting(runs, lambda run: run.summary, ("technique",))),
-        "large_steps": draw_large_steps(runs),
-    }
-    if len(runs) <= MOST_COLUMNS:
-        columns = [Column(run.history, run.summary, title(run.summary)) for run in runs]
-        figures["two_stages"] = draw_two_stages(columns)
-    (directory / "figures").mkdir(exist_ok=True)
-    for name, figure in figures.items():
-        if figure is not None:
-            figure.savefig(directory / "figures" / f"{name}.png", dpi=150)
+    together = by_setting(runs, lambda run: run.summary)
+    if regret := regret_table(together):
+        print_sweep(regret, "points of test accuracy below the oracle's epoch, by stopping rule")
+        write_regrets(directory / "stoppers.csv", together)
+    write_sweep_figures(directory / "figures", runs)
 
 
 def settings(summary: Mapping[str, Any]) -> dict[str, str]:

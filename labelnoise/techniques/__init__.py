@@ -6,6 +6,7 @@ from labelnoise.techniques.dal import DAL
 from labelnoise.techniques.early_stopping import EarlyStopping
 from labelnoise.techniques.elr import ELR
 from labelnoise.techniques.jocor import JoCoR
+from labelnoise.techniques.label_wave import LabelWave
 from labelnoise.techniques.loss import Loss
 from labelnoise.techniques.mixup import Mixup
 from labelnoise.techniques.neighbour_trust import NeighbourTrust
@@ -23,6 +24,7 @@ __all__ = [
     "CoTeaching",
     "EarlyStopping",
     "JoCoR",
+    "LabelWave",
     "Loss",
     "Mixup",
     "NeighbourTrust",
