@@ -2,6 +2,7 @@
 
 from labelnoise.dynamics.log import DynamicsLog
 from labelnoise.dynamics.measurements import Measurements, measure
+from labelnoise.dynamics.recorder import EpochRecorder
 from labelnoise.dynamics.scores import RunningScores, auc
 
-__all__ = ["DynamicsLog", "Measurements", "RunningScores", "auc", "measure"]
+__all__ = ["DynamicsLog", "EpochRecorder", "Measurements", "RunningScores", "auc", "measure"]
