@@ -24,7 +24,8 @@ class EpochRecorder:
     Example:
         >>> recorder = EpochRecorder()
         >>> recorder.begin(3, torch.device("cpu"))
-        >>> logits, label = torch.tensor([[2.0, 0.0], [0.0, 1.0], [0.0, 4.0]]), torch.zeros(3).long()
+        >>> logits = torch.tensor([[2.0, 0.0], [0.0, 1.0], [0.0, 4.0]])
+        >>> label = torch.tensor([0, 0, 0])
         >>> recorder.add(torch.tensor([2, 0]), logits[[2, 0]], label[[2, 0]])
         >>> recorder.finish() is None, recorder.unseen
         (True, 1)

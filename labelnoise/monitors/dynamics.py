@@ -9,7 +9,6 @@ from typing import Any
 
 import numpy as np
 import pytorch_lightning as pl
-from torch import Tensor
 
 from labelnoise.classifier import NoisyLabelClassifier
 from labelnoise.data.batch import Batch
