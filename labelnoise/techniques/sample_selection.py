@@ -122,10 +122,11 @@ class SampleSelection(Technique):
 
     def on_train_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
         rule = RULES[self.rule]
-        if not rule.epochs:
+        if not rule.epochs or self._is_over():
             return
         data = data_of(trainer)
-        label, other = data.train.label, None
+        # Where batches are, also when the split itself has no room there.
+        label, other = data.train.label.to(pl_module.device), None
         if rule.other_labels:
             draws = stream(self.options.seed, "selection", "other classes")
             other = other_classes(label, data.num_classes, draws).to(label.device)
@@ -149,13 +150,20 @@ class SampleSelection(Technique):
         if self.is_new_step(trainer) and self._is_due(trainer, pl_module):
             self._select(trainer, pl_module)
 
+    def _is_over(self) -> bool:
+        """Whether the one selection was made: what comes then need not be recorded."""
+        return bool(self.selections) and self.every_n_steps is None
+
     def _is_due(self, trainer: pl.Trainer, module: NoisyLabelClassifier) -> bool:
         step = trainer.global_step
         if self.records is not None and self.records.epochs < RULES[self.rule].epochs:
             return False
+        if self._is_over():
+            return False
         if self.selections:
+            assert self.every_n_steps is not None
             since = step - int(self.selections[0]["step"])
-            return self.every_n_steps is not None and since > 0 and since % self.every_n_steps == 0
+            return since > 0 and since % self.every_n_steps == 0
         if self.start_step is not None:
             return step >= self.start_step
         if not has_coefficients(trainer, module):
@@ -196,6 +204,8 @@ class SampleSelection(Technique):
             metrics["recall"],
         )
         empty = [name for name, k in zip(data.class_names, per_class["kept"], strict=True) if not k]
+        if self._is_over():
+            self.records = None
         if empty and not self._warned:
             self._warned = True
             log.warning(

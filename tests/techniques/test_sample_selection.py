@@ -119,12 +119,13 @@ def test_a_class_left_without_samples_is_told_once(
     assert log.count("keeps no sample labelled") == 1
 
 
+@pytest.mark.parametrize("rule", ["log2", "dynamic_threshold"])
 @pytest.mark.parametrize("step", [28, 45])
 def test_a_resumed_run_selects_as_the_uninterrupted_one(
-    run_tiny: Run, killed_at: Kill, step: int
+    run_tiny: Run, killed_at: Kill, step: int, rule: str
 ) -> None:
     """Killed before and after the selection; checkpoints lie at 20 and 40."""
-    options = ("technique=sample_selection", f"{OPTION}start_step=30")
+    options = ("technique=sample_selection", f"{OPTION}start_step=30", f"{OPTION}rule={rule}")
     whole = run_tiny(*options, name="whole")
     with killed_at(step):
         run_tiny(*options)
@@ -139,8 +140,8 @@ def test_every_rule_resumes_bit_for_bit_from_within_an_epoch(
     run_images: Run, killed_at: Kill, tmp_path: Path, rule: str
 ) -> None:
     """Epochs of 6 steps, checkpoints at 5, 10, ...: those at 5 and 10 hold parts of a row."""
-    options = (*TECHNIQUE, f"{OPTION}warmup_epochs=2", f"{OPTION}every_n_steps=4")
-    options += (f"{OPTION}rule={rule}",)
+    options = (*TECHNIQUE, f"{OPTION}warmup_epochs=2", f"{OPTION}rule={rule}")
+    options += (f"{OPTION}every_n_steps=4",)
     run_images(*options, name="whole")
     for step in (8, 14):  # before and after the first selection at 12; then there is one at 16
         with killed_at(step):
@@ -188,7 +189,7 @@ def test_rules_that_look_back_read_the_rows_that_the_monitor_keeps(
         return Selection(torch.ones(len(evidence.label), dtype=torch.bool))
 
     monkeypatch.setitem(RULES, rule, replace(RULES[rule], select=select))
-    options = (f"{OPTION}rule={rule}", f"{OPTION}warmup_epochs=3", "max_epochs=3")
+    options = (f"{OPTION}rule={rule}", f"{OPTION}warmup_epochs=3")
     run_images("technique=sample_selection", *options)
     log = load_run(tmp_path / "run").dynamics().log
     (evidence,) = seen
@@ -218,6 +219,7 @@ def test_an_epoch_is_a_pass_over_the_data_also_where_the_trainer_has_but_one(
 
     monkeypatch.setattr(SampleSelection, "_is_due", is_due)
     options = (f"{OPTION}rule=dynamic_threshold", f"{OPTION}start_step=3", f"batch_size={batch}")
+    options += (f"{OPTION}every_n_steps=1",)
     summary = run_tiny("technique=sample_selection", *options, "max_steps=20")
     steps = 1 if batch == "null" else 4
     assert epochs == {step: step // steps for step in range(1, 21)}
