@@ -105,6 +105,27 @@ def test_all_processes_reset_at_the_same_steps_to_the_same_network(
     assert_equal_runs(tmp_path / "two", tmp_path / "one", tolerance=1e-4)
 
 
+@pytest.mark.parametrize("rule", ["dynamic_threshold", "aum", "wrong_events"])
+def test_rules_that_look_back_record_alike_on_two_processes(
+    run_tiny: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, rule: str
+) -> None:
+    """4 batches a pass; the checkpoint of step 10, in the middle of one, holds part of a row."""
+    select = "technique.sample_selection"
+    options = ("technique=sample_selection", f"{select}.rule={rule}", f"{select}.percentile=50")
+    options += (f"{select}.start_step=12", "optimizer.lr=0.5", *STEPS)
+    alone = run_tiny(*options, "batch_size=6", name="one")
+    processes = (*options, FAILING, "batch_size=3", *DDP)
+    with monkeypatch.context() as patch:
+        patch.setenv("LABELNOISE_TEST_STEP", "11")
+        patch.setenv("LABELNOISE_TEST_RANK", "1")
+        with pytest.raises(RuntimeError, match="rank 1 failed"):
+            run_tiny(*processes, name="two")
+    both = run_tiny(*processes, name="two")
+    assert "resuming from" in (tmp_path / "two" / "run.log").read_text()
+    assert both["selection"] == alone["selection"] and both["selection"]["first"]["step"] == 12
+    assert_equal_runs(tmp_path / "two", tmp_path / "one")
+
+
 def test_a_run_of_which_one_process_fails_is_taken_to_the_same_end(
     run_tiny: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -9,14 +9,18 @@ from typing import Any
 
 import numpy as np
 import pytorch_lightning as pl
-import torch
-from torch import Tensor
 
 from labelnoise.classifier import NoisyLabelClassifier
 from labelnoise.data.batch import Batch
 from labelnoise.data.module import data_of, steps_per_epoch
-from labelnoise.distributed import maximum_over_ranks
-from labelnoise.dynamics import DynamicsLog, Measurements, RunningScores, gmm_gap, measure
+from labelnoise.dynamics import (
+    DynamicsLog,
+    EpochRecorder,
+    Measurements,
+    RunningScores,
+    gmm_gap,
+    measure,
+)
 from labelnoise.dynamics.measurements import as_kept
 from labelnoise.monitors.monitor import Monitor
 from labelnoise.run_directory import RunDirectory
@@ -52,7 +56,7 @@ class DynamicsMonitor(Monitor):
     def __init__(self, every_n_steps: int | None = None, extra_pass: bool = False) -> None:
         super().__init__(every_n_steps)
         self.from_training = every_n_steps is None and not extra_pass
-        self._row: Tensor | None = None
+        self._recorder = EpochRecorder()
         self._log: DynamicsLog | None = None
 
     def on_train_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
@@ -74,8 +78,7 @@ class DynamicsMonitor(Monitor):
         if self.last_step >= 0:
             for row in self._log or DynamicsLog(path):
                 self._scores.update(row)
-        if self._row is not None:  # of a run that was interrupted within an epoch
-            self._row = self._row.to(pl_module.device)
+        self._recorder.begin(len(self._split), pl_module.device)
         if not self.from_training:  # before training there is no training pass
             super().on_train_start(trainer, pl_module)
 
@@ -94,13 +97,7 @@ class DynamicsMonitor(Monitor):
         batch_idx: int,
     ) -> None:
         if self.from_training and isinstance(outputs, Mapping):
-            # Columns of one tensor on the network's device: nothing waits for it before the end of
-            # the epoch. Places not filled yet hold -inf, so that processes can take the maximum.
-            if self._row is None:
-                self._row = torch.full((4, len(self._split)), -torch.inf, device=batch.label.device)
-            measured = measure(outputs["logits"], batch.label)
-            columns = [torch.as_tensor(values, dtype=torch.float32) for values in measured]
-            self._row[:, batch.index] = torch.stack(columns)
+            self._recorder.add(batch.index, outputs["logits"], batch.label)
         super().on_train_batch_end(trainer, pl_module, outputs, batch, batch_idx)
 
     def on_train_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
@@ -125,16 +122,11 @@ class DynamicsMonitor(Monitor):
         return metrics
 
     def _finish_row(self) -> Measurements | None:
-        row, self._row = self._whole_row(), None
-        unseen = len(self._split) if row is None else int((row[3] < 0).sum())
-        if row is None or unseen:
+        row = self._recorder.finish()
+        if row is None:
+            unseen = self._recorder.unseen
             log.warning("dynamics: %d samples were not in this epoch, no row was kept", unseen)
-            return None
-        return Measurements(*row)
-
-    def _whole_row(self) -> Tensor | None:
-        """What all processes filled in so far: the largest, where the others have -inf."""
-        return None if self._row is None else maximum_over_ranks(self._row)
+        return row
 
     def on_exception(
         self, trainer: pl.Trainer, pl_module: pl.LightningModule, exception: BaseException
@@ -158,8 +150,8 @@ class DynamicsMonitor(Monitor):
         )
 
     def state_dict(self) -> dict[str, Any]:
-        return {**super().state_dict(), "row": self._whole_row()}
+        return {**super().state_dict(), "row": self._recorder.row}
 
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
         super().load_state_dict(state_dict)
-        self._row = state_dict["row"]
+        self._recorder.row = state_dict["row"]

@@ -7,7 +7,7 @@ from jaxtyping import Bool, Float, Int
 from torch import Tensor
 
 from labelnoise.losses import ce
-from labelnoise.techniques.sample_selection import select_keep_rate
+from labelnoise.selection import select_keep_rate
 from labelnoise.techniques.two_networks import TwoNetworks
 
 

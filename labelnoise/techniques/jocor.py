@@ -8,7 +8,7 @@ from torch.nn import functional as F
 
 from labelnoise.errors import InputError
 from labelnoise.losses import ce
-from labelnoise.techniques.sample_selection import select_keep_rate
+from labelnoise.selection import select_keep_rate
 from labelnoise.techniques.two_networks import TwoNetworks
 
 

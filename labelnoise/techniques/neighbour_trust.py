@@ -18,7 +18,7 @@ from labelnoise.data.module import data_of, steps_per_epoch
 from labelnoise.distributed import gather_samples
 from labelnoise.errors import InputError
 from labelnoise.models.two_layer_cnn import TwoLayerCNN
-from labelnoise.techniques.sample_selection import selection_metrics
+from labelnoise.selection import selection_metrics
 from labelnoise.techniques.technique import Technique
 
 log = logging.getLogger(__name__)
