@@ -215,7 +215,7 @@ def test_a_compiled_run_is_the_run_and_its_network_is_read_without_compiling(
 
 def test_accumulated_batches_of_one_size_are_one_batch(run_tiny: Run) -> None:
     """20 samples are two batches of 10 in every pass."""
-    options = ("max_steps=8", "max_epochs=8", "data.steps=16", "monitor=memorization")
+    options = ("max_steps=8", "monitor=memorization")
     both = run_tiny(*options, "batch_size=10", "trainer.accumulate_grad_batches=2", name="both")
     whole = run_tiny(*options, "batch_size=20", name="whole")
     assert both["step"] == whole["step"] == 8

@@ -24,6 +24,7 @@ AT_WORK = {
         "technique.stochastic_reset.activation=at_once",
         "technique.stochastic_reset.r=0.3",
     ),
+    "label_wave": ("technique.label_wave.window=1", "optimizer.lr=0.3", "max_epochs=12"),
     "sample_selection": ("technique.sample_selection.warmup_epochs=1",),
     "early_stop": ("technique.early_stop.patience=1", "optimizer.lr=1.0"),
 }
