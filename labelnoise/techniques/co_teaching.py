@@ -41,6 +41,8 @@ class CoTeaching(TwoNetworks):
     :class:`labelnoise.techniques.two_networks.TwoNetworks`.
     """
 
+    name = "co_teaching"
+
     def losses(
         self, first: Float[Tensor, "n K"], second: Float[Tensor, "n K"], label: Int[Tensor, " n"]
     ) -> Float[Tensor, "n 2"]:

@@ -55,6 +55,8 @@ class JoCoR(TwoNetworks):
         InputError: a number out of range.
     """
 
+    name = "jocor"
+
     def __init__(
         self,
         forget_rate: float,
@@ -65,7 +67,7 @@ class JoCoR(TwoNetworks):
         super().__init__(forget_rate, warmup_epochs, every_n_steps)
         if not 0 <= agreement_weight <= 1:
             raise InputError(
-                f"agreement_weight must be a number from 0 to 1, got {agreement_weight}"
+                f"technique.jocor.agreement_weight must be from 0 to 1, got {agreement_weight}"
             )
         self.agreement_weight = agreement_weight
 

@@ -12,6 +12,7 @@ from torch import Tensor
 from labelnoise.classifier import NoisyLabelClassifier
 from labelnoise.data.batch import Batch
 from labelnoise.data.module import NoisyLabelDataModule, data_of
+from labelnoise.errors import InputError
 from labelnoise.losses import ce
 from labelnoise.techniques.technique import Technique
 
@@ -40,7 +41,11 @@ class Loss(Technique):
 
     def prepare(self, data: NoisyLabelDataModule) -> None:
         """Refuse options, and make what depends on the data: before training, once."""
-        self.function(torch.zeros(1, data.num_classes), torch.zeros(1).long())
+        try:
+            self.function(torch.zeros(1, data.num_classes), torch.zeros(1).long())
+        except InputError as error:  # the function knows its options, not where they were typed
+            name = getattr(self.function, "func", self.function).__name__
+            raise InputError(f"technique.{name}: {error}") from None
 
     def sample_loss(self, logits: Tensor, batch: Batch) -> Tensor:
         """Of every sample in a batch, in place of the classifier's cross-entropy."""

@@ -70,15 +70,19 @@ class TwoNetworks(Technique):
         "weights": "would set weights back by what the first network alone has shown",
     }
     learner = TwoNetworkClassifier
+    name: ClassVar[str]  # of its file, for what is said about its options
 
     def __init__(
         self, forget_rate: float, warmup_epochs: int = 10, every_n_steps: int | None = None
     ) -> None:
         if not 0 <= forget_rate < 1:
-            raise InputError(f"forget_rate must be a number from 0 to below 1, got {forget_rate}")
+            raise InputError(
+                f"technique.{self.name}.forget_rate must be a number from 0 to below 1, "
+                f"got {forget_rate}"
+            )
         for name, value in (("warmup_epochs", warmup_epochs), ("every_n_steps", every_n_steps)):
             if value is not None and value < 1:
-                raise InputError(f"{name} must be at least 1, got {value}")
+                raise InputError(f"technique.{self.name}.{name} must be at least 1, got {value}")
         self.forget_rate = forget_rate
         self.warmup_epochs = warmup_epochs
         self.every_n_steps = every_n_steps
