@@ -8,9 +8,9 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 
+from labelnoise.building import build_techniques
 from labelnoise.config import CONF_DIR, compose
 from labelnoise.techniques import Technique, conflict
-from labelnoise.training import build_techniques
 
 PAGE = Path(__file__).with_name("techniques.md")
 BEGIN, END = "<!-- combinations -->\n", "<!-- end of combinations -->\n"
@@ -25,11 +25,11 @@ def all_techniques() -> dict[str, Technique]:
 
 
 def alike(techniques: Mapping[str, Technique]) -> list[list[str]]:
-    """Names of techniques that go, and do not go, with the same others; a row of the table each."""
-    groups: dict[tuple[str | None, tuple[str, ...]], list[str]] = {}
+    """Names of techniques with the same role and refusals; a row of the table each."""
+    groups: dict[tuple[object, ...], list[str]] = {}
     for name, technique in techniques.items():
-        others = (n for n, o in techniques.items() if conflict(name, technique, n, o) is not None)
-        groups.setdefault((technique.role, tuple(others)), []).append(name)
+        key = technique.role, *sorted(technique.refuses.items())
+        groups.setdefault(key, []).append(name)
     return sorted(groups.values())
 
 

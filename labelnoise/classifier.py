@@ -6,7 +6,7 @@ import logging
 import math
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager, nullcontext
-from typing import Any
+from typing import Any, ClassVar
 
 import pytorch_lightning as pl
 import torch
@@ -24,6 +24,7 @@ from labelnoise.history import History
 log = logging.getLogger(__name__)
 
 SampleLoss = Callable[[Tensor, Batch], Tensor]
+PrepareBatch = Callable[[Batch], Batch]
 
 _HALF = (torch.float16, torch.bfloat16)
 
@@ -31,6 +32,11 @@ _HALF = (torch.float16, torch.bfloat16)
 def cross_entropy(logits: Float[Tensor, "n K"], batch: Batch) -> Float[Tensor, " n"]:
     """Per-sample cross-entropy with the given labels, -log softmax(logits)[label]."""
     return F.cross_entropy(logits, batch.label, reduction="none")
+
+
+def as_it_is(batch: Batch) -> Batch:
+    """The batch itself: what training does with it unless a technique changes that."""
+    return batch
 
 
 def weighted_mean(value: Float[Tensor, " n"], weight: Float[Tensor, " n"]) -> Float[Tensor, ""]:
@@ -59,6 +65,10 @@ def label_metrics(
             same number as ``acc_noisy`` under the name the literature uses for it.
         corrected_fraction: share of the noisy samples predicted as the true label. With two
             classes the two fractions add up to 1; with more, a prediction can be neither.
+        clean_correct, clean_incorrect, wrong_corrected, wrong_memorized, wrong_incorrect: shares of
+            *all* samples, which add up to 1: of those with a right label, predicted as it and not;
+            of those with a wrong label, predicted as the true label, as the wrong one, and as
+            neither.
 
     Example:
         >>> logits = torch.tensor([[2.0, 0.0], [0.0, 2.0], [2.0, 0.0]])
@@ -81,6 +91,11 @@ def label_metrics(
         "acc_noisy": memorized,
         "memorized_fraction": memorized,
         "corrected_fraction": _share(n_corrected, n_noisy),
+        "clean_correct": _share(fitted - fitted_noisy, n),
+        "clean_incorrect": _share(n - n_noisy - (fitted - fitted_noisy), n),
+        "wrong_corrected": _share(n_corrected, n),
+        "wrong_memorized": _share(fitted_noisy, n),
+        "wrong_incorrect": _share(n_noisy - n_corrected - fitted_noisy, n),
     }
 
 
@@ -111,8 +126,9 @@ class NoisyLabelClassifier(pl.LightningModule):
     an epoch ends in the middle of a group, its step is the shorter for it, since Lightning still
     divides by k.
 
-    Techniques act through two attributes, ``sample_loss`` (a function of logits and batch) and
-    ``sample_weight`` (one weight per training sample); monitors only call ``logits``, ``evaluate``
+    Techniques act through three attributes, ``sample_loss`` (a function of logits and batch),
+    ``sample_weight`` (one weight per training sample) and ``prepare_batch`` (what becomes of a
+    batch before the network sees it); monitors only call ``logits``, ``evaluate``
     and ``record``. True labels never enter the loss.
 
     Args:
@@ -129,8 +145,13 @@ class NoisyLabelClassifier(pl.LightningModule):
     Attributes:
         sample_loss: per-sample loss, cross-entropy unless a technique replaces it.
         sample_weight: (n_train,) weights, all 1 unless a technique changes them; in checkpoints.
+        prepare_batch: called with every training batch; a technique that mixes inputs takes its
+            place, and logits of the training pass are then not those of the samples.
         history: what was recorded so far; in checkpoints, so that a resumed run has it whole.
     """
+
+    # How many networks the constructor takes, one after the other.
+    network_count: ClassVar[int] = 1
 
     sample_weight: Tensor
 
@@ -147,20 +168,31 @@ class NoisyLabelClassifier(pl.LightningModule):
         super().__init__()
         self.model = model
         self.channels_last = channels_last
-        if channels_last:
-            for parameter in model.parameters():
-                if parameter.ndim == 4:
-                    parameter.data = parameter.data.contiguous(memory_format=torch.channels_last)
-        if compile:
-            model.compile()
+        self.compiled = compile
+        self._prepare(model)
         self.optimizer = optimizer
         self.scheduler = scheduler
         self.interval = interval
         self.eval_batch_size = eval_batch_size
         self.sample_loss: SampleLoss = cross_entropy
+        self.prepare_batch: PrepareBatch = as_it_is
         self.register_buffer("sample_weight", torch.ones(0), persistent=False)
         self.history = History()
         self._diverged = False
+
+    def _prepare(self, network: nn.Module) -> None:
+        """Lay a network out, and have it compiled, as was asked for."""
+        if self.channels_last:
+            for parameter in network.parameters():
+                if parameter.ndim == 4:
+                    parameter.data = parameter.data.contiguous(memory_format=torch.channels_last)
+        if self.compiled:
+            network.compile()
+
+    @property
+    def networks(self) -> tuple[nn.Module, ...]:
+        """All that are trained; the first is ``model``, which monitors watch."""
+        return (self.model,)
 
     def setup(self, stage: str) -> None:
         data_of(self.trainer).place_on(self.trainer.strategy.root_device)
@@ -169,20 +201,33 @@ class NoisyLabelClassifier(pl.LightningModule):
             dtype = next(self.model.parameters()).dtype
             self.sample_weight = torch.ones(len(train), dtype=dtype, device=self.device)
 
-    def forward(self, input: Float[Tensor, "n ..."]) -> Float[Tensor, "n K"]:
-        """Logits, in float32 at least: losses and metrics are not computed in half precision."""
+    def forward(
+        self, input: Float[Tensor, "n ..."], network: nn.Module | None = None
+    ) -> Float[Tensor, "n K"]:
+        """Logits, in float32 at least: losses and metrics are not computed in half precision.
+
+        Of ``model``, or of another one of the :attr:`networks`.
+        """
         if self.channels_last and input.ndim == 4:
             input = input.contiguous(memory_format=torch.channels_last)
-        logits: Tensor = self.model(input)
+        logits: Tensor = (self.model if network is None else network)(input)
         return logits.float() if logits.dtype in _HALF else logits
 
     def training_step(self, batch: Batch, batch_idx: int) -> dict[str, Tensor]:
         if len(batch.index) == 0:
             return self._nothing(batch)
+        return self._step(self.prepare_batch(batch))
+
+    def _step(self, batch: Batch) -> dict[str, Tensor]:
         logits = self.forward(batch.input)
         losses = self.sample_loss(logits, batch)
         loss = weighted_mean(losses, self.sample_weight[batch.index].to(losses.dtype))
         return {"loss": loss, "logits": logits.detach()}  # callbacks get the logits too
+
+    @property
+    def trains_on_samples(self) -> bool:
+        """Whether the logits of the training pass are those of the samples as they were served."""
+        return self.prepare_batch is as_it_is
 
     def _nothing(self, batch: Batch) -> dict[str, Tensor]:
         """What a process without samples in the last batch adds: gradients of 0, for the others.
@@ -190,7 +235,7 @@ class NoisyLabelClassifier(pl.LightningModule):
         Not of an empty batch, which not every network can reshape, nor of a single sample, which
         batch norm refuses.
         """
-        logits = self.forward(batch.input.new_zeros((2, *batch.input.shape[1:])))
+        logits = self.forward(stand_in(batch))
         weight = self.sample_weight[batch.index].to(logits.dtype)
         loss = 0.0 * logits.sum() + weighted_mean(weight, weight)
         return {"loss": loss, "logits": logits[:0].detach()}
@@ -215,7 +260,7 @@ class NoisyLabelClassifier(pl.LightningModule):
             self.record({k: v.item() for k, v in metrics.items() if k.startswith("val/")})
 
     def configure_optimizers(self) -> Any:
-        optimizer = self.optimizer(self.model.parameters())
+        optimizer = self.optimizer([p for network in self.networks for p in network.parameters()])
         if self.scheduler is None:
             return optimizer
         schedule = {"scheduler": self.scheduler(optimizer), "interval": self.interval}
@@ -277,6 +322,11 @@ class NoisyLabelClassifier(pl.LightningModule):
         if "cuda_rng_state" in checkpoint and self.trainer.strategy.root_device.type == "cuda":
             state = checkpoint["cuda_rng_state"].cpu()[rank()].clone()
             torch.cuda.set_rng_state(state, self.trainer.strategy.root_device)
+
+
+def stand_in(batch: Batch) -> Tensor:
+    """Two samples of zeros, of the kind that an empty batch would have."""
+    return batch.input.new_zeros((2, *batch.input.shape[1:]))
 
 
 def held_out_metrics(logits: Float[Tensor, "n K"], batch: Batch | Split) -> dict[str, float]:

@@ -25,7 +25,7 @@ def summed_gradient(model: nn.Module, split: Split, batch_size: int) -> Gradient
     """
     parameters, total = tuple(trainable(model).values()), zero_gradient(model)
     for batch in split.batches(batch_size):
-        logits = model(_ready_for(model, batch.input))
+        logits = model(ready_for(model, batch.input))
         loss = F.cross_entropy(logits, batch.label.to(logits.device), reduction="sum")
         add_to(total, torch.autograd.grad(loss, parameters))
     return total
@@ -43,7 +43,7 @@ def add_to(total: Gradient, addend: Gradient) -> None:
         sum_ += part
 
 
-def _ready_for(model: nn.Module, input: Tensor) -> Tensor:
+def ready_for(model: nn.Module, input: Tensor) -> Tensor:
     """The input on the network's device and in the precision of its weights."""
     weight = next(model.parameters())
     return input.to(weight.device, weight.dtype)
@@ -70,7 +70,7 @@ def per_sample_gradients(
     gradients = vmap(grad(loss), in_dims=(None, 0, 0))
     rows = []
     for batch in split.batches(batch_size):
-        found = gradients(chosen, _ready_for(model, batch.input), batch.label.to(device))
+        found = gradients(chosen, ready_for(model, batch.input), batch.label.to(device))
         rows.append(torch.cat([found[name].flatten(1) for name in names], dim=1))
     return torch.cat(rows)
 
@@ -108,6 +108,30 @@ def inner_products(clean: Gradient, noisy: Gradient, n: int) -> Float[Tensor, "3
         for x, y in ((clean, clean), (noisy, noisy), (clean, noisy))
     ]
     return torch.stack(rows).double().cpu() / n**2
+
+
+def compared_with_total(
+    clean: Gradient, noisy: Gradient, n: int
+) -> tuple[Float[Tensor, " L"], Float[Tensor, " L"], Float[Tensor, " L"]]:
+    """|g|, cos(g, g_clean) and cos(g, g_noise) by layer, g = g_clean + g_noise divided by n.
+
+    From the sum itself: where the two parts nearly cancel, their inner products would leave no
+    digit of it. A cosine with a gradient of 0 is NaN.
+
+    Example:
+        >>> clean, noisy = (torch.tensor([3.0, 0.0]),), (torch.tensor([0.0, 4.0]),)
+        >>> [round(value.item(), 6) for value in compared_with_total(clean, noisy, n=10)]
+        [0.5, 0.6, 0.8]
+    """
+    total = tuple(c + w for c, w in zip(clean, noisy, strict=True))
+    (square, of_clean, with_clean), (_, of_noisy, with_noisy) = (
+        inner_products(total, part, n) for part in (clean, noisy)
+    )
+    return (
+        square.sqrt(),
+        with_clean / (square * of_clean).sqrt(),
+        with_noisy / (square * of_noisy).sqrt(),
+    )
 
 
 def gradient_scalars(by_class: list[float], summed: list[float]) -> dict[str, float]:

@@ -98,3 +98,23 @@ class Watch(Technique):
 
     def report(self) -> dict[str, Any]:
         return {"spread": self.spread}
+
+
+class NormalisedImages(nn.Sequential):
+    """A convolution, batch norm and a linear layer: ``0``, ``1`` and ``4``."""
+
+    def __init__(self, input_shape: tuple[int, ...], num_classes: int, seed: int, **_: Any) -> None:
+        channels, height, width = input_shape
+        size = 4 * (height - 2) * (width - 2)
+        super().__init__(
+            nn.Conv2d(channels, 4, 3), nn.BatchNorm2d(4), nn.ReLU(), nn.Flatten(),
+            nn.Linear(size, num_classes),
+        )  # fmt: skip
+        generator = stream(seed, "init")
+        with torch.no_grad():
+            for parameter in self.parameters():
+                if parameter.ndim > 1:
+                    parameter.normal_(0, 0.1, generator=generator)
+                elif parameter.shape == (num_classes,):
+                    parameter.zero_()
+            self[0].bias.zero_()

@@ -13,6 +13,7 @@ from hypothesis import strategies as st
 from omegaconf import DictConfig
 from torch import nn
 
+from labelnoise.building import build
 from labelnoise.classifier import (
     NoisyLabelClassifier,
     held_out_metrics,
@@ -24,10 +25,11 @@ from labelnoise.data.batch import Batch, Split
 from labelnoise.isolation import isolated
 from labelnoise.report.loaded import load_run
 from labelnoise.run_directory import claim
-from labelnoise.training import build
 from tests.conftest import TINY, Run
 
 ROOT = Path(__file__).resolve().parents[1]
+SHARES = ("clean_correct", "clean_incorrect", "wrong_corrected", "wrong_memorized",
+          "wrong_incorrect")  # fmt: skip
 
 
 @settings(deadline=None)
@@ -39,6 +41,7 @@ def test_label_metrics_equal_a_count_by_hand(n: int, num_classes: int, seed: int
     clean = torch.randint(num_classes, (n,), generator=generator)
 
     counts = dict.fromkeys(("fit", "clean", "fit_clean", "noisy", "fit_noisy", "corrected"), 0)
+    shares = dict.fromkeys(SHARES, 0.0)
     loss = 0.0
     for i in range(n):
         scores = logits[i].tolist()
@@ -48,6 +51,13 @@ def test_label_metrics_equal_a_count_by_hand(n: int, num_classes: int, seed: int
         counts["fit"] += int(guess == label[i])
         counts[f"fit_{kind}"] += int(guess == label[i])
         counts["corrected"] += int(kind == "noisy" and guess == clean[i])
+        if kind == "clean":
+            outcome = "clean_correct" if guess == label[i] else "clean_incorrect"
+        elif guess == clean[i]:
+            outcome = "wrong_corrected"
+        else:
+            outcome = "wrong_memorized" if guess == label[i] else "wrong_incorrect"
+        shares[outcome] += 1 / n
         loss -= scores[label[i]] - math.log(sum(math.exp(s) for s in scores))
 
     def share(part: str, whole: int) -> float:
@@ -60,8 +70,11 @@ def test_label_metrics_equal_a_count_by_hand(n: int, num_classes: int, seed: int
         "acc_noisy": share("fit_noisy", counts["noisy"]),
         "memorized_fraction": share("fit_noisy", counts["noisy"]),
         "corrected_fraction": share("corrected", counts["noisy"]),
+        **shares,
     }
-    assert label_metrics(logits, label, clean) == pytest.approx(expected, abs=1e-5, nan_ok=True)
+    found = label_metrics(logits, label, clean)
+    assert found == pytest.approx(expected, abs=1e-5, nan_ok=True)
+    assert sum(found[name] for name in SHARES) == pytest.approx(1)
 
 
 def test_samples_of_weight_zero_do_not_count() -> None:
@@ -202,7 +215,7 @@ def test_a_compiled_run_is_the_run_and_its_network_is_read_without_compiling(
 
 def test_accumulated_batches_of_one_size_are_one_batch(run_tiny: Run) -> None:
     """20 samples are two batches of 10 in every pass."""
-    options = ("max_steps=8", "max_epochs=8", "data.steps=16", "monitor=memorization")
+    options = ("max_steps=8", "monitor=memorization")
     both = run_tiny(*options, "batch_size=10", "trainer.accumulate_grad_batches=2", name="both")
     whole = run_tiny(*options, "batch_size=20", name="whole")
     assert both["step"] == whole["step"] == 8

@@ -91,6 +91,41 @@ def test_early_stop_and_selection_act_at_the_same_steps_on_the_same_samples(
     assert_equal_runs(tmp_path / "two", tmp_path / "one")
 
 
+def test_all_processes_reset_at_the_same_steps_to_the_same_network(
+    run_tiny: Run, tmp_path: Path
+) -> None:
+    options = ("technique=stochastic_reset", "technique.stochastic_reset.activation=threshold")
+    options += ("technique.stochastic_reset.threshold=10", "technique.stochastic_reset.r=0.2")
+    options += ("optimizer.momentum=0.9", "optimizer.lr=0.5", "eval_every_n_steps=5")
+    alone = run_tiny(*options, "batch_size=6", name="one")
+    both = run_tiny(*options, "batch_size=3", *DDP, name="two")
+    ours, theirs = (run["techniques"]["stochastic_reset"] for run in (both, alone))
+    assert ours.pop("distance") == pytest.approx(theirs.pop("distance"), abs=1e-4)
+    assert ours == theirs and ours["resets"] > 0
+    assert_equal_runs(tmp_path / "two", tmp_path / "one", tolerance=1e-4)
+
+
+@pytest.mark.parametrize("rule", ["dynamic_threshold", "aum", "wrong_events"])
+def test_rules_that_look_back_record_alike_on_two_processes(
+    run_tiny: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, rule: str
+) -> None:
+    """4 batches a pass; the checkpoint of step 10, in the middle of one, holds part of a row."""
+    select = "technique.sample_selection"
+    options = ("technique=sample_selection", f"{select}.rule={rule}", f"{select}.percentile=50")
+    options += (f"{select}.start_step=12", "optimizer.lr=0.5", *STEPS)
+    alone = run_tiny(*options, "batch_size=6", name="one")
+    processes = (*options, FAILING, "batch_size=3", *DDP)
+    with monkeypatch.context() as patch:
+        patch.setenv("LABELNOISE_TEST_STEP", "11")
+        patch.setenv("LABELNOISE_TEST_RANK", "1")
+        with pytest.raises(RuntimeError, match="rank 1 failed"):
+            run_tiny(*processes, name="two")
+    both = run_tiny(*processes, name="two")
+    assert "resuming from" in (tmp_path / "two" / "run.log").read_text()
+    assert both["selection"] == alone["selection"] and both["selection"]["first"]["step"] == 12
+    assert_equal_runs(tmp_path / "two", tmp_path / "one")
+
+
 def test_a_run_of_which_one_process_fails_is_taken_to_the_same_end(
     run_tiny: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -225,3 +260,18 @@ def test_two_processes_resume_in_the_middle_of_an_epoch_with_the_same_rows(
     for file in files:
         whole, killed = (tmp_path / name / file for name in ("whole", "run"))
         assert killed.read_bytes() == whole.read_bytes(), file
+
+
+@pytest.mark.parametrize("technique", ["co_teaching", "jocor"])
+def test_two_networks_choose_alike_from_the_whole_batch(
+    run_tiny: Run, tmp_path: Path, technique: str
+) -> None:
+    """19 samples in batches of 6 leave one for the last batch, and none for rank 1."""
+    options = (*STEPS, f"technique={technique}", "noise_rate=0.4", "data.n=19", "optimizer.lr=0.5")
+    alone = run_tiny(*options, "batch_size=6", name="one")
+    both = run_tiny(*options, "batch_size=3", *DDP, name="two")
+    assert both["step"] == alone["step"] == 20
+    assert both["techniques"] == alone["techniques"]
+    assert both["techniques"][technique]["keep_share"] < 1
+    assert both["final"]["test/acc_second"] == alone["final"]["test/acc_second"]
+    assert_equal_runs(tmp_path / "two", tmp_path / "one")

@@ -243,6 +243,28 @@ def batches_so_far(trainer: pl.Trainer | None) -> int:
     return trainer.fit_loop.epoch_loop.batch_progress.total.processed  # type: ignore[attr-defined]
 
 
+def passes_so_far(trainer: pl.Trainer) -> int:
+    """Whole passes over the training data that are done, an epoch of a trainer being many or one.
+
+    To be asked for between two batches or within one. An epoch that ``limit_train_batches`` ends
+    earlier counts as a pass.
+    """
+    loader = trainer.train_dataloader
+    assert isinstance(loader, TensorLoader)
+    batches = min(loader.batches_per_pass, int(trainer.num_training_batches))
+    return batches_so_far(trainer) // batches
+
+
+def ends_pass(trainer: pl.Trainer) -> bool:
+    """At the end of a training batch: whether every sample has now been served equally often.
+
+    Passes, not the trainer's epochs, which hold many passes or a part of one where they are set so.
+    """
+    loader = trainer.train_dataloader
+    assert isinstance(loader, TensorLoader), "passes are counted by a TensorLoader"
+    return batches_so_far(trainer) % loader.batches_per_pass == 0
+
+
 def _limited(length: int, limit: int | float | None) -> int:
     """Batches in one epoch, by Lightning's rule: an int counts batches, a float is a share."""
     if limit is None:

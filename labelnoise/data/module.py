@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
+from typing import Any
 
 import pytorch_lightning as pl
 import torch
@@ -78,6 +79,16 @@ def steps_per_epoch(trainer: pl.Trainer) -> int:
     To be asked for once training goes on, when the loader is there.
     """
     return max(1, math.ceil(trainer.num_training_batches / trainer.accumulate_grad_batches))
+
+
+def steps_per_pass(trainer: pl.Trainer) -> int:
+    """Optimizer steps in a pass over the training data, or in an epoch where that is shorter.
+
+    Full-batch gradient descent has many passes in one of the trainer's epochs.
+    """
+    loader: Any = trainer.train_dataloader
+    batches = math.ceil(loader.batches_per_pass / trainer.accumulate_grad_batches)
+    return min(batches, steps_per_epoch(trainer))
 
 
 def data_of(trainer: pl.Trainer) -> NoisyLabelDataModule:

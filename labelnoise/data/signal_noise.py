@@ -213,11 +213,12 @@ class SignalNoiseDataModule(NoisyLabelDataModule):
     def train_dataloader(self) -> TensorLoader:
         global_size = (self.batch_size or self.n) * world_size()
         batches_per_pass = math.ceil(self.n / global_size)
+        batches = self.steps * (self.trainer.accumulate_grad_batches if self.trainer else 1)
         return TensorLoader(
             self.train,
             self.batch_size,
             shuffle_seed=self.shuffle_seed,
-            passes=math.ceil(self.steps / batches_per_pass),
+            passes=math.ceil(batches / batches_per_pass),
             start=batches_so_far(self.trainer),
             rank=rank(),
             world_size=world_size(),

@@ -2,6 +2,17 @@
 
 from labelnoise.dynamics.log import DynamicsLog
 from labelnoise.dynamics.measurements import Measurements, measure
+from labelnoise.dynamics.mixture import fit_two_gaussians, gmm_gap
+from labelnoise.dynamics.recorder import EpochRecorder
 from labelnoise.dynamics.scores import RunningScores, auc
 
-__all__ = ["DynamicsLog", "Measurements", "RunningScores", "auc", "measure"]
+__all__ = [
+    "DynamicsLog",
+    "EpochRecorder",
+    "Measurements",
+    "RunningScores",
+    "auc",
+    "fit_two_gaussians",
+    "gmm_gap",
+    "measure",
+]

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 import numpy as np
+import torch
 from jaxtyping import Bool, Float, Int
 from numpy.typing import NDArray
 
@@ -130,3 +131,17 @@ class RunningScores:
         if is_noisy.all() or not is_noisy.any():
             return {}
         return {name: auc(score, is_noisy) for name, score in self.scores().items()}
+
+    def state_dict(self) -> dict[str, Any]:
+        """Everything but the labels, as tensors and numbers, for checkpoints."""
+        return {
+            name: torch.tensor(value) if isinstance(value, np.ndarray) else value
+            for name, value in vars(self).items()
+            if name != "label"
+        }
+
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        """Go on as the scores did whose :meth:`state_dict` this is."""
+        for name, value in state.items():
+            kept = value.cpu().numpy().copy() if isinstance(value, torch.Tensor) else value
+            setattr(self, name, kept)

@@ -8,6 +8,7 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from labelnoise.errors import InputError
+from labelnoise.losses.ranges import check_log_zero, check_not_negative
 
 
 def ce(logits: Float[Tensor, "n K"], label: Int[Tensor, " n"]) -> Float[Tensor, " n"]:
@@ -29,7 +30,7 @@ def mae(logits: Float[Tensor, "n K"], label: Int[Tensor, " n"]) -> Float[Tensor,
         >>> mae(torch.zeros(1, 2), torch.tensor([0]))
         tensor([0.5000])
     """
-    return 1.0 - _given(logits, label).exp()
+    return power_loss(logits, label, 1.0)
 
 
 def gce(
@@ -37,8 +38,7 @@ def gce(
 ) -> Float[Tensor, " n"]:
     """Generalized cross-entropy, (1 - p_y^q) / q (NeurIPS 2018).
 
-    Between cross-entropy, its limit for q -> 0, and :func:`mae` at q = 1. Computed as
-    -expm1(q log p_y) / q, exact for small q too.
+    Between cross-entropy, its limit for q -> 0, and :func:`mae` at q = 1.
 
     Args:
         q: in (0, 1].
@@ -49,9 +49,81 @@ def gce(
     """
     if not 0 < q <= 1:
         raise InputError(f"q must be above 0 and at most 1, got {q}")
-    return -torch.expm1(q * _given(logits, label)) / q
+    return power_loss(logits, label, q)
 
 
-def _given(logits: Float[Tensor, "n K"], label: Int[Tensor, " n"]) -> Float[Tensor, " n"]:
-    """log p_y."""
-    return -F.cross_entropy(logits, label, reduction="none")
+def sce(
+    logits: Float[Tensor, "n K"],
+    label: Int[Tensor, " n"],
+    alpha: float = 0.1,
+    beta: float = 1.0,
+    log_zero: float = -4.0,
+) -> Float[Tensor, " n"]:
+    """Symmetric cross-entropy, alpha CE + beta RCE (Y. Wang et al., ICCV 2019).
+
+    RCE is the reverse cross-entropy of :func:`rce`.
+
+    Args:
+        alpha: weight of the cross-entropy, at least 0.
+        beta: weight of the reverse cross-entropy, at least 0.
+        log_zero: what stands for log 0, below 0.
+
+    Example:
+        >>> sce(torch.zeros(1, 2), torch.tensor([0]), alpha=0.0, beta=1.0)
+        tensor([2.])
+    """
+    check_not_negative("alpha", alpha)
+    check_not_negative("beta", beta)
+    return alpha * ce(logits, label) + beta * rce(logits, label, log_zero)
+
+
+def nce_rce(
+    logits: Float[Tensor, "n K"],
+    label: Int[Tensor, " n"],
+    alpha: float = 1.0,
+    beta: float = 1.0,
+    log_zero: float = -4.0,
+) -> Float[Tensor, " n"]:
+    """Active passive loss, alpha NCE + beta RCE (X. Ma et al., ICML 2020).
+
+    The active part NCE = -log p_y / -sum_k log p_k, cross-entropy over its sum over all K labels,
+    raises p_y; the passive part RCE (see :func:`rce`) lowers the other p_k.
+
+    Args:
+        alpha: weight of the normalized cross-entropy, at least 0.
+        beta: weight of the reverse cross-entropy, at least 0.
+        log_zero: what stands for log 0, below 0.
+
+    Example:
+        >>> nce_rce(torch.zeros(1, 2), torch.tensor([0]), alpha=1.0, beta=0.0)
+        tensor([0.5000])
+    """
+    check_not_negative("alpha", alpha)
+    check_not_negative("beta", beta)
+    normalized = ce(logits, label) / -F.log_softmax(logits, 1).sum(1)
+    return alpha * normalized + beta * rce(logits, label, log_zero)
+
+
+def rce(
+    logits: Float[Tensor, "n K"], label: Int[Tensor, " n"], log_zero: float = -4.0
+) -> Float[Tensor, " n"]:
+    """Reverse cross-entropy, -sum_k p_k log 1[k = y] = -A (1 - p_y) with log 0 := A.
+
+    Example:
+        >>> rce(torch.zeros(1, 2), torch.tensor([0]))
+        tensor([2.])
+    """
+    check_log_zero(log_zero)
+    return -log_zero * mae(logits, label)
+
+
+def power_loss(
+    logits: Float[Tensor, "n K"], label: Int[Tensor, " n"], q: float
+) -> Float[Tensor, " n"]:
+    """(1 - p_y^q) / q of any q > 0; computed as -expm1(q log p_y) / q, exact for small q too.
+
+    Example:
+        >>> power_loss(torch.zeros(1, 2), torch.tensor([0]), 2.0)
+        tensor([0.3750])
+    """
+    return -torch.expm1(-q * ce(logits, label)) / q

@@ -18,10 +18,16 @@ def patch_logits(
 
     One matrix product over all patches and filters, then the fixed second layer 1/m.
     """
-    num_classes, filters, dim = weight.shape
+    return patch_activations(input, weight).sum(1).mean(-1)
+
+
+def patch_activations(
+    input: Float[Tensor, "n P d"], weight: Float[Tensor, "K m d"]
+) -> Float[Tensor, "n P K m"]:
+    """The hidden units relu(<w[k, r], x_p>)."""
+    num_classes, filters, _ = weight.shape
     activation = F.relu(input.flatten(0, 1) @ weight.flatten(0, 1).T)
-    activation = activation.view(len(input), -1, num_classes, filters)
-    return activation.sum(1).mean(-1)
+    return activation.view(len(input), -1, num_classes, filters)
 
 
 def image_logits(
@@ -34,8 +40,15 @@ def image_logits(
     if weight.shape[2:] == input.shape[1:]:
         return patch_logits(input.flatten(1).unsqueeze(1), weight.flatten(2))
     num_classes, filters = weight.shape[:2]
-    activation = F.relu(F.conv2d(input, weight.flatten(0, 1), stride=stride))
+    activation = image_activations(input, weight, stride)
     return activation.sum((2, 3)).view(len(input), num_classes, filters).mean(-1)
+
+
+def image_activations(
+    input: Float[Tensor, "n C H W"], weight: Float[Tensor, "K m C kh kw"], stride: int = 1
+) -> Float[Tensor, "n Km h w"]:
+    """The hidden units of the same sum, one for every filter and window."""
+    return F.relu(F.conv2d(input, weight.flatten(0, 1), stride=stride))
 
 
 class TwoLayerCNN(nn.Module):
@@ -109,3 +122,9 @@ class TwoLayerCNN(nn.Module):
         if input.ndim == 3:
             return patch_logits(input, self.weight)
         return image_logits(input, self.weight, self.stride)
+
+    def hidden(self, input: Tensor) -> Float[Tensor, "n units"]:
+        """What the second layer adds up: the unit of every filter on every patch or window."""
+        if input.ndim == 3:
+            return patch_activations(input, self.weight).flatten(1)
+        return image_activations(input, self.weight, self.stride).flatten(1)

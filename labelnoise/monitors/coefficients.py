@@ -31,6 +31,8 @@ class CoefficientMonitor(Monitor):
         InputError: at the start of training, where gamma and rho do not exist or are not unique.
     """
 
+    records = ("coefficients",)
+
     def __init__(self, every_n_steps: int | None = 20) -> None:
         super().__init__(every_n_steps)
         self.steps: list[int] = []

@@ -9,14 +9,18 @@ from typing import Any
 
 import numpy as np
 import pytorch_lightning as pl
-import torch
-from torch import Tensor
 
 from labelnoise.classifier import NoisyLabelClassifier
 from labelnoise.data.batch import Batch
 from labelnoise.data.module import data_of, steps_per_epoch
-from labelnoise.distributed import maximum_over_ranks
-from labelnoise.dynamics import DynamicsLog, Measurements, RunningScores, measure
+from labelnoise.dynamics import (
+    DynamicsLog,
+    EpochRecorder,
+    Measurements,
+    RunningScores,
+    gmm_gap,
+    measure,
+)
 from labelnoise.dynamics.measurements import as_kept
 from labelnoise.monitors.monitor import Monitor
 from labelnoise.run_directory import RunDirectory
@@ -29,13 +33,16 @@ class DynamicsMonitor(Monitor):
 
     Rows go to the run directory's ``dynamics`` folder as they are measured (see
     :class:`labelnoise.dynamics.DynamicsLog`). Logged are ``dynamics/prediction_changes``, the
-    number of training samples whose predicted class changed since the row before, and where both
-    clean and noisy labels are known, ``dynamics/auc_NAME`` for each of the scores of
+    number of training samples whose predicted class changed since the row before (the
+    ``prediction changes`` of Label Wave, arXiv 2502.07551); ``dynamics/gmm_gap``, the distance of
+    the means of two Gaussians fitted to the row's losses (:func:`labelnoise.dynamics.gmm_gap`); and
+    where both clean and noisy labels are known, ``dynamics/auc_NAME`` for each of the scores of
     :class:`labelnoise.dynamics.RunningScores` as a detector of noisy labels.
 
     By default the values are those of the training pass: each sample's logits at the step that
     trained on it, before that step, with augmentation and dropout where they are on. This costs
-    next to nothing, and is how AUM and forgetting events are defined.
+    next to nothing, and is how AUM and forgetting events are defined. Where a technique mixes
+    samples, the training pass has no values of single ones, and the extra pass is made.
 
     Args:
         every_n_steps: None is a row an epoch; a number measures the whole training set at that
@@ -44,15 +51,21 @@ class DynamicsMonitor(Monitor):
             samples at the same weights.
     """
 
+    records = ("dynamics",)
+
     def __init__(self, every_n_steps: int | None = None, extra_pass: bool = False) -> None:
         super().__init__(every_n_steps)
         self.from_training = every_n_steps is None and not extra_pass
-        self._row: Tensor | None = None
+        self._recorder = EpochRecorder()
         self._log: DynamicsLog | None = None
 
     def on_train_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
         # Not on_fit_start: asking for the number of batches makes the loader, which has to wait
         # until a resumed run knows where it was.
+        assert isinstance(pl_module, NoisyLabelClassifier)
+        if self.from_training and not pl_module.trains_on_samples:
+            log.info("dynamics: training mixes samples, they are measured in a pass of their own")
+            self.from_training = False
         self._data = data_of(trainer)
         self._split = self._data.train
         self._is_noisy = self._split.is_noisy.cpu().numpy()
@@ -65,8 +78,7 @@ class DynamicsMonitor(Monitor):
         if self.last_step >= 0:
             for row in self._log or DynamicsLog(path):
                 self._scores.update(row)
-        if self._row is not None:  # of a run that was interrupted within an epoch
-            self._row = self._row.to(pl_module.device)
+        self._recorder.begin(len(self._split), pl_module.device)
         if not self.from_training:  # before training there is no training pass
             super().on_train_start(trainer, pl_module)
 
@@ -85,13 +97,7 @@ class DynamicsMonitor(Monitor):
         batch_idx: int,
     ) -> None:
         if self.from_training and isinstance(outputs, Mapping):
-            # Columns of one tensor on the network's device: nothing waits for it before the end of
-            # the epoch. Places not filled yet hold -inf, so that processes can take the maximum.
-            if self._row is None:
-                self._row = torch.full((4, len(self._split)), -torch.inf, device=batch.label.device)
-            measured = measure(outputs["logits"], batch.label)
-            columns = [torch.as_tensor(values, dtype=torch.float32) for values in measured]
-            self._row[:, batch.index] = torch.stack(columns)
+            self._recorder.add(batch.index, outputs["logits"], batch.label)
         super().on_train_batch_end(trainer, pl_module, outputs, batch, batch_idx)
 
     def on_train_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
@@ -110,21 +116,17 @@ class DynamicsMonitor(Monitor):
             self._log.append(trainer.global_step, kept)
         self._scores.update(kept)
         metrics = {f"dynamics/auc_{k}": v for k, v in self._scores.aucs(self._is_noisy).items()}
+        metrics["dynamics/gmm_gap"] = gmm_gap(np.asarray(kept.loss))
         if self._scores.epochs > 1:
             metrics["dynamics/prediction_changes"] = float(self._scores.changed)
         return metrics
 
     def _finish_row(self) -> Measurements | None:
-        row, self._row = self._whole_row(), None
-        unseen = len(self._split) if row is None else int((row[3] < 0).sum())
-        if row is None or unseen:
+        row = self._recorder.finish()
+        if row is None:
+            unseen = self._recorder.unseen
             log.warning("dynamics: %d samples were not in this epoch, no row was kept", unseen)
-            return None
-        return Measurements(*row)
-
-    def _whole_row(self) -> Tensor | None:
-        """What all processes filled in so far: the largest, where the others have -inf."""
-        return None if self._row is None else maximum_over_ranks(self._row)
+        return row
 
     def on_exception(
         self, trainer: pl.Trainer, pl_module: pl.LightningModule, exception: BaseException
@@ -148,8 +150,8 @@ class DynamicsMonitor(Monitor):
         )
 
     def state_dict(self) -> dict[str, Any]:
-        return {**super().state_dict(), "row": self._whole_row()}
+        return {**super().state_dict(), "row": self._recorder.row}
 
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
         super().load_state_dict(state_dict)
-        self._row = state_dict["row"]
+        self._recorder.row = state_dict["row"]

@@ -18,6 +18,7 @@ from labelnoise.errors import InputError
 from labelnoise.gradients import (
     PAIRS,
     add_to,
+    compared_with_total,
     gradient_scalars,
     inner_products,
     pair_angles,
@@ -59,11 +60,12 @@ class GradientMonitor(Monitor):
     - ``angle_clean_clean``, ``angle_clean_noisy``, ``angle_noisy_noisy``: mean angles in degrees
       between the gradients of two samples of one true class.
 
-    :meth:`save` writes gradients.npz: ``steps`` (T,), ``layers`` (L,) names, ``norm_clean``,
-    ``norm_noisy`` and ``cos_clean_noisy`` by layer (T, L), ``class_norm_clean``,
-    ``class_norm_noisy`` and ``class_cos_clean_noisy`` by true class (T, K), and
-    ``angle_histogram`` (T, 3, bins), counts of clean-clean, clean-noisy and noisy-noisy pairs, with
-    ``angle_edges``.
+    :meth:`save` writes gradients.npz: ``steps`` (T,), ``layers`` (L,) names, by layer (T, L)
+    ``norm_clean``, ``norm_noisy``, ``norm_total``, ``cos_clean_noisy``, ``cos_total_clean`` and
+    ``cos_total_noisy`` (the noisy samples' part is the latent gradient bias of arXiv 2406.00396),
+    by true class (T, K) ``class_norm_clean``, ``class_norm_noisy`` and ``class_cos_clean_noisy``,
+    and ``angle_histogram`` (T, 3, bins), counts of clean-clean, clean-noisy and noisy-noisy pairs,
+    with ``angle_edges``.
 
     The loss is the cross-entropy with the given labels, whatever loss a technique trains with.
     Gradients are taken in evaluation mode, without dropout and with batch norm's running
@@ -86,6 +88,8 @@ class GradientMonitor(Monitor):
         InputError: an unknown ``per_sample``, or a number out of range; when training starts, a
             probe larger than the training set, or too many numbers for ``per_sample=all``.
     """
+
+    records = ("gradients",)
 
     def __init__(
         self,
@@ -181,10 +185,16 @@ class GradientMonitor(Monitor):
             add_to(noisy, noisy_part)
         classes = torch.stack(by_class, dim=1)
         layers = inner_products(clean, noisy, self.probed)
+        norm_total, cos_total_clean, cos_total_noisy = compared_with_total(
+            clean, noisy, self.probed
+        )
         arrays = {
             "norm_clean": layers[0].sqrt(),
             "norm_noisy": layers[1].sqrt(),
+            "norm_total": norm_total,
             "cos_clean_noisy": layers[2] / (layers[0] * layers[1]).sqrt(),
+            "cos_total_clean": cos_total_clean,
+            "cos_total_noisy": cos_total_noisy,
             "class_norm_clean": classes[0].sqrt(),
             "class_norm_noisy": classes[1].sqrt(),
             "class_cos_clean_noisy": classes[2] / (classes[0] * classes[1]).sqrt(),

@@ -28,6 +28,8 @@ class MemorizationMonitor(Monitor):
         seed: of that draw.
     """
 
+    records = ("train", "test")
+
     def __init__(
         self,
         every_n_steps: int | None = 20,

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from typing import Any
+from collections.abc import Iterable
+from typing import Any, ClassVar
 
 import pytorch_lightning as pl
 import torch
@@ -41,7 +42,12 @@ class Monitor(pl.Callback):
 
     Args:
         every_n_steps: the interval in optimizer steps; None observes at the end of every epoch.
+
+    Attributes:
+        records: what its metrics' names begin with, up to the slash.
     """
+
+    records: ClassVar[tuple[str, ...]] = ()
 
     def __init__(self, every_n_steps: int | None) -> None:
         if every_n_steps is not None and every_n_steps < 1:
@@ -92,3 +98,17 @@ class Monitor(pl.Callback):
 
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
         self.last_step = state_dict["last_step"]
+
+
+def missing_monitor(metrics: Iterable[str], callbacks: Iterable[pl.Callback]) -> str | None:
+    """The monitor that one of ``metrics`` needs and that is not among ``callbacks``; None if none.
+
+    A metric's name begins with its monitor's; those of validation need none.
+
+    Example:
+        >>> missing_monitor(["val/loss", "gradients/dominance"], [])
+        'gradients'
+    """
+    recorded = {name for c in callbacks if isinstance(c, Monitor) for name in c.records} | {"val"}
+    needed = (metric.partition("/")[0] for metric in metrics)
+    return next((name for name in needed if name not in recorded), None)

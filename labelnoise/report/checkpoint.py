@@ -11,13 +11,13 @@ import torch
 from omegaconf import DictConfig, OmegaConf
 from torch import Tensor, nn
 
+from labelnoise.building import build_learner
 from labelnoise.classifier import NoisyLabelClassifier
 from labelnoise.data.module import NoisyLabelDataModule
 from labelnoise.errors import InputError
 from labelnoise.isolation import isolated
 from labelnoise.noise import NoiseRecord
 from labelnoise.run_directory import RunDirectory
-from labelnoise.training import build_learner
 
 # Where the classifier keeps its network in a checkpoint's state_dict.
 _NETWORK = "model."

@@ -2,17 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 from labelnoise.errors import InputError
 from labelnoise.report.loaded import LoadedRun, load_run
-from labelnoise.report.sweep import mean_and_range, settings
+from labelnoise.report.sweep import by_setting, mean_and_range, settings
 
 Summary = Mapping[str, Any]
-# A setting and a technique as they were typed; runs that share both differ in the seed.
-Cell = tuple[str, str]
 
 
 def _card(rule: str) -> Callable[[Summary], float | None]:
@@ -54,41 +52,30 @@ def report_comparison(sweeps: Sequence[Path]) -> str:
         if not found:
             raise InputError(f"{sweep} holds no finished runs: give the directories of sweeps")
         runs += [load_run(path.parent) for path in found]
-    tables = [_table(name, rows) for name, rows in by_cell(runs).items()]
+    groups = by_setting(runs, lambda run: run.summary, compared=("technique",))
+    tables = [_table(name, members) for name, members in groups.items()]
     return "\n\n".join([EXPLANATION, *tables])
 
 
-def by_cell(runs: Iterable[LoadedRun]) -> dict[str, dict[str, list[Summary]]]:
-    """Summaries by what was set beside the technique and the seed, then by technique."""
-    keyed = [(_cell(run.summary), run.summary) for run in runs]
-    words = [set(setting.split()) for (setting, _), _ in keyed]
-    shared = set.intersection(*words)
-    cells: dict[str, dict[str, list[Summary]]] = {}
-    for (setting, technique), summary in keyed:
-        name = " ".join(word for word in setting.split() if word not in shared) or "all runs"
-        cells.setdefault(name, {}).setdefault(technique, []).append(summary)
-    return cells
-
-
-def _cell(summary: Summary) -> Cell:
+def technique_of(summary: Summary) -> str:
+    """What was typed about techniques, "gce technique.gce.q=0.5" say; "none" where nothing was."""
     typed = settings(summary)
-    technique = typed.pop("technique", "none")
     options = [f"{k}={v}" for k, v in typed.items() if k.startswith("technique.")]
-    setting = [
-        f"{k}={v}" for k, v in typed.items() if not k.startswith("technique.") and k != "seed"
-    ]
-    return " ".join(setting), " ".join([technique, *options])
+    return " ".join([typed.get("technique", "none"), *options])
 
 
-def _table(name: str, rows: Mapping[str, Sequence[Summary]]) -> str:
+def _table(name: str, members: Sequence[LoadedRun]) -> str:
+    rows: dict[str, list[Summary]] = {}
+    for run in members:
+        rows.setdefault(technique_of(run.summary), []).append(run.summary)
     plain = _seconds(rows["none"]) if "none" in rows else None
     header = [name, "runs", *COLUMNS, "time", "knows"]
     lines = [header, ["---"] * len(header)]
-    for technique, members in rows.items():
-        shown = [mean_and_range(_percent(value(s)) for s in members) for value in COLUMNS.values()]
-        time = f"{_seconds(members) / plain:.2f}" if plain else ""
-        knows = sorted({fact for s in members for fact in s.get("oracle_knowledge", ())})
-        lines.append([technique, str(len(members)), *shown, time, ", ".join(knows)])
+    for technique, runs in rows.items():
+        shown = [mean_and_range(_percent(value(run)) for run in runs) for value in COLUMNS.values()]
+        time = f"{_seconds(runs) / plain:.2f}" if plain else ""
+        knows = sorted({fact for run in runs for fact in run.get("oracle_knowledge", ())})
+        lines.append([technique, str(len(runs)), *shown, time, ", ".join(knows)])
     return "\n".join(f"| {' | '.join(line)} |" for line in lines)
 
 

@@ -9,6 +9,7 @@ from typing import Any
 from matplotlib.figure import Figure
 
 from labelnoise.history import History
+from labelnoise.report.curvature_figure import draw_curvature
 from labelnoise.report.dynamics_figure import draw_dynamics
 from labelnoise.report.gradients_figure import draw_gradients
 from labelnoise.report.loaded import load_run, reading
@@ -25,6 +26,7 @@ def _two_stages(run: RunDirectory, history: History, summary: Mapping[str, Any])
 FIGURES: dict[str, Draw] = {
     "two_stages": _two_stages,
     "gradients": draw_gradients,
+    "curvature": draw_curvature,
     "dynamics": draw_dynamics,
 }
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import csv
 import json
 import sys
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, TypeVar
@@ -35,7 +35,6 @@ COLUMNS = {
     "AUC wrong events": ("suspects", "auc", "wrong_events"),
 }
 ERRORS = {"test error"}
-MOST_COLUMNS = 4
 
 
 # The sweep under way in this process, from its start to its report.
@@ -89,11 +88,11 @@ def report_sweep(directory: Path) -> None:
 
 
 def write_sweep(directory: Path, summaries: Mapping[Path, Mapping[str, Any]]) -> None:
-    """Write sweep.csv and the figure, and print the table."""
-    from labelnoise.report.gradients_figure import draw_clean_priority
+    """Write sweep.csv, stoppers.csv and the figures, and print the tables."""
     from labelnoise.report.loaded import load_run
+    from labelnoise.report.stoppers_figure import regret_table, write_regrets
+    from labelnoise.report.sweep_figures import write_sweep_figures
     from labelnoise.report.tables import print_sweep
-    from labelnoise.report.two_stages import Column, draw_two_stages, title
 
     rows = [
         {"run": job.name, **settings(summary), **measures(summary)}
@@ -106,14 +105,11 @@ def write_sweep(directory: Path, summaries: Mapping[Path, Mapping[str, Any]]) ->
         writer.writerows(rows)
     print_sweep(over_seeds(list(summaries.values())), f"mean [min, max] over seeds, {directory}")
     runs = [load_run(job) for job in summaries]
-    figures = {"clean_priority": draw_clean_priority(by_setting(runs, lambda run: run.summary))}
-    if len(runs) <= MOST_COLUMNS:
-        columns = [Column(run.history, run.summary, title(run.summary)) for run in runs]
-        figures["two_stages"] = draw_two_stages(columns)
-    (directory / "figures").mkdir(exist_ok=True)
-    for name, figure in figures.items():
-        if figure is not None:
-            figure.savefig(directory / "figures" / f"{name}.png", dpi=150)
+    together = by_setting(runs, lambda run: run.summary)
+    if regret := regret_table(together):
+        print_sweep(regret, "points of test accuracy below the oracle's epoch, by stopping rule")
+        write_regrets(directory / "stoppers.csv", together)
+    write_sweep_figures(directory / "figures", runs)
 
 
 def settings(summary: Mapping[str, Any]) -> dict[str, str]:
@@ -134,9 +130,14 @@ def _look_up(summary: Mapping[str, Any], name: str) -> float | None:
 
 
 def by_setting(
-    runs: Iterable[Run], summary_of: Callable[[Run], Mapping[str, Any]]
+    runs: Iterable[Run],
+    summary_of: Callable[[Run], Mapping[str, Any]],
+    compared: Collection[str] = (),
 ) -> dict[str, list[Run]]:
     """Runs that differ in the seed alone together, named by what differs between the groups.
+
+    Runs that differ in the groups ``compared`` or their options, ``("technique",)`` say, are put
+    together too.
 
     Example:
         >>> summaries = [{"overrides": [f"noise_rate={r}", f"seed={s}"]} for r in (0.1, 0.2)
@@ -146,7 +147,9 @@ def by_setting(
     """
     groups: dict[tuple[tuple[str, str], ...], list[Run]] = {}
     for run in runs:
-        key = tuple((k, v) for k, v in settings(summary_of(run)).items() if k != "seed")
+        typed = settings(summary_of(run)).items()
+        apart = {"seed", *compared}
+        key = tuple((k, v) for k, v in typed if k.split(".")[0] not in apart)
         groups.setdefault(key, []).append(run)
     shared = set.intersection(*(set(key) for key in groups)) if groups else set()
     return {

@@ -112,8 +112,10 @@ def _mark_stages(axes: Axes, summary: dict[str, Any], *, named: bool) -> None:
             axes.axvline(step, color=color, lw=0.9, ls=":")
             if named:
                 _name_line(axes, step, f"{name}, {step}")
-    stop = summary["techniques"].get("early_stop", {})
-    if stop.get("stopped_step") and stop["selected_step"] != summary["stages"]["crossing_step"]:
+    # Of all techniques one at most stops.
+    reports = summary["techniques"].values()
+    stop = next((report for report in reports if report.get("stopped_step")), None)
+    if stop and stop["selected_step"] != summary["stages"]["crossing_step"]:
         axes.axvline(stop["selected_step"], color=TEST, lw=0.9, ls=":")
         if named:
             _name_line(axes, stop["selected_step"], f"kept, {stop['selected_step']}")

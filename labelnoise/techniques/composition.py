@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from itertools import combinations
 
+from labelnoise.classifier import NoisyLabelClassifier
 from labelnoise.errors import InputError
 from labelnoise.techniques.technique import ROLES, Technique
 
@@ -39,3 +40,18 @@ def check_composition(techniques: Mapping[str, Technique]) -> None:
         reason = conflict(name, technique, other_name, other)
         if reason is not None:
             raise InputError(f"technique=[{name},{other_name}]: {reason}; choose one of them")
+
+
+def learner_of(techniques: Mapping[str, Technique]) -> type[NoisyLabelClassifier]:
+    """What the techniques train together; one of them at most has a ``learner`` of its own.
+
+    Example:
+        >>> from labelnoise.techniques import CoTeaching, EarlyStopping
+        >>> learner_of({"early_stop": EarlyStopping()}).__name__
+        'NoisyLabelClassifier'
+        >>> learner_of({"early_stop": EarlyStopping(), "co": CoTeaching(0.2)}).__name__
+        'TwoNetworkClassifier'
+    """
+    learners = [t.learner for t in techniques.values() if t.learner is not None]
+    assert len(learners) <= 1, "techniques with a learner have one role, which one of them can have"
+    return learners[0] if learners else NoisyLabelClassifier

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import logging
-from typing import Any
+from collections.abc import Mapping
+from typing import Any, ClassVar
 
 import pytorch_lightning as pl
 from pytorch_lightning.trainer.states import TrainerFn
@@ -14,63 +15,76 @@ from labelnoise.coefficients import has_coefficients, require_coefficients, sign
 from labelnoise.data.module import data_of
 from labelnoise.distributed import agreed
 from labelnoise.errors import InputError
-from labelnoise.stoppers import COEFFICIENT_PATIENCE, VAL_PATIENCE, PatienceDetector
+from labelnoise.monitors import missing_monitor
+from labelnoise.stoppers import STOPPERS, Detector
 from labelnoise.techniques.technique import Technique
-from labelnoise.theory import OvertakeDetector
 
 log = logging.getLogger(__name__)
 
-TRIGGERS = ("auto", "coefficients", "val_loss")
+TRIGGERS = ("auto", *STOPPERS)
 
 
 class EarlyStopping(Technique):
-    """Stops training when noise overtakes signal, or when the noisy validation loss turns.
+    """Stops training by one of :data:`labelnoise.stoppers.STOPPERS`, and keeps the rule's network.
 
-    Trigger ``coefficients`` (signal-noise data) fires when max rho exceeds max gamma, the end of
-    the window in which the theory's network predicts the true label of noisy samples too; the
-    network kept is the one of the first check at which it was so. Trigger ``val_loss`` fires when
-    the loss on noisy validation samples has not improved for ``patience`` validations; the network
-    kept is the one with the lowest loss, also where training ends without a trigger. The network
-    kept is the one that is tested and saved. True labels are used by neither.
-    Source: arXiv 2505.18909, early stopping at the end of Stage I.
+    The rule sees what monitors and validation record, as they record it, so that it stops where the
+    report card's ``stop_NAME`` says of the same run continued. The coefficients it computes itself,
+    of the samples in training, without a monitor.
+
+    ============  ============================================================================
+    val_loss      no better noisy validation loss for ``patience`` validations (10)
+    val_acc       no better noisy validation accuracy for as many (10)
+    coefficients  max rho above max gamma at ``patience`` checks in a row (3): signal-noise data,
+                  arXiv 2505.18909, early stopping at the end of Stage I
+    dominance     |g_clean| / |g_noise| below 1 at ``patience`` observations in a row (2): needs
+                  monitor=gradients, and is told the true labels; arXiv 2306.02533
+    label_wave    first local minimum of the prediction changes, confirmed by ``patience`` averages
+                  (1): needs monitor=dynamics; arXiv 2502.07551, see :class:`LabelWave`
+    gmm_gap       first local maximum of the mean over 3 epochs of ``dynamics/gmm_gap``, the gap
+                  between two groups of losses, confirmed by ``patience`` of them (1): needs
+                  monitor=dynamics
+    ============  ============================================================================
+
+    The network kept is the one of the step that the rule names: the best validation, the first
+    check of the streak, the minimum. It is the one that is tested and saved. By validation it is
+    kept also where training ends without a trigger; the other rules then keep the last.
 
     Args:
-        trigger: "coefficients", "val_loss", or "auto": coefficients where they exist.
-        patience: checks in a row that have to agree; None is 3 checks of the coefficients, or 10
-            validations.
+        trigger: a rule's name, or "auto": coefficients where they exist, else val_loss.
+        patience: observations in a row that have to agree; None is the rule's own number.
         every_n_steps: interval of the coefficient checks.
 
     Raises:
         InputError: an unknown trigger, a number below 1, or at the start of training a trigger
-            that the data do not allow.
+            that the data do not allow or whose metrics no monitor records.
     """
 
     role = "stop"
+    name: ClassVar[str] = "early_stop"
 
     def __init__(
         self, trigger: str = "auto", patience: int | None = None, every_n_steps: int = 10
     ) -> None:
         if trigger not in TRIGGERS:
             raise InputError(
-                f"technique.early_stop.trigger must be one of {', '.join(TRIGGERS)}, "
+                f"technique.{self.name}.trigger must be one of {', '.join(TRIGGERS)}, "
                 f"got {trigger!r}"
             )
-        for name, value in (("patience", patience), ("every_n_steps", every_n_steps)):
-            if value is not None and value < 1:
-                raise InputError(f"technique.early_stop.{name} must be at least 1, got {value}")
+        self._check_at_least_1(patience=patience, every_n_steps=every_n_steps)
         self.trigger = trigger
-        self.patience = patience
         self.every_n_steps = every_n_steps
+        self.options: Mapping[str, int] = {} if patience is None else {"patience": patience}
         self.stopped_step: int | None = None
         self.selected_step: int | None = None
         self.reason: str | None = None
         self.snapshot: dict[str, Tensor] | None = None
-        self.detector: OvertakeDetector | PatienceDetector = self._detector()
+        self.seen_step = -1
+        self.detector: Detector | None = None
 
-    def _detector(self) -> OvertakeDetector | PatienceDetector:
-        if self.trigger == "val_loss":
-            return PatienceDetector(self.patience or VAL_PATIENCE)
-        return OvertakeDetector(self.patience or COEFFICIENT_PATIENCE)
+    def _check_at_least_1(self, **options: int | None) -> None:
+        for option, value in options.items():
+            if value is not None and value < 1:
+                raise InputError(f"technique.{self.name}.{option} must be at least 1, got {value}")
 
     def setup(self, trainer: pl.Trainer, pl_module: pl.LightningModule, stage: str) -> None:
         if stage != "fit":
@@ -78,32 +92,67 @@ class EarlyStopping(Technique):
         if self.trigger == "auto":
             exists = has_coefficients(trainer, pl_module)
             self.trigger = "coefficients" if exists else "val_loss"
-            self.detector = self._detector()
+        # Before a checkpoint is loaded, which sets its state.
+        self.detector = STOPPERS[self.trigger].detector(**self.options)
         if self.trigger == "coefficients":
-            require_coefficients(trainer, pl_module, "technique=early_stop")
+            require_coefficients(trainer, pl_module, f"technique={self.name}")
+            return
+        metrics = STOPPERS[self.trigger].names
+        monitor = missing_monitor(metrics, trainer.callbacks)  # type: ignore[attr-defined]
+        if monitor is not None:
+            raise InputError(
+                f"technique={self.name} with trigger {self.trigger} reads {', '.join(metrics)}, "
+                f"which no monitor records: write monitor=[memorization,{monitor}]"
+            )
 
     def on_fit_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
-        if self.trigger == "val_loss" and data_of(trainer).val is None:
+        if self.trigger in ("val_loss", "val_acc") and data_of(trainer).val is None:
             raise InputError(
-                "technique=early_stop watches the noisy validation loss, and there are no "
+                f"technique={self.name} watches noisy validation samples, and there are no "
                 "validation samples: raise data.val_fraction (images) or data.n_val (signal-noise)"
             )
+
+    # Monitors stand before techniques: what they measured at this step is in the history already.
+
+    def on_train_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
+        if trainer.global_step == 0:  # a resumed run goes on between two looks
+            self._look(trainer, pl_module)
 
     def on_train_batch_end(
         self, trainer: pl.Trainer, pl_module: pl.LightningModule, *args: Any
     ) -> None:
-        due = self.is_new_step(trainer) and trainer.global_step % self.every_n_steps == 0
-        if due and self.trigger == "coefficients":
-            self._check(trainer, pl_module, *signal_and_noise(trainer, _classifier(pl_module)))
+        if self.trigger != "coefficients":
+            self._look(trainer, pl_module)
+        elif self.is_new_step(trainer) and trainer.global_step % self.every_n_steps == 0:
+            self._take(trainer, pl_module, *signal_and_noise(trainer, _classifier(pl_module)))
 
     def on_validation_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
-        if self.trigger == "val_loss" and trainer.state.fn == TrainerFn.FITTING:
-            self._check(trainer, pl_module, *agreed(trainer.callback_metrics["val/loss"].item()))
+        if trainer.state.fn == TrainerFn.FITTING:  # the classifier records it after this
+            metrics = {name: value.item() for name, value in trainer.callback_metrics.items()}
+            self._look(trainer, pl_module, metrics)
 
-    def _check(self, trainer: pl.Trainer, module: pl.LightningModule, *values: float) -> None:
-        if self.stopped_step is not None:
-            return
+    def on_train_epoch_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
+        self._look(trainer, pl_module)
+
+    def _look(
+        self,
+        trainer: pl.Trainer,
+        module: pl.LightningModule,
+        metrics: Mapping[str, float] | None = None,
+    ) -> None:
+        """Take in this step's row of the history, or ``metrics``, once it is complete."""
+        if metrics is None:
+            metrics = _classifier(module).history.rows.get(trainer.global_step, {})
+        values = STOPPERS[self.trigger].values(metrics)
+        if values is not None and self.trigger != "coefficients":
+            self._take(trainer, module, *agreed(*values))
+
+    def _take(self, trainer: pl.Trainer, module: pl.LightningModule, *values: float) -> None:
         step = trainer.global_step
+        if self.stopped_step is not None or step <= self.seen_step:
+            return
+        self.seen_step = step
+        assert self.detector is not None, "setup() comes first"
         triggered = self.detector.update(step, *values)
         if self.detector.candidate_step == step:
             self.snapshot = {
@@ -114,25 +163,23 @@ class EarlyStopping(Technique):
             trainer.should_stop = True
 
     def on_train_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
-        keeps_best = self.stopped_step is not None or self.trigger == "val_loss"
-        if keeps_best and self.snapshot is not None:
+        self._look(trainer, pl_module)  # monitors look once more after the last step
+        assert self.detector is not None
+        keeps = self.stopped_step is not None or STOPPERS[self.trigger].keeps_best
+        if keeps and self.snapshot is not None:
             pl_module.load_state_dict(self.snapshot)
             self.selected_step = self.detector.candidate_step
         else:
             self.selected_step = trainer.global_step
         self.reason = self._reason()
-        log.info("early_stop: %s", self.reason)
+        log.info("%s: %s", self.name, self.reason)
 
     def _reason(self) -> str:
-        what = {
-            "coefficients": "noise memorization overtook signal learning (max rho > max gamma)",
-            "val_loss": "the noisy validation loss stopped falling",
-        }[self.trigger]
         if self.stopped_step is None:
             return f"never triggered; kept the network of step {self.selected_step}"
         return (
-            f"{what} at step {self.selected_step}, confirmed at step {self.stopped_step}; "
-            f"kept the network of step {self.selected_step}"
+            f"{STOPPERS[self.trigger].happened} at step {self.selected_step}, confirmed at step "
+            f"{self.stopped_step}; kept the network of step {self.selected_step}"
         )
 
     def report(self) -> dict[str, Any]:
@@ -143,19 +190,26 @@ class EarlyStopping(Technique):
             "selected_step": self.selected_step,
         }
 
+    def oracle_knowledge(self) -> list[str]:
+        knows = STOPPERS[self.trigger].knows if self.trigger in STOPPERS else ""
+        return [knows] if knows else []
+
     def state_dict(self) -> dict[str, Any]:
         return {
             **super().state_dict(),
-            "detector": self.detector.state_dict(),
+            "detector": None if self.detector is None else self.detector.state_dict(),
             "snapshot": self.snapshot,
             "stopped_step": self.stopped_step,
+            "seen_step": self.seen_step,
         }
 
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
         super().load_state_dict(state_dict)
+        assert self.detector is not None, "setup() comes first"
         self.detector.load_state_dict(state_dict["detector"])
         self.snapshot = state_dict["snapshot"]
         self.stopped_step = state_dict["stopped_step"]
+        self.seen_step = state_dict.get("seen_step", -1)
 
 
 def _classifier(module: pl.LightningModule) -> NoisyLabelClassifier:

@@ -11,7 +11,9 @@ from torch import Tensor
 
 from labelnoise.classifier import NoisyLabelClassifier
 from labelnoise.data.batch import Batch
-from labelnoise.data.module import data_of
+from labelnoise.data.module import NoisyLabelDataModule, data_of
+from labelnoise.errors import InputError
+from labelnoise.losses import ce
 from labelnoise.techniques.technique import Technique
 
 
@@ -27,16 +29,23 @@ class Loss(Technique):
 
     role = "loss"
 
-    def __init__(self, function: Callable[[Tensor, Tensor], Tensor]) -> None:
+    def __init__(self, function: Callable[[Tensor, Tensor], Tensor] = ce) -> None:
         self.function = function
 
     def setup(self, trainer: pl.Trainer, pl_module: pl.LightningModule, stage: str) -> None:
         if stage != "fit":
             return
         assert isinstance(pl_module, NoisyLabelClassifier)
-        # What it refuses in its options is told before training, not at the first batch.
-        self.function(torch.zeros(1, data_of(trainer).num_classes), torch.zeros(1).long())
+        self.prepare(data_of(trainer))
         pl_module.sample_loss = self.sample_loss
+
+    def prepare(self, data: NoisyLabelDataModule) -> None:
+        """Refuse options, and make what depends on the data: before training, once."""
+        try:
+            self.function(torch.zeros(1, data.num_classes), torch.zeros(1).long())
+        except InputError as error:  # the function knows its options, not where they were typed
+            name = getattr(self.function, "func", self.function).__name__
+            raise InputError(f"technique.{name}: {error}") from None
 
     def sample_loss(self, logits: Tensor, batch: Batch) -> Tensor:
         """Of every sample in a batch, in place of the classifier's cross-entropy."""

@@ -1,107 +1,39 @@
-"""Train on the samples whose loss says that their label is right."""
+"""Train on the samples that a rule takes for clean, from the end of Stage I on."""
 
 from __future__ import annotations
 
 import logging
-import math
-from collections.abc import Callable
+from collections.abc import Mapping
 from typing import Any
 
-import numpy as np
 import pytorch_lightning as pl
-import torch
-from jaxtyping import Bool, Float
-from torch import Tensor
-from torch.nn import functional as F
 
 from labelnoise.classifier import NoisyLabelClassifier
 from labelnoise.coefficients import has_coefficients, require_coefficients, signal_and_noise
+from labelnoise.data.batch import Batch
+from labelnoise.data.loaders import ends_pass
 from labelnoise.data.module import data_of, steps_per_epoch
 from labelnoise.distributed import from_rank_zero
-from labelnoise.dynamics import auc
 from labelnoise.errors import InputError
-from labelnoise.seeding import derive_seed
+from labelnoise.seeding import stream
+from labelnoise.selection import (
+    RULES,
+    Evidence,
+    Options,
+    Records,
+    class_metrics,
+    other_classes,
+    selection_metrics,
+)
+from labelnoise.selection.rules import oracle_knowledge
 from labelnoise.techniques.technique import Technique
 from labelnoise.theory import LeadPeakDetector
 
 log = logging.getLogger(__name__)
 
 
-def select_log2(loss: Float[Tensor, " n"]) -> Bool[Tensor, " n"]:
-    """Keep the samples with loss below log 2, that is with p(given label) above one half.
-
-    With two classes these are the samples predicted as their given label. At the end of Stage I
-    the threshold separates clean from noisy exactly (arXiv 2505.18909, sample selection).
-
-    Example:
-        >>> select_log2(torch.tensor([0.1, 0.6, 0.7, 3.0])).tolist()
-        [True, True, False, False]
-    """
-    return loss < math.log(2.0)
-
-
-def select_keep_rate(loss: Float[Tensor, " n"], keep_rate: float) -> Bool[Tensor, " n"]:
-    """Keep the round(keep_rate n) samples of smallest loss, where the noise rate is known.
-
-    Source: the small-loss rule of Co-teaching (NeurIPS 2018) with R = 1 - noise rate.
-
-    Example:
-        >>> select_keep_rate(torch.tensor([0.3, 0.1, 2.0, 0.2]), 0.75).tolist()
-        [True, True, False, True]
-    """
-    kept = loss.argsort(stable=True)[: round(keep_rate * len(loss))]
-    return torch.zeros_like(loss, dtype=torch.bool).index_fill(0, kept, True)
-
-
-def select_gmm(loss: Float[Tensor, " n"], seed: int) -> Bool[Tensor, " n"]:
-    """Keep the samples that a two-component mixture assigns to the component of lower mean.
-
-    Losses are scaled to [0, 1] and fitted with a Gaussian mixture; a sample is kept when its
-    posterior of the low component exceeds one half. No noise rate is needed.
-    Source: the division step of DivideMix (ICLR 2020).
-    """
-    from sklearn.mixture import GaussianMixture  # a second to import; only this rule pays it
-
-    span = (loss.max() - loss.min()).clamp_min(torch.finfo(loss.dtype).tiny)
-    scaled = ((loss - loss.min()) / span).double().cpu().numpy().reshape(-1, 1)
-    mixture = GaussianMixture(2, reg_covar=5e-4, random_state=seed).fit(scaled)
-    low = int(np.argmin(mixture.means_.ravel()))
-    return torch.from_numpy(mixture.predict_proba(scaled)[:, low] > 0.5).to(loss.device)
-
-
-def selection_metrics(
-    kept: Bool[Tensor, " n"], loss: Float[Tensor, " n"], is_noisy: Bool[Tensor, " n"]
-) -> dict[str, float]:
-    """How well a selection found the clean samples.
-
-    Returns, each in [0, 1], NaN where it is undefined:
-        precision: share of the kept samples that are clean.
-        recall: share of the clean samples that are kept.
-        f1: their harmonic mean.
-        auc: area under the ROC curve of the loss as a detector of noisy samples.
-
-    Example:
-        >>> kept = torch.tensor([True, True, True, False])
-        >>> metrics = selection_metrics(
-        ...     kept, torch.tensor([0.1, 0.2, 0.3, 2.0]), torch.tensor([False, False, True, True])
-        ... )
-        >>> round(metrics["precision"], 3), metrics["recall"], metrics["auc"]
-        (0.667, 1.0, 1.0)
-    """
-    right = int((kept & ~is_noisy).sum())
-    n_kept, n_clean = int(kept.sum()), int((~is_noisy).sum())
-    precision = right / n_kept if n_kept else float("nan")
-    recall = right / n_clean if n_clean else float("nan")
-    return {
-        "precision": precision,
-        "recall": recall,
-        "f1": 2 * precision * recall / (precision + recall) if right else 0.0,
-        "auc": auc(loss.cpu().numpy(), is_noisy.cpu().numpy()),
-    }
-
-
 class SampleSelection(Technique):
-    """Keeps the small-loss samples after a warm-up and gives the others weight 0.
+    """Keeps the samples that a rule takes for clean after a warm-up, the others at weight 0.
 
     The warm-up ends at ``start_step`` where that is given. Otherwise on signal-noise data it ends
     with Stage I, read from the coefficients: at the peak of the gap between max gamma and max rho,
@@ -109,20 +41,35 @@ class SampleSelection(Technique):
     which fitting is still signal: later, noisy samples begin to pass the threshold, and much
     earlier clean ones are not all fitted yet. On other data it ends after ``warmup_epochs``.
 
-    Losses are cross-entropies with the given labels, evaluated over the whole training set at one
-    set of weights. With ``early_stop`` beside it, that technique's coefficients count only the
-    samples kept, so it stops only if they too are overtaken. A selection that would keep nothing
-    is not made and is tried again at the next step due.
+    ========================  ==================================================================
+    log2, keep_rate, gmm      small losses, :mod:`labelnoise.selection.loss`
+    dynamic_threshold         small recorded losses, as many as early against late ones tell
+    aum                       large mean margins, against those of labels drawn at random
+    wrong_events              seldom predicted as another class
+    confident_learning        not contradicted by the confident joint
+    random, oracle            whatever comes; just the clean samples, which takes true labels
+    ========================  ==================================================================
+
+    Losses and probabilities are those of the whole training set at one set of weights. Rules that
+    look back record every pass over the data from the training pass itself: they wait until one
+    has been recorded, "dynamic_threshold" two. With ``early_stop`` beside it, that technique's
+    coefficients count only the samples kept, so it stops only if they too are overtaken. A
+    selection that would keep nothing is not made and is tried again at the next step due.
 
     Args:
-        rule: "log2", "keep_rate" (needs ``noise_rate``) or "gmm".
-        noise_rate: for "keep_rate", which keeps the share 1 - noise_rate.
+        rule: one of the above.
+        noise_rate: in [0, 1), for "keep_rate" and "random", which keep the share 1 - noise_rate.
+        keep_share: in (0, 1], for "random" in place of 1 - noise_rate.
+        max_wrong_share: in [0, 1), for "wrong_events": the share of the recorded epochs in which
+            a sample kept may have been predicted as another class.
+        percentile: in (0, 100], for "aum": of the margins of labels drawn at random.
+        prune: for "confident_learning": "confident_joint", "class" or "noise_rate".
         start_step: select at this step; None: as described.
         warmup_epochs: length of the warm-up in epochs where there are no coefficients.
         every_n_steps: select again at this interval after the first time; None: select once.
         check_every_n_steps: interval at which the end of Stage I is looked for.
         patience: checks in a row that have to lie below the peak of the gap.
-        seed: of the mixture's initialisation.
+        seed: of what rules draw.
 
     Raises:
         InputError: an unknown rule or a number out of range.
@@ -134,6 +81,10 @@ class SampleSelection(Technique):
         self,
         rule: str = "log2",
         noise_rate: float | None = None,
+        keep_share: float | None = None,
+        max_wrong_share: float = 0.5,
+        percentile: float = 99.0,
+        prune: str = "confident_joint",
         start_step: int | None = None,
         warmup_epochs: int = 5,
         every_n_steps: int | None = None,
@@ -141,21 +92,8 @@ class SampleSelection(Technique):
         patience: int = 2,
         seed: int = 0,
     ) -> None:
-        self.seed = derive_seed(seed, "selection") % 2**32
-        rules: dict[str, Callable[[Tensor], Tensor]] = {
-            "log2": select_log2,
-            "keep_rate": lambda loss: select_keep_rate(loss, 1.0 - (noise_rate or 0.0)),
-            "gmm": lambda loss: select_gmm(loss, self.seed),
-        }
-        if rule not in rules:
-            raise InputError(
-                f"technique.sample_selection.rule must be one of {', '.join(rules)}, got {rule!r}"
-            )
-        if rule == "keep_rate" and (noise_rate is None or not 0 <= noise_rate < 1):
-            raise InputError(
-                "technique.sample_selection.rule=keep_rate needs noise_rate in [0, 1), "
-                f"got {noise_rate}"
-            )
+        self.options = Options(noise_rate, keep_share, max_wrong_share, percentile, prune, seed)
+        self.options.check(rule)
         for name, value in {
             "start_step": start_step,
             "warmup_epochs": warmup_epochs,
@@ -168,30 +106,64 @@ class SampleSelection(Technique):
                     f"technique.sample_selection.{name} must be at least 1, got {value}"
                 )
         self.rule = rule
-        self.select = rules[rule]
         self.start_step = start_step
         self.warmup_epochs = warmup_epochs
         self.every_n_steps = every_n_steps
         self.check_every_n_steps = check_every_n_steps
         self.detector = LeadPeakDetector(patience)
-        self.selections: list[dict[str, float]] = []
+        self.selections: list[dict[str, Any]] = []
+        self.records: Records | None = None
+        self._resumed_records: dict[str, Any] | None = None
+        self._warned = False
 
     def setup(self, trainer: pl.Trainer, pl_module: pl.LightningModule, stage: str) -> None:
         if stage == "fit" and self.start_step is None and has_coefficients(trainer, pl_module):
             require_coefficients(trainer, pl_module, "technique=sample_selection")
 
+    def on_train_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
+        rule = RULES[self.rule]
+        if not rule.epochs or self._is_over():
+            return
+        data = data_of(trainer)
+        # Where batches are, also when the split itself has no room there.
+        label, other = data.train.label.to(pl_module.device), None
+        if rule.other_labels:
+            draws = stream(self.options.seed, "selection", "other classes")
+            other = other_classes(label, data.num_classes, draws).to(label.device)
+        self.records = Records(label, other, rule.keep_losses)
+        if self._resumed_records is not None:
+            self.records.load_state_dict(self._resumed_records)
+
     def on_train_batch_end(
-        self, trainer: pl.Trainer, pl_module: pl.LightningModule, *args: Any
+        self,
+        trainer: pl.Trainer,
+        pl_module: pl.LightningModule,
+        outputs: Any,
+        batch: Batch,
+        batch_idx: int,
     ) -> None:
         assert isinstance(pl_module, NoisyLabelClassifier)
+        if self.records is not None and isinstance(outputs, Mapping):
+            self.records.add(batch.index, outputs["logits"])
+            if ends_pass(trainer):
+                self.records.end_epoch()
         if self.is_new_step(trainer) and self._is_due(trainer, pl_module):
             self._select(trainer, pl_module)
 
+    def _is_over(self) -> bool:
+        """Whether the one selection was made: what comes then need not be recorded."""
+        return bool(self.selections) and self.every_n_steps is None
+
     def _is_due(self, trainer: pl.Trainer, module: NoisyLabelClassifier) -> bool:
         step = trainer.global_step
+        if self.records is not None and self.records.epochs < RULES[self.rule].epochs:
+            return False
+        if self._is_over():
+            return False
         if self.selections:
+            assert self.every_n_steps is not None
             since = step - int(self.selections[0]["step"])
-            return self.every_n_steps is not None and since > 0 and since % self.every_n_steps == 0
+            return since > 0 and since % self.every_n_steps == 0
         if self.start_step is not None:
             return step >= self.start_step
         if not has_coefficients(trainer, module):
@@ -201,42 +173,68 @@ class SampleSelection(Technique):
         return False
 
     def _select(self, trainer: pl.Trainer, module: NoisyLabelClassifier) -> None:
-        split = data_of(trainer).train
-        loss = F.cross_entropy(module.logits(split), split.label, reduction="none")
+        data = data_of(trainer)
         # On the CPU, where the mixture is fitted and selections are measured.
-        loss, is_noisy = from_rank_zero(loss).cpu(), split.is_noisy.cpu()
-        kept = self.select(loss)
+        logits = from_rank_zero(module.logits(data.train)).cpu()
+        label, is_noisy = data.train.label.cpu(), data.train.is_noisy.cpu()
+        evidence = Evidence(logits, label, is_noisy, self.records, trainer.global_step)
+        kept, score, noise_rate = RULES[self.rule].select(evidence, self.options)
         if not kept.any():
             log.warning("sample_selection: rule %s would keep no sample, not selected", self.rule)
             return
         module.sample_weight = kept.to(module.sample_weight)
-        metrics = selection_metrics(kept, loss, is_noisy)
-        self.selections.append({"step": trainer.global_step, "kept": int(kept.sum()), **metrics})
-        module.record({f"selection/{name}": value for name, value in metrics.items()})
+        n_kept = int(kept.sum())
+        metrics = {
+            **selection_metrics(kept, evidence.loss if score is None else score, is_noisy),
+            "noise_rate": is_noisy.double().mean().item(),
+            "noise_rate_estimate": 1 - n_kept / len(kept) if noise_rate is None else noise_rate,
+        }
+        per_class = class_metrics(kept, label, is_noisy, data.num_classes)
+        self.selections.append(
+            {"step": trainer.global_step, "kept": n_kept, **metrics, "per_class": per_class}
+        )
+        module.record({f"selection/{k}": float(v) for k, v in {"kept": n_kept, **metrics}.items()})
         log.info(
-            "sample_selection: kept %d of %d samples at step %d, precision %.3f, recall %.3f",
-            int(kept.sum()),
+            "sample_selection: %s kept %d of %d samples at step %d, precision %.3f, recall %.3f",
+            self.rule,
+            n_kept,
             len(kept),
             trainer.global_step,
             metrics["precision"],
             metrics["recall"],
         )
+        empty = [name for name, k in zip(data.class_names, per_class["kept"], strict=True) if not k]
+        if self._is_over():
+            self.records = None
+        if empty and not self._warned:
+            self._warned = True
+            log.warning(
+                "sample_selection: rule %s keeps no sample labelled %s: the network will forget "
+                "such classes",
+                self.rule,
+                ", ".join(map(str, empty)),
+            )
 
     def report(self) -> dict[str, Any]:
         first, last = (self.selections[0], self.selections[-1]) if self.selections else (None, None)
         return {"rule": self.rule, "first": first, "last": last}
 
     def oracle_knowledge(self) -> list[str]:
-        return ["noise rate"] if self.rule == "keep_rate" else []
+        return oracle_knowledge(self.rule, self.options)
 
     def state_dict(self) -> dict[str, Any]:
         return {
             **super().state_dict(),
             "detector": self.detector.state_dict(),
             "selections": list(self.selections),
+            "records": None if self.records is None else self.records.state_dict(),
+            "warned": self._warned,
         }
 
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
         super().load_state_dict(state_dict)
         self.detector.load_state_dict(state_dict["detector"])
         self.selections = list(state_dict["selections"])
+        # A run begun by an earlier version, whose rules recorded nothing, is resumed without them.
+        self._resumed_records = state_dict.get("records")
+        self._warned = state_dict.get("warned", False)

@@ -6,6 +6,8 @@ from typing import Any, ClassVar
 
 import pytorch_lightning as pl
 
+from labelnoise.classifier import NoisyLabelClassifier
+
 # What a technique takes hold of; of those that a run combines, one at most has each.
 ROLES = {
     "batch": "mixes the samples of a batch",
@@ -27,10 +29,13 @@ class Technique(pl.Callback):
         role: a key of :data:`ROLES`.
         refuses: roles that it cannot be combined with, each with the reason as half a sentence
             about the technique of that role ("would mix samples that have targets of their own").
+        learner: what it trains in place of the one network of a NoisyLabelClassifier; None where
+            that is what it trains.
     """
 
     role: ClassVar[str | None] = None
     refuses: ClassVar[dict[str, str]] = {}
+    learner: ClassVar[type[NoisyLabelClassifier] | None] = None
 
     last_step = 0
 

@@ -12,7 +12,7 @@ from labelnoise.data import SignalNoiseDataModule, module
 from labelnoise.data.batch import Batch, Split
 from labelnoise.data.loaders import Normalize, TensorLoader, crop_and_flip
 from labelnoise.noise.kinds import SymmetricNoise
-from labelnoise.techniques.sample_selection import select_keep_rate
+from labelnoise.selection import select_keep_rate
 
 META = torch.device("meta")  # shapes without memory, standing for a GPU
 

@@ -10,7 +10,12 @@ from torch.nn import functional as F
 
 from labelnoise.data.batch import Split
 from labelnoise.errors import InputError
-from labelnoise.gradients import pair_angles, per_sample_gradients, summed_gradient
+from labelnoise.gradients import (
+    compared_with_total,
+    pair_angles,
+    per_sample_gradients,
+    summed_gradient,
+)
 from labelnoise.models import TwoLayerCNN
 from labelnoise.monitors import GradientMonitor
 from labelnoise.report.loaded import load_run
@@ -52,6 +57,17 @@ def test_sums_and_per_sample_gradients_are_backwards(model: nn.Module, split: Sp
     assert all(p.grad is None for p in model.parameters())
 
 
+def test_every_layer_is_compared_with_its_total_also_where_the_parts_cancel() -> None:
+    generator = torch.Generator().manual_seed(0)
+    clean = tuple(torch.randn(size, generator=generator) for size in ((3, 4), (5,)))
+    noisy = tuple(-(1 - 1e-4) * part for part in clean)
+    norm, cos_clean, cos_noisy = compared_with_total(clean, noisy, n=7)
+    expected = [1e-4 * part.norm().item() / 7 for part in clean]
+    assert norm.tolist() == pytest.approx(expected, rel=1e-2)
+    assert cos_clean.tolist() == pytest.approx([1, 1], abs=1e-4)
+    assert cos_noisy.tolist() == pytest.approx([-1, -1], abs=1e-4)
+
+
 def test_angles_are_of_pairs_of_one_true_class() -> None:
     generator = torch.Generator().manual_seed(0)
     gradients = torch.randn(9, 5, generator=generator, dtype=torch.float64)
@@ -74,7 +90,8 @@ def test_metrics_follow_from_the_gradients_of_the_kept_network(
     run_images: Run, tmp_path: Path
 ) -> None:
     """At the last step, against gradients that are added up sample by sample."""
-    from labelnoise.training import build, claim
+    from labelnoise.building import build
+    from labelnoise.run_directory import claim
 
     run_images("monitor=gradients", "noise_rate=0.3")
     run = load_run(tmp_path / "run")
@@ -118,6 +135,15 @@ def test_metrics_follow_from_the_gradients_of_the_kept_network(
         assert found == pytest.approx(value.item(), rel=1e-4), name
     arrays = run.gradients()
     assert arrays["steps"].tolist() == [0, 6, 12, 18, 24]
+    sizes = [p.numel() for p in model.parameters()]
+    by_layer = zip(each.mean(0).split(sizes), clean.split(sizes), noisy.split(sizes), strict=True)
+    for layer, (total, right, wrong) in enumerate(by_layer):
+        for name, value in {
+            "norm_total": total.norm(),
+            "cos_total_clean": F.cosine_similarity(total, right, dim=0),
+            "cos_total_noisy": F.cosine_similarity(total, wrong, dim=0),
+        }.items():
+            assert arrays[name][-1, layer] == pytest.approx(value.item(), rel=1e-4), name
     for k in range(2):
         of_class = (~train.is_noisy) & (train.clean_label == k)
         norm = (each[of_class].sum(0) / len(train)).norm().item()

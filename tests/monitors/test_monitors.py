@@ -34,7 +34,8 @@ def test_watching_changes_nothing(run_tiny: Run, tmp_path: Path, options: tuple[
 def test_coefficients_of_a_run_equal_the_closed_form_recursion(
     tiny_config: Callable[..., DictConfig], tmp_path: Path
 ) -> None:
-    from labelnoise.training import build, claim
+    from labelnoise.building import build
+    from labelnoise.run_directory import claim
 
     cfg = tiny_config("data.dtype=float64", "log_every_n_steps=1")
     train(cfg, tmp_path / "run")

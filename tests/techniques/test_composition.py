@@ -6,10 +6,10 @@ from itertools import combinations
 
 import pytest
 
+from labelnoise.building import build_techniques
 from labelnoise.config import CONF_DIR, compose
 from labelnoise.errors import InputError
 from labelnoise.techniques import ROLES, conflict
-from labelnoise.training import build_techniques
 from tests.conftest import Run
 
 NAMES = sorted(path.stem for path in (CONF_DIR / "technique").glob("*.yaml") if path.stem != "none")

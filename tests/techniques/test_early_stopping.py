@@ -133,7 +133,10 @@ def test_patience_waits_through_equal_losses() -> None:
 @pytest.mark.parametrize(
     ("options", "message"),
     [
-        ({"trigger": "magic"}, "one of auto, coefficients, val_loss, got 'magic'"),
+        (
+            {"trigger": "magic"},
+            "one of auto, val_loss, .*, label_wave, gmm_gap, got 'magic'",
+        ),
         ({"patience": 0}, "patience must be at least 1, got 0"),
         ({"every_n_steps": 0}, "every_n_steps must be at least 1, got 0"),
     ],

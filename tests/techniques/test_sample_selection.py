@@ -1,77 +1,25 @@
 from __future__ import annotations
 
-import math
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
 import torch
-from hypothesis import given, settings
-from hypothesis import strategies as st
 from pytorch_lightning import Trainer
 
 from labelnoise.classifier import NoisyLabelClassifier
 from labelnoise.errors import InputError
+from labelnoise.history import History
+from labelnoise.report.loaded import load_run
+from labelnoise.selection import RULES, Evidence, Options, Selection
 from labelnoise.techniques import SampleSelection, sample_selection
-from labelnoise.techniques.sample_selection import (
-    select_gmm,
-    select_keep_rate,
-    select_log2,
-    selection_metrics,
-)
 from tests.conftest import Kill, Run
 
-losses = st.lists(st.floats(0, 50, width=32), min_size=1, max_size=40).map(torch.tensor)
-
-
-@given(losses)
-def test_log2_keeps_the_losses_below_log_2(loss: torch.Tensor) -> None:
-    assert select_log2(loss).tolist() == [math.exp(-value) > 0.5 for value in loss.tolist()]
-
-
-@settings(deadline=None)
-@given(losses, st.floats(0, 1))
-def test_keep_rate_keeps_that_many_of_the_smallest(loss: torch.Tensor, rate: float) -> None:
-    kept = select_keep_rate(loss, rate)
-    assert int(kept.sum()) == round(rate * len(loss))
-    if 0 < kept.sum() < len(loss):
-        assert loss[kept].max() <= loss[~kept].min()
-
-
-def test_gmm_parts_two_heaps_whatever_their_sizes() -> None:
-    generator = torch.Generator().manual_seed(0)
-    for n_low, n_high in ((90, 10), (30, 70)):
-        low = 0.1 + 0.05 * torch.rand(n_low, generator=generator)
-        high = 2.0 + 0.5 * torch.rand(n_high, generator=generator)
-        loss = torch.cat([low, high])
-        assert select_gmm(loss, seed=0).tolist() == [True] * n_low + [False] * n_high
-
-
-@settings(deadline=None)
-@given(st.lists(st.tuples(st.booleans(), st.booleans(), st.integers(0, 9)), min_size=1))
-def test_selection_metrics_equal_a_count_by_hand(rows: list[tuple[bool, bool, int]]) -> None:
-    kept, noisy, loss = (list(column) for column in zip(*rows, strict=True))
-    right = sum(k and not z for k, z in zip(kept, noisy, strict=True))
-    pairs = [
-        (a > b) + (a == b) / 2
-        for a, z in zip(loss, noisy, strict=True)
-        if z
-        for b, y in zip(loss, noisy, strict=True)
-        if not y
-    ]
-    precision = right / sum(kept) if any(kept) else math.nan
-    recall = right / noisy.count(False) if False in noisy else math.nan
-    expected = {
-        "precision": precision,
-        "recall": recall,
-        "f1": 2 / (1 / precision + 1 / recall) if right else 0.0,
-        "auc": sum(pairs) / len(pairs) if pairs else math.nan,
-    }
-    metrics = selection_metrics(
-        torch.tensor(kept), torch.tensor(loss, dtype=torch.float32), torch.tensor(noisy)
-    )
-    assert metrics == pytest.approx(expected, nan_ok=True)
+OPTION = "technique.sample_selection."
+# With two classes the default percentile can leave nothing of a few samples.
+TECHNIQUE = ("technique=sample_selection", f"{OPTION}percentile=50")
 
 
 class Weights:
@@ -88,12 +36,19 @@ class Weights:
         monkeypatch.setattr(NoisyLabelClassifier, "training_step", remember)
 
 
+def script_log2(monkeypatch: pytest.MonkeyPatch, mask: torch.Tensor) -> None:
+    def select(evidence: Evidence, options: Options) -> Selection:
+        return Selection(mask)
+
+    monkeypatch.setitem(RULES, "log2", replace(RULES["log2"], select=select))
+
+
 def test_the_mask_holds_from_the_step_of_the_selection_on(
     run_tiny: Run, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     weights = Weights(monkeypatch)
     mask = torch.tensor([True] * 15 + [False] * 5)
-    monkeypatch.setattr(sample_selection, "select_log2", lambda loss: mask)
+    script_log2(monkeypatch, mask)
     start = "technique.sample_selection.start_step=33"
     summary = run_tiny("technique=sample_selection", start)
     assert weights.at[32] == [1.0] * 20
@@ -140,24 +95,135 @@ def test_the_warm_up_ends_where_the_lead_of_signal_learning_peaks(
 
 def test_a_selection_of_nothing_is_not_made(run_tiny: Run, monkeypatch: pytest.MonkeyPatch) -> None:
     weights = Weights(monkeypatch)
-    monkeypatch.setattr(sample_selection, "select_log2", lambda loss: loss < -1)
+    script_log2(monkeypatch, torch.zeros(20, dtype=torch.bool))
     summary = run_tiny("technique=sample_selection", "technique.sample_selection.start_step=10")
     assert summary["techniques"]["sample_selection"]["first"] is None
     assert weights.at[59] == [1.0] * 20
 
 
+def test_a_class_left_without_samples_is_told_once(
+    run_tiny: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    # The tiny data's labels are those of the run below: half of them have the first class.
+    labels = run_tiny("technique=sample_selection", f"{OPTION}start_step=10", name="first")
+    assert all(labels["selection"]["first"]["per_class"]["kept"])
+    with np.load(tmp_path / "first" / "noise.npz", allow_pickle=False) as noise:
+        label = torch.from_numpy(noise["label"][:20])
+    script_log2(monkeypatch, label == 0)
+    summary = run_tiny(
+        "technique=sample_selection", f"{OPTION}start_step=10", f"{OPTION}every_n_steps=10"
+    )
+    assert summary["selection"]["last"]["per_class"]["kept"] == [int((label == 0).sum()), 0]
+    assert summary["selection"]["last"]["per_class"]["precision"][1] is None
+    log = (tmp_path / "run" / "run.log").read_text()
+    assert log.count("keeps no sample labelled") == 1
+
+
+@pytest.mark.parametrize("rule", ["log2", "dynamic_threshold"])
 @pytest.mark.parametrize("step", [28, 45])
 def test_a_resumed_run_selects_as_the_uninterrupted_one(
-    run_tiny: Run, killed_at: Kill, step: int
+    run_tiny: Run, killed_at: Kill, step: int, rule: str
 ) -> None:
     """Killed before and after the selection; checkpoints lie at 20 and 40."""
-    options = ("technique=sample_selection", "technique.sample_selection.start_step=30")
+    options = ("technique=sample_selection", f"{OPTION}start_step=30", f"{OPTION}rule={rule}")
     whole = run_tiny(*options, name="whole")
     with killed_at(step):
         run_tiny(*options)
     resumed = run_tiny(*options)
     assert resumed["final"] == whole["final"]
     assert resumed["techniques"] == whole["techniques"]
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("rule", [*RULES])
+def test_every_rule_resumes_bit_for_bit_from_within_an_epoch(
+    run_images: Run, killed_at: Kill, tmp_path: Path, rule: str
+) -> None:
+    """Epochs of 6 steps, checkpoints at 5, 10, ...: those at 5 and 10 hold parts of a row."""
+    options = (*TECHNIQUE, f"{OPTION}warmup_epochs=2", f"{OPTION}rule={rule}")
+    options += (f"{OPTION}every_n_steps=4",)
+    run_images(*options, name="whole")
+    for step in (8, 14):  # before and after the first selection at 12; then there is one at 16
+        with killed_at(step):
+            run_images(*options)
+    run_images(*options)
+    states = [
+        torch.load(tmp_path / name / "checkpoints" / "selected.ckpt", weights_only=True)
+        for name in ("whole", "run")
+    ]
+    for key in ("state_dict", "sample_weight"):
+        torch.testing.assert_close(states[0][key], states[1][key], atol=0, rtol=0)
+    files = [tmp_path / name / "metrics.csv" for name in ("whole", "run")]
+    assert files[0].read_bytes() == files[1].read_bytes()
+
+
+@pytest.mark.parametrize("rule", [*RULES])
+def test_a_selection_reports_itself_beside_the_truth(
+    run_tiny: Run, tmp_path: Path, rule: str
+) -> None:
+    options = (*TECHNIQUE, f"{OPTION}start_step=12", f"{OPTION}every_n_steps=16")
+    summary = run_tiny(*options, f"{OPTION}rule={rule}", "noise_rate=0.2")
+    first = summary["selection"]["first"]
+    assert (first["step"], summary["selection"]["last"]["step"]) == (12, 60)
+    assert first["noise_rate"] == pytest.approx(0.2)
+    assert 0 <= first["noise_rate_estimate"] < 1
+    assert sum(first["per_class"]["kept"]) == first["kept"]
+    history = History.read_csv(tmp_path / "run" / "metrics.csv")
+    for name in ("precision", "recall", "f1", "auc", "kept", "noise_rate", "noise_rate_estimate"):
+        assert history.at(f"selection/{name}", 12) == pytest.approx(first[name]), name
+    if rule == "oracle":
+        assert first["precision"] == first["recall"] == first["f1"] == first["auc"] == 1
+        assert first["noise_rate_estimate"] == pytest.approx(first["noise_rate"])
+    told = {"oracle": ["true labels"], "keep_rate": ["noise rate"], "random": ["noise rate"]}
+    assert summary["oracle_knowledge"] == told.get(rule, [])
+
+
+@pytest.mark.parametrize("rule", ["aum", "dynamic_threshold", "wrong_events"])
+def test_rules_that_look_back_read_the_rows_that_the_monitor_keeps(
+    run_images: Run, tmp_path: Path, rule: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    seen: list[Evidence] = []
+
+    def select(evidence: Evidence, options: Options) -> Selection:
+        seen.append(evidence)
+        return Selection(torch.ones(len(evidence.label), dtype=torch.bool))
+
+    monkeypatch.setitem(RULES, rule, replace(RULES[rule], select=select))
+    options = (f"{OPTION}rule={rule}", f"{OPTION}warmup_epochs=3")
+    run_images("technique=sample_selection", *options)
+    log = load_run(tmp_path / "run").dynamics().log
+    (evidence,) = seen
+    records = evidence.recorded
+    label = evidence.label.numpy()
+    assert evidence.step == 18 and records.epochs == 3
+    margin = np.array(log.arrays["margin"][:3], dtype=float).mean(0)
+    np.testing.assert_allclose(records.aum, margin, atol=2e-3, rtol=2e-3)
+    wrong = (np.array(log.arrays["prediction"][:3]) != label).sum(0)
+    np.testing.assert_array_equal(records.wrong_events, wrong)
+    if rule == "dynamic_threshold":
+        np.testing.assert_array_equal(records.losses, log.arrays["loss"][:3])
+
+
+@pytest.mark.parametrize("batch", ["null", "6"])
+def test_an_epoch_is_a_pass_over_the_data_also_where_the_trainer_has_but_one(
+    run_tiny: Run, batch: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Signal-noise data are one epoch of the trainer: 4 batches of 6 or fewer are a pass."""
+    epochs: dict[int, int] = {}
+    original = SampleSelection._is_due
+
+    def is_due(technique: SampleSelection, trainer: Trainer, module: Any) -> bool:
+        assert technique.records is not None
+        epochs[trainer.global_step] = technique.records.epochs
+        return original(technique, trainer, module)
+
+    monkeypatch.setattr(SampleSelection, "_is_due", is_due)
+    options = (f"{OPTION}rule=dynamic_threshold", f"{OPTION}start_step=3", f"batch_size={batch}")
+    options += (f"{OPTION}every_n_steps=1",)
+    summary = run_tiny("technique=sample_selection", *options, "max_steps=20")
+    steps = 1 if batch == "null" else 4
+    assert epochs == {step: step // steps for step in range(1, 21)}
+    assert summary["selection"]["first"]["step"] == max(3, 2 * steps)
 
 
 def test_early_stopping_beside_it_counts_the_samples_kept(run_tiny: Run) -> None:
@@ -172,9 +238,17 @@ def test_early_stopping_beside_it_counts_the_samples_kept(run_tiny: Run) -> None
 @pytest.mark.parametrize(
     ("options", "message"),
     [
-        ({"rule": "best"}, "one of log2, keep_rate, gmm, got 'best'"),
-        ({"rule": "keep_rate"}, "needs noise_rate"),
+        ({"rule": "best"}, "one of log2, keep_rate, gmm, .*, oracle, got 'best'"),
+        ({"rule": "keep_rate"}, r"rule=keep_rate needs noise_rate in \[0, 1\), got None"),
         ({"rule": "keep_rate", "noise_rate": 1.0}, "needs noise_rate"),
+        ({"rule": "random"}, r"needs noise_rate in \[0, 1\) or keep_share in \(0, 1\], got None"),
+        ({"rule": "random", "keep_share": 0.0}, r"keep_share must be in \(0, 1\], got 0.0"),
+        ({"rule": "random", "keep_share": 1.5}, r"keep_share must be in \(0, 1\], got 1.5"),
+        ({"max_wrong_share": 1.0}, r"max_wrong_share must be in \[0, 1\), got 1.0"),
+        ({"max_wrong_share": -0.1}, "max_wrong_share must be"),
+        ({"percentile": 0.0}, r"percentile must be in \(0, 100\], got 0.0"),
+        ({"percentile": 101.0}, "percentile must be"),
+        ({"prune": "all"}, "prune must be one of confident_joint, class, noise_rate, got 'all'"),
         ({"start_step": 0}, "start_step must be at least 1, got 0"),
         ({"warmup_epochs": 0}, "warmup_epochs must be at least 1, got 0"),
         ({"every_n_steps": 0}, "every_n_steps must be at least 1, got 0"),

@@ -1,0 +1,176 @@
+"""From a configuration to the parts of a run: data, classifier, monitors, techniques, trainer."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import Any
+
+import pytorch_lightning as pl
+from hydra.errors import InstantiationException
+from hydra.utils import instantiate
+from omegaconf import DictConfig, OmegaConf
+from pytorch_lightning.callbacks import ModelCheckpoint, RichProgressBar
+from pytorch_lightning.loggers import Logger
+from pytorch_lightning.utilities.exceptions import MisconfigurationException
+from torch import nn
+
+from labelnoise.checkpoints import ResumeCheckpoint
+from labelnoise.classifier import NoisyLabelClassifier
+from labelnoise.data.module import NoisyLabelDataModule
+from labelnoise.distributed import EqualBuffers, is_rank_zero, world_size
+from labelnoise.errors import InputError
+from labelnoise.launcher import plugins
+from labelnoise.monitors import Monitor
+from labelnoise.options import check_options
+from labelnoise.run_directory import RunDirectory
+from labelnoise.schedules import check_schedule
+from labelnoise.seeding import derive_seed
+from labelnoise.techniques import Loss, Technique, check_composition, learner_of
+
+# What libraries raise for values of a wrong type or size; InputErrors say more and pass through.
+_REFUSALS: tuple[type[Exception], ...] = (
+    TypeError,
+    ValueError,
+    AttributeError,
+    OverflowError,
+    RuntimeError,
+    MemoryError,
+    MisconfigurationException,
+)
+
+
+@dataclass
+class Parts:
+    """Everything that one run is made of, ready to fit."""
+
+    datamodule: NoisyLabelDataModule
+    classifier: NoisyLabelClassifier
+    monitors: dict[str, Monitor]
+    techniques: dict[str, Technique]
+    trainer: pl.Trainer
+
+
+@contextmanager
+def one_line_refusals() -> Iterator[None]:
+    """Around building: what a library refuses becomes an InputError, with the library's reason."""
+    try:
+        yield
+    except (InputError, InstantiationException):  # say themselves what is wrong
+        raise
+    except _REFUSALS as error:
+        reason = " ".join(str(error).split()) or type(error).__name__
+        raise InputError(
+            f"this configuration cannot be built: {reason} (HYDRA_FULL_ERROR=1 shows where)"
+        ) from error
+
+
+def build_learner(
+    cfg: DictConfig, learner: type[NoisyLabelClassifier] = NoisyLabelClassifier
+) -> tuple[NoisyLabelDataModule, NoisyLabelClassifier]:
+    """The data, read and flipped, and the untrained classifier, whose size follows from them."""
+    datamodule = instantiate(cfg.data)(noise=instantiate(cfg.noise))
+    datamodule.prepare_data()
+    datamodule.setup("fit")
+    make: Callable[..., NoisyLabelClassifier] = learner  # each takes networks in its own number
+    classifier = make(
+        *_networks(cfg, datamodule, learner.network_count),
+        instantiate(cfg.optimizer),
+        **_schedule(cfg, datamodule),
+        # A run begun by an earlier version is resumed without them.
+        channels_last=cfg.get("channels_last", False),
+        compile=cfg.get("compile", False),
+    )
+    classifier.configure_optimizers()  # what torch refuses in their options is told here
+    return datamodule, classifier
+
+
+def build(cfg: DictConfig, run: RunDirectory) -> Parts:
+    """Instantiate the parts; the data are read and flipped here, since the model's size follows."""
+    check_options(cfg)
+    techniques = build_techniques(cfg)
+    datamodule, classifier = build_learner(cfg, learner_of(techniques))
+    # Monitors look before techniques change anything at the same step.
+    monitors = {str(name): instantiate(node) for name, node in cfg.monitor.items()}
+    callbacks = [*monitors.values(), *techniques.values()]
+    if world_size() > 1:
+        callbacks.insert(0, EqualBuffers())
+    callbacks.append(ResumeCheckpoint(run.last_checkpoint, cfg.checkpoint_every_n_steps))
+    if cfg.keep_checkpoint_every_n_epochs is not None:
+        callbacks.append(_kept_checkpoints(run, cfg.keep_checkpoint_every_n_epochs))
+    if cfg.trainer.get("enable_progress_bar", True):
+        callbacks.append(ProgressBar(refresh_rate=20))
+    trainer = instantiate(cfg.trainer)(
+        callbacks=callbacks,
+        logger=_loggers(cfg, run),
+        default_root_dir=run.path,
+        val_check_interval=cfg.eval_every_n_steps or 1.0,
+        # Counted over the whole training, also where an epoch is shorter than the interval.
+        check_val_every_n_epoch=None if cfg.eval_every_n_steps else 1,
+        **({"plugins": plugins()} if world_size() > 1 else {}),
+    )
+    return Parts(datamodule, classifier, monitors, techniques, trainer)
+
+
+def build_techniques(cfg: DictConfig) -> dict[str, Technique]:
+    """The techniques by name; a loss that is a plain function is made one."""
+    parts = {str(name): instantiate(node) for name, node in cfg.technique.items()}
+    techniques = {n: p if isinstance(p, Technique) else Loss(p) for n, p in parts.items()}
+    check_composition(techniques)
+    return techniques
+
+
+def _networks(cfg: DictConfig, datamodule: NoisyLabelDataModule, count: int) -> list[nn.Module]:
+    """Networks of one architecture; the first is that of a run with one, the others differ."""
+    dtype = datamodule.train.batch(slice(1)).input.dtype
+    shape = {"input_shape": datamodule.input_shape, "num_classes": datamodule.num_classes}
+    seeds = [{"seed": derive_seed(cfg.model.seed, "network", i)} for i in range(1, count)]
+    return [instantiate(cfg.model)(**shape, **seed).to(dtype) for seed in ({}, *seeds)]
+
+
+def _schedule(cfg: DictConfig, datamodule: NoisyLabelDataModule) -> dict[str, Any]:
+    """The classifier's ``scheduler`` and ``interval``; neither for a constant rate."""
+    plain = OmegaConf.to_container(cfg.scheduler, resolve=True)
+    assert isinstance(plain, dict)
+    options = {str(key): value for key, value in plain.items()}
+    if not options:
+        return {}
+    batches = len(datamodule.train_dataloader())
+    steps_per_epoch = math.ceil(batches / cfg.trainer.get("accumulate_grad_batches", 1))
+    check_schedule(options, steps_per_epoch, cfg.max_steps, cfg.max_epochs)
+    interval = options.pop("interval", "epoch")
+    return {"scheduler": instantiate(options), "interval": interval}
+
+
+def _kept_checkpoints(run: RunDirectory, every_n_epochs: int) -> ModelCheckpoint:
+    """Weights alone, as checkpoints/step_000790.ckpt: for attribution maps, not for resuming."""
+    return ModelCheckpoint(
+        dirpath=run.checkpoints,
+        filename="step_{step:06d}",
+        auto_insert_metric_name=False,
+        every_n_epochs=every_n_epochs,
+        save_top_k=-1,
+        save_weights_only=True,
+        save_on_train_epoch_end=True,
+        enable_version_counter=False,  # a resumed run writes the same again
+    )
+
+
+def _loggers(cfg: DictConfig, run: RunDirectory) -> list[Logger]:
+    if not is_rank_zero():
+        return []
+    return [
+        instantiate(node, save_dir=str(run.path), name="", version="tensorboard")
+        for node in cfg.logger.values()
+    ]
+
+
+class ProgressBar(RichProgressBar):
+    """Lightning's bar without its version number, which names nothing here."""
+
+    def get_metrics(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> dict[str, Any]:
+        metrics = super().get_metrics(trainer, pl_module)
+        metrics.pop("v_num", None)
+        return metrics

@@ -1,0 +1,121 @@
+"""How sharply the training loss bends while the network trains."""
+
+from __future__ import annotations
+
+import math
+
+import pytorch_lightning as pl
+import torch
+from jaxtyping import Float
+from torch import Tensor
+from torch.optim import SGD, Optimizer
+
+from labelnoise.classifier import NoisyLabelClassifier, evaluating
+from labelnoise.curvature import frobenius_norm, hessian_vector_product, top_eigenvalue
+from labelnoise.data.module import data_of
+from labelnoise.errors import InputError
+from labelnoise.gradients import trainable
+from labelnoise.monitors.monitor import Monitor, probe_of
+from labelnoise.seeding import stream
+
+
+class CurvatureMonitor(Monitor):
+    """Logs ``curvature/*``: the Hessian H of the mean training loss over a probe.
+
+    - ``top_eigenvalue``: the largest eigenvalue lambda of H, by Lanczos;
+    - ``frobenius_norm`` = sqrt(sum_ij H_ij^2), by Hutchinson's method, with its standard error
+      ``frobenius_norm_error``;
+    - ``sharpness_times_lr`` = eta lambda / (2 (1 + momentum)), with eta the learning rate of the
+      step to come: where a full-batch step of gradient descent on a quadratic loss grows instead of
+      shrinking, it is above 1. For SGD without Nesterov's momentum and dampening alone; batches
+      smaller than the probe leave less room. The line at 1 is where "the edge of stability" lies.
+
+    The loss is the cross-entropy with the given labels, whatever loss, weights or decay of weights
+    training uses. It is differentiated in evaluation mode, without dropout and with batch norm's
+    running statistics; weights, buffers, gradients in use and random streams stay as they are, bit
+    for bit. Random vectors are the same at every observation, so that what moves is H.
+
+    Costs at most ``iterations + vectors`` Hessian-vector products, each about two gradients of the
+    probe; ``iterations`` vectors as long as the weights are held in double precision.
+
+    Args:
+        every_n_steps: the interval; None is once an epoch.
+        probe_size: how many training samples the mean runs over, a seeded draw.
+        iterations: most Lanczos iterations for the eigenvalue.
+        vectors: random vectors for the norm.
+        batch_size: samples at a time.
+        seed: of the draws.
+
+    Raises:
+        InputError: a number out of range.
+    """
+
+    def __init__(
+        self,
+        every_n_steps: int | None = None,
+        probe_size: int = 200,
+        iterations: int = 12,
+        vectors: int = 4,
+        batch_size: int = 200,
+        seed: int = 0,
+    ) -> None:
+        super().__init__(every_n_steps)
+        for name, value, least in (
+            ("probe_size", probe_size, 1),
+            ("iterations", iterations, 1),
+            ("vectors", vectors, 2),
+            ("batch_size", batch_size, 1),
+        ):
+            if value < least:
+                raise InputError(f"monitor.curvature.{name} must be at least {least}, got {value}")
+        self.probe_size = probe_size
+        self.iterations = iterations
+        self.vectors = vectors
+        self.batch_size = batch_size
+        self.seed = seed
+
+    def on_fit_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
+        self.probe = probe_of(data_of(trainer).train, self.probe_size, self.seed)
+
+    def observe(self, trainer: pl.Trainer, module: NoisyLabelClassifier) -> dict[str, float]:
+        model = module.model
+        size = sum(parameter.numel() for parameter in trainable(model).values())
+
+        def product(vector: Float[Tensor, " p"]) -> Float[Tensor, " p"]:
+            return hessian_vector_product(model, self.probe, vector, self.batch_size)
+
+        with evaluating(model):
+            start = torch.randn(size, generator=stream(self.seed, "lanczos"))
+            top = top_eigenvalue(product, start.to(module.device), self.iterations)
+            signs = stream(self.seed, "hutchinson")
+            vectors = (
+                (2.0 * torch.randint(2, (size,), generator=signs) - 1).to(module.device)
+                for _ in range(self.vectors)
+            )
+            norm = frobenius_norm(product, vectors, known=top)
+        metrics = {
+            "top_eigenvalue": top.eigenvalue,
+            "frobenius_norm": norm.value,
+            "frobenius_norm_error": norm.standard_error,
+        }
+        limit = stable_eigenvalue(trainer.optimizers[0])
+        if limit is not None:
+            metrics["sharpness_times_lr"] = top.eigenvalue / limit
+        return {f"curvature/{name}": value for name, value in metrics.items()}
+
+
+def stable_eigenvalue(optimizer: Optimizer) -> float | None:
+    """2 (1 + momentum) / eta: curvature up to which full-batch SGD is stable on a quadratic loss.
+
+    None for other optimizers, Nesterov's momentum and dampening, where it is another; infinite at a
+    learning rate of 0.
+
+    Example:
+        >>> stable_eigenvalue(SGD([torch.zeros(1)], lr=0.5, momentum=0.5))
+        6.0
+    """
+    group = optimizer.param_groups[0]
+    if not isinstance(optimizer, SGD) or group["nesterov"] or group["dampening"]:
+        return None
+    rate = float(group["lr"])
+    return 2 * (1 + group["momentum"]) / rate if rate > 0 else math.inf

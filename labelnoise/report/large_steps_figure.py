@@ -1,0 +1,91 @@
+"""What the size of the steps does to the stages, to the features and to memorization."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from statistics import fmean
+from typing import Any
+
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+
+from labelnoise.report.loaded import LoadedRun
+from labelnoise.report.style import ALL, NOISY, SIGNAL, TEST, finish, legend, new_figure
+from labelnoise.report.two_stages import BOUNDARIES
+
+RATE = "optimizer.lr="
+ACTIVE = "features/active_share"
+
+
+def draw_large_steps(runs: Sequence[LoadedRun]) -> Figure | None:
+    """Against the learning rate: stage lengths, active units, and errors at the end.
+
+    A dot is a run, lines join the means over the runs of one rate. A stage that was not reached has
+    no dot; where only some runs of a rate reached it, the mean is over those. None unless the runs
+    swept over the rate and watched the features.
+    """
+    by_rate: dict[float, list[LoadedRun]] = {}
+    for run in runs:
+        rate = learning_rate(run.summary)
+        if rate is None or ACTIVE not in run.history.names:
+            return None
+        by_rate.setdefault(rate, []).append(run)
+    if len(by_rate) < 2:
+        return None
+    figure = new_figure(14.0, 4.2)
+    stages, features, errors = figure.subplots(1, 3)
+    for key, name, color in BOUNDARIES:
+        _draw(stages, by_rate, lambda run, key=key: run.summary["stages"][key], name, color)
+    if stages.lines:  # none where no run reached a stage
+        stages.set_yscale("log")
+    _draw(features, by_rate, _active_share, "last hidden layer", SIGNAL)
+    features.set_ylim(bottom=0)  # a change of a few percent is to look like one
+    for metric, name, color, complement in (
+        ("train/memorized_fraction", "noisy samples memorized", NOISY, False),
+        ("test/acc", "test error, clean labels", TEST, True),
+        ("train/acc_clean", "training error, clean samples", ALL, True),
+    ):
+        _draw(errors, by_rate, lambda r, m=metric, c=complement: _final(r, m, c), name, color)
+    for panel, ylabel, title in (
+        (stages, "training step", "where the stages end"),
+        (features, "share of active ReLU units", "sparsity of the features at the end"),
+        (errors, "share of the samples", "memorization and error at the end"),
+    ):
+        panel.set_xscale("log")
+        finish(panel, "learning rate at the start", ylabel, title)
+        legend(panel)
+    return figure
+
+
+def learning_rate(summary: Mapping[str, Any]) -> float | None:
+    """The rate that was typed or swept over; None where the run took its optimizer's default.
+
+    Example:
+        >>> learning_rate({"overrides": ["optimizer.lr=0.5", "seed=1"]})
+        0.5
+    """
+    typed = [word for word in summary["overrides"] if word.startswith(RATE)]
+    return float(typed[-1].removeprefix(RATE)) if typed else None
+
+
+def _active_share(run: LoadedRun) -> float:
+    return float(run.history.series(ACTIVE)[1][-1])
+
+
+def _final(run: LoadedRun, metric: str, complement: bool) -> float | None:
+    value = run.summary["final"].get(metric)
+    return None if value is None else 1 - value if complement else value
+
+
+def _draw(
+    axes: Axes, by_rate: dict[float, list[LoadedRun]], value_of: Any, label: str, color: str
+) -> None:
+    found = {
+        rate: [value for run in runs if (value := value_of(run)) is not None]
+        for rate, runs in sorted(by_rate.items())
+    }
+    dots = [(rate, value) for rate, values in found.items() for value in values]
+    if dots:
+        means = [(rate, fmean(values)) for rate, values in found.items() if values]
+        axes.plot(*zip(*means, strict=True), color=color, lw=1.6, label=label)
+        axes.plot(*zip(*dots, strict=True), "o", color=color, ms=4, alpha=0.6)

@@ -1,0 +1,47 @@
+"""Which pictures a sweep has: a table of drawings over many runs."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from pathlib import Path
+
+from matplotlib.figure import Figure
+
+from labelnoise.report.gradients_figure import draw_clean_priority
+from labelnoise.report.large_steps_figure import draw_large_steps
+from labelnoise.report.loaded import LoadedRun
+from labelnoise.report.resetting_figure import draw_resetting
+from labelnoise.report.stoppers_figure import draw_stoppers
+from labelnoise.report.sweep import by_setting
+from labelnoise.report.two_stages import Column, draw_two_stages, title
+
+MOST_COLUMNS = 4
+
+
+def _two_stages(runs: Sequence[LoadedRun]) -> Figure | None:
+    if len(runs) > MOST_COLUMNS:
+        return None
+    return draw_two_stages([Column(run.history, run.summary, title(run.summary)) for run in runs])
+
+
+def _by_setting(runs: Sequence[LoadedRun], *compared: str) -> dict[str, list[LoadedRun]]:
+    return by_setting(runs, lambda run: run.summary, compared)
+
+
+# Each draws what the runs have of it, or nothing.
+SWEEP_FIGURES: dict[str, Callable[[Sequence[LoadedRun]], Figure | None]] = {
+    "two_stages": _two_stages,
+    "clean_priority": lambda runs: draw_clean_priority(_by_setting(runs)),
+    "stoppers": lambda runs: draw_stoppers(_by_setting(runs)),
+    "resetting": lambda runs: draw_resetting(_by_setting(runs, "technique")),
+    "large_steps": draw_large_steps,
+}
+
+
+def write_sweep_figures(directory: Path, runs: Sequence[LoadedRun]) -> None:
+    """Draw every picture that the runs of a sweep have something for."""
+    directory.mkdir(exist_ok=True)
+    for name, draw in SWEEP_FIGURES.items():
+        figure = draw(runs)
+        if figure is not None:
+            figure.savefig(directory / f"{name}.png", dpi=150)

@@ -1,0 +1,45 @@
+"""Which samples to train on: rules that read losses, probabilities and records, and return masks.
+
+Nothing here knows of a trainer; :class:`labelnoise.techniques.SampleSelection` says when to select
+and acts on it.
+"""
+
+from labelnoise.selection.aum import aum_threshold, other_classes, select_aum
+from labelnoise.selection.baselines import select_oracle, select_random
+from labelnoise.selection.confident_learning import (
+    class_thresholds,
+    confident_joint,
+    joint_distribution,
+    select_confident_learning,
+)
+from labelnoise.selection.dynamic_threshold import select_dynamic_threshold
+from labelnoise.selection.events import select_wrong_events
+from labelnoise.selection.loss import select_gmm, select_keep_rate, select_log2
+from labelnoise.selection.metrics import class_metrics, selection_metrics
+from labelnoise.selection.records import Records
+from labelnoise.selection.rules import RULES, Evidence, Options, Rule, Selection
+
+__all__ = [
+    "RULES",
+    "Evidence",
+    "Options",
+    "Records",
+    "Rule",
+    "Selection",
+    "aum_threshold",
+    "class_metrics",
+    "class_thresholds",
+    "confident_joint",
+    "joint_distribution",
+    "other_classes",
+    "select_aum",
+    "select_confident_learning",
+    "select_dynamic_threshold",
+    "select_gmm",
+    "select_keep_rate",
+    "select_log2",
+    "select_oracle",
+    "select_random",
+    "select_wrong_events",
+    "selection_metrics",
+]

@@ -1,0 +1,127 @@
+"""Confident learning: which labels the network's own confidence contradicts."""
+
+from __future__ import annotations
+
+import torch
+from jaxtyping import Bool, Float, Int
+from torch import Tensor
+from torch.nn import functional as F
+
+PRUNE = ("confident_joint", "class", "noise_rate")
+
+
+def class_thresholds(
+    probability: Float[Tensor, "n K"], label: Int[Tensor, " n"]
+) -> Float[Tensor, " K"]:
+    """t_j = mean of p_j over the samples with given label j; infinite where there are none.
+
+    Example:
+        >>> p = torch.tensor([[0.9, 0.1], [0.7, 0.3], [0.4, 0.6]])
+        >>> [round(t, 3) for t in class_thresholds(p, torch.tensor([0, 0, 1])).tolist()]
+        [0.8, 0.6]
+    """
+    given = F.one_hot(label, probability.shape[1]).to(probability)
+    counts = given.sum(0)
+    mean = (given * probability).sum(0) / counts.clamp_min(1)
+    return torch.where(counts > 0, mean, torch.inf)
+
+
+def confident_class(
+    probability: Float[Tensor, "n K"], threshold: Float[Tensor, " K"]
+) -> Int[Tensor, " n"]:
+    """Of the classes with p_j >= t_j the one of largest p_j; -1 where there is none.
+
+    Example:
+        >>> p = torch.tensor([[0.7, 0.3], [0.6, 0.4], [0.1, 0.9]])
+        >>> confident_class(p, torch.tensor([0.65, 0.35])).tolist()
+        [0, 1, 1]
+    """
+    confident = probability >= threshold
+    best = torch.where(confident, probability, -torch.inf).argmax(1)
+    return torch.where(confident.any(1), best, -1)
+
+
+def confident_joint(
+    label: Int[Tensor, " n"], confident: Int[Tensor, " n"], classes: int
+) -> Int[Tensor, "K K"]:
+    """C[i, j] = number of samples with given label i that are confidently of class j.
+
+    Example:
+        >>> confident_joint(torch.tensor([0, 0, 1, 1]), torch.tensor([0, 1, 1, -1]), 2).tolist()
+        [[1, 1], [0, 1]]
+    """
+    counted = confident >= 0
+    cell = label[counted] * classes + confident[counted]
+    return torch.bincount(cell, minlength=classes**2).view(classes, classes)
+
+
+def joint_distribution(joint: Int[Tensor, "K K"], label: Int[Tensor, " n"]) -> Float[Tensor, "K K"]:
+    """Q[i, j], the estimated share of samples with given label i and true label j.
+
+        Q[i, j] = C[i, j] / sum_j C[i, j] * n_i / n, with n_i samples of given label i
+
+    A class without a confident sample is taken to be clean (our choice).
+
+    Example:
+        >>> joint = torch.tensor([[3, 1], [0, 0]])
+        >>> joint_distribution(joint, torch.tensor([0, 0, 0, 0, 0, 0, 1, 1])).tolist()
+        [[0.5625, 0.1875], [0.0, 0.25]]
+    """
+    classes = len(joint)
+    counts = joint.double()
+    empty = counts.sum(1) == 0
+    counts = torch.where(empty[:, None], torch.eye(classes).to(counts), counts)
+    share = torch.bincount(label, minlength=classes).double() / len(label)
+    return counts / counts.sum(1, keepdim=True) * share[:, None]
+
+
+def select_confident_learning(
+    probability: Float[Tensor, "n K"], label: Int[Tensor, " n"], prune: str
+) -> tuple[Bool[Tensor, " n"], float]:
+    """Drop the samples whose label the confident joint, or what it estimates, contradicts.
+
+    ================  =========================================================================
+    confident_joint   those counted off the diagonal of C: confidently of another class
+    class             of each given label i, the n sum_{j != i} Q[i, j] of smallest p_i
+    noise_rate        for each pair i != j, of given label i the n Q[i, j] of largest p_j - p_i
+    ================  =========================================================================
+
+    Numbers of samples are rounded to the nearest one, and ties go by the samples' order (our
+    choice). The method asks for probabilities out of sample, from cross-validation. In training
+    there are only those of the network that trains on the labels: select before it has memorized
+    the wrong ones.
+
+    Source: Northcutt, Jiang and Chuang, "Confident Learning: Estimating Uncertainty in Dataset
+    Labels", arXiv 1911.00068: confident joint, its calibration, and the ways to prune.
+
+    Returns:
+        The mask of samples kept, and the estimated noise rate, sum_{i != j} Q[i, j].
+
+    Example:
+        >>> p = torch.tensor([[0.9, 0.1], [0.8, 0.2], [0.1, 0.9], [0.2, 0.8], [0.3, 0.7]])
+        >>> kept, noise_rate = select_confident_learning(
+        ...     p, torch.tensor([0, 0, 0, 1, 1]), "confident_joint"
+        ... )
+        >>> kept.tolist(), round(noise_rate, 3)
+        ([True, True, False, True, True], 0.2)
+    """
+    n, classes = probability.shape
+    confident = confident_class(probability, class_thresholds(probability, label))
+    joint = joint_distribution(confident_joint(label, confident, classes), label)
+    noise_rate = (joint.sum() - joint.trace()).item()
+    if prune == "confident_joint":
+        return (confident < 0) | (confident == label), noise_rate
+    kept = torch.ones(n, dtype=torch.bool, device=label.device)
+    for i in range(classes):
+        index = (label == i).nonzero()[:, 0]
+        own = probability[index, i]
+        if prune == "class":
+            wrong = round(n * (joint[i].sum() - joint[i, i]).item())
+            kept[index[own.argsort(stable=True)[:wrong]]] = False
+            continue
+        for j in range(classes):
+            if j != i:
+                margin = probability[index, j] - own
+                order = margin.argsort(descending=True, stable=True)
+                kept[index[order[: round(n * joint[i, j].item())]]] = False
+    return kept, noise_rate

@@ -1,0 +1,47 @@
+"""A threshold that follows every sample's recorded loss, at a noise rate estimated from it."""
+
+from __future__ import annotations
+
+from jaxtyping import Bool, Float
+from torch import Tensor
+
+from labelnoise.selection.loss import select_keep_rate
+
+
+def select_dynamic_threshold(
+    losses: Float[Tensor, "epochs n"],
+) -> tuple[Bool[Tensor, " n"], Float[Tensor, " n"], float]:
+    """Keep the small late losses; how many, the early against the late losses tell.
+
+    With early_i and late_i the means of sample i's losses over the first and the last h = T // 2 of
+    T recorded epochs,
+
+        noise rate = share of the samples with late_i >= early_i,
+        kept = the round((1 - noise rate) n) samples of smallest late_i.
+
+    In Stage I the network learns what clean samples have in common. Their losses fall, and those of
+    wrong labels, which say the contrary, rise. The threshold, the largest late loss kept, follows
+    the losses through training. Selected again, it is set anew. Once wrong labels are memorized all
+    losses fall, and the estimate with them: the rule belongs to early training.
+
+    Source: the idea, to record every sample's loss and to set a threshold by a noise rate from
+    early against late loss, is that of DLT (arXiv 2104.02570). Formula, halves and the score are
+    our choice, not the paper's.
+
+    Args:
+        losses: one row an epoch, two at least, in their order.
+
+    Returns:
+        The mask, late_i as a score of suspicion, and the estimated noise rate.
+
+    Example:
+        >>> import torch
+        >>> losses = torch.tensor([[0.7, 0.7, 0.7, 0.7], [0.2, 0.9, 0.3, 0.6]])
+        >>> kept, _, noise_rate = select_dynamic_threshold(losses)
+        >>> kept.tolist(), noise_rate
+        ([True, False, True, True], 0.25)
+    """
+    half = len(losses) // 2
+    early, late = losses[:half].double().mean(0), losses[-half:].double().mean(0)
+    noise_rate = (late >= early).double().mean().item()
+    return select_keep_rate(late, 1.0 - noise_rate), late, noise_rate

@@ -1,0 +1,203 @@
+"""Every rule by name: what it reads, what it needs to know, and the mask that it returns."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import cached_property
+from typing import NamedTuple
+
+from jaxtyping import Bool, Float, Int
+from torch import Tensor
+from torch.nn import functional as F
+
+from labelnoise.errors import InputError
+from labelnoise.seeding import derive_seed, stream
+from labelnoise.selection.aum import select_aum
+from labelnoise.selection.baselines import select_oracle, select_random
+from labelnoise.selection.confident_learning import PRUNE, select_confident_learning
+from labelnoise.selection.dynamic_threshold import select_dynamic_threshold
+from labelnoise.selection.events import select_wrong_events
+from labelnoise.selection.loss import select_gmm, select_keep_rate, select_log2
+from labelnoise.selection.records import Records
+
+
+@dataclass(frozen=True)
+class Options:
+    """What the rules can be told; each reads its own.
+
+    Attributes:
+        noise_rate: in [0, 1), for "keep_rate", and for "random" without ``keep_share``.
+        keep_share: in (0, 1], for "random"; None: 1 - noise_rate.
+        max_wrong_share: in [0, 1), for "wrong_events".
+        percentile: in (0, 100], for "aum".
+        prune: for "confident_learning", one of ``PRUNE``.
+        seed: of what rules draw.
+    """
+
+    noise_rate: float | None = None
+    keep_share: float | None = None
+    max_wrong_share: float = 0.5
+    percentile: float = 99.0
+    prune: str = "confident_joint"
+    seed: int = 0
+
+    def check(self, rule: str) -> None:
+        """Refuse values out of range, and what the rule needs and was not given.
+
+        Raises:
+            InputError: says which.
+        """
+        what = "technique.sample_selection"
+        if rule not in RULES:
+            raise InputError(f"{what}.rule must be one of {', '.join(RULES)}, got {rule!r}")
+        needs_rate = rule == "keep_rate" or (rule == "random" and self.keep_share is None)
+        if needs_rate and (self.noise_rate is None or not 0 <= self.noise_rate < 1):
+            instead = " or keep_share in (0, 1]" if rule == "random" else ""
+            raise InputError(
+                f"{what}.rule={rule} needs noise_rate in [0, 1){instead}, got {self.noise_rate}"
+            )
+        if self.keep_share is not None and not 0 < self.keep_share <= 1:
+            raise InputError(f"{what}.keep_share must be in (0, 1], got {self.keep_share}")
+        if not 0 <= self.max_wrong_share < 1:
+            raise InputError(
+                f"{what}.max_wrong_share must be in [0, 1), got {self.max_wrong_share}"
+            )
+        if not 0 < self.percentile <= 100:
+            raise InputError(f"{what}.percentile must be in (0, 100], got {self.percentile}")
+        if self.prune not in PRUNE:
+            raise InputError(f"{what}.prune must be one of {', '.join(PRUNE)}, got {self.prune!r}")
+
+
+@dataclass(frozen=True)
+class Evidence:
+    """What a rule may look at when a selection is due.
+
+    Attributes:
+        logits: (n, K) of all training samples at one set of weights.
+        label: (n,) given labels.
+        is_noisy: (n,) whose label is wrong, which the oracle alone may ask for.
+        records: of the epochs so far; None for rules that need none.
+        step: when.
+    """
+
+    logits: Float[Tensor, "n K"]
+    label: Int[Tensor, " n"]
+    is_noisy: Bool[Tensor, " n"]
+    records: Records | None = None
+    step: int = 0
+
+    @cached_property
+    def loss(self) -> Float[Tensor, " n"]:
+        """Cross-entropy with the given labels."""
+        return F.cross_entropy(self.logits, self.label, reduction="none")
+
+    @property
+    def recorded(self) -> Records:
+        """The records, where the rule asked for them."""
+        assert self.records is not None, "a rule without epochs has no records"
+        return self.records
+
+
+class Selection(NamedTuple):
+    """What a rule decided.
+
+    Attributes:
+        kept: the samples to train on.
+        score: the higher, the more suspicious; None: the rule has none of its own.
+        noise_rate: as the rule estimates it; None: the share of samples that it leaves out.
+    """
+
+    kept: Bool[Tensor, " n"]
+    score: Float[Tensor, " n"] | None = None
+    noise_rate: float | None = None
+
+
+@dataclass(frozen=True)
+class Rule:
+    """One way to select.
+
+    Attributes:
+        select: from evidence and options.
+        epochs: how many have to be recorded before; 0 for rules that look at one moment.
+        keep_losses, other_labels: what of them :class:`Records` has to hold.
+    """
+
+    select: Callable[[Evidence, Options], Selection]
+    epochs: int = 0
+    keep_losses: bool = False
+    other_labels: bool = False
+
+
+def _log2(evidence: Evidence, options: Options) -> Selection:
+    return Selection(select_log2(evidence.loss))
+
+
+def _keep_rate(evidence: Evidence, options: Options) -> Selection:
+    assert options.noise_rate is not None
+    return Selection(select_keep_rate(evidence.loss, 1.0 - options.noise_rate))
+
+
+def _gmm(evidence: Evidence, options: Options) -> Selection:
+    return Selection(select_gmm(evidence.loss, derive_seed(options.seed, "selection") % 2**32))
+
+
+def _dynamic_threshold(evidence: Evidence, options: Options) -> Selection:
+    return Selection(*select_dynamic_threshold(evidence.recorded.losses))
+
+
+def _aum(evidence: Evidence, options: Options) -> Selection:
+    aum, other = evidence.recorded.aum, evidence.recorded.other_aum
+    return Selection(select_aum(aum, other, options.percentile), -aum)
+
+
+def _wrong_events(evidence: Evidence, options: Options) -> Selection:
+    wrong, epochs = evidence.recorded.wrong_events, evidence.recorded.epochs
+    return Selection(select_wrong_events(wrong, epochs, options.max_wrong_share), wrong)
+
+
+def _confident_learning(evidence: Evidence, options: Options) -> Selection:
+    probability = evidence.logits.double().softmax(1)
+    kept, noise_rate = select_confident_learning(probability, evidence.label, options.prune)
+    return Selection(kept, noise_rate=noise_rate)
+
+
+def _random(evidence: Evidence, options: Options) -> Selection:
+    share = options.keep_share
+    if share is None:
+        assert options.noise_rate is not None
+        share = 1.0 - options.noise_rate
+    draws = stream(options.seed, "selection", "random", evidence.step)
+    return Selection(select_random(len(evidence.label), share, draws))
+
+
+def _oracle(evidence: Evidence, options: Options) -> Selection:
+    return Selection(select_oracle(evidence.is_noisy), evidence.is_noisy.float())
+
+
+RULES: dict[str, Rule] = {
+    "log2": Rule(_log2),
+    "keep_rate": Rule(_keep_rate),
+    "gmm": Rule(_gmm),
+    "dynamic_threshold": Rule(_dynamic_threshold, epochs=2, keep_losses=True),
+    "aum": Rule(_aum, epochs=1, other_labels=True),
+    "wrong_events": Rule(_wrong_events, epochs=1),
+    "confident_learning": Rule(_confident_learning),
+    "random": Rule(_random),
+    "oracle": Rule(_oracle),
+}
+
+
+def oracle_knowledge(rule: str, options: Options) -> list[str]:
+    """What a rule is told that nobody with noisy data knows.
+
+    Example:
+        >>> oracle_knowledge("oracle", Options()), oracle_knowledge("random", Options(0.2))
+        (['true labels'], ['noise rate'])
+        >>> oracle_knowledge("random", Options(keep_share=0.5))
+        []
+    """
+    if rule == "oracle":
+        return ["true labels"]
+    told = rule == "keep_rate" or (rule == "random" and options.keep_share is None)
+    return ["noise rate"] if told else []

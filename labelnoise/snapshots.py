@@ -1,0 +1,132 @@
+"""A network in training as it was at one step: taken, put back whole or in parts, and compared."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from copy import deepcopy
+from fnmatch import fnmatchcase
+from typing import Any, TypedDict
+
+import torch
+from torch import Tensor, nn
+from torch.optim import Optimizer
+
+from labelnoise.distributed import changing_buffers
+from labelnoise.errors import InputError
+
+MOST_NAMES = 40  # of a network's, in one message
+
+
+class Snapshot(TypedDict):
+    """Plain values and tensors alone, so that checkpoints hold it as it is.
+
+    Attributes:
+        step: the optimizer step after which it was taken.
+        network: parameters and buffers by their names in the network.
+        optimizer: by a parameter's name what the optimizer keeps of it: the momentum buffer,
+            Adam's two moments and its count of steps. Empty before its first step.
+        learning_rates: of every parameter group.
+    """
+
+    step: int
+    network: dict[str, Tensor]
+    optimizer: dict[str, dict[str, Any]]
+    learning_rates: list[float]
+
+
+def names_matching(model: nn.Module, patterns: Sequence[str] | None) -> list[str]:
+    """The parameters and the buffers of checkpoints whose names match one of the patterns.
+
+    Patterns are those of file names, ``head.*`` say; None stands for all.
+
+    Raises:
+        InputError: a pattern that matches nothing; it tells the names that exist.
+
+    Example:
+        >>> model = nn.Sequential(nn.Linear(2, 2), nn.BatchNorm1d(2))
+        >>> names_matching(model, ["0.*", "*mean"])
+        ['0.weight', '0.bias', '1.running_mean']
+    """
+    names = [name for name, _ in model.named_parameters()] + list(changing_buffers(model))
+    if patterns is None:
+        return names
+    for pattern in patterns:
+        if not any(fnmatchcase(name, pattern) for name in names):
+            more = f" and {len(names) - MOST_NAMES} more" if len(names) > MOST_NAMES else ""
+            raise InputError(
+                f"the pattern {pattern!r} matches none of the network's parameters: "
+                f"{', '.join(names[:MOST_NAMES])}{more}"
+            )
+    return [name for name in names if any(fnmatchcase(name, pattern) for pattern in patterns)]
+
+
+def take_snapshot(
+    model: nn.Module, optimizer: Optimizer, names: Iterable[str], step: int
+) -> Snapshot:
+    """Copy what ``names`` stand for, with their optimizer state, and the learning rates."""
+    parts, parameters = _parts(model), dict(model.named_parameters())
+    return {
+        "step": step,
+        "network": {name: parts[name].detach().clone() for name in names},
+        "optimizer": {
+            name: deepcopy(dict(optimizer.state.get(parameters[name], {})))
+            for name in names
+            if name in parameters
+        },
+        "learning_rates": [float(group["lr"]) for group in optimizer.param_groups],
+    }
+
+
+@torch.no_grad()
+def put_back(
+    model: nn.Module, optimizer: Optimizer, snapshot: Snapshot, learning_rate: bool = True
+) -> None:
+    """Make all that the snapshot holds what it was; whatever it does not hold stays as it is.
+
+    Args:
+        learning_rate: put back the learning rates too, which are of whole parameter groups.
+
+    Example:
+        >>> model = nn.Linear(1, 1)
+        >>> optimizer = torch.optim.SGD(model.parameters(), lr=0.1)
+        >>> snapshot = take_snapshot(model, optimizer, ["weight"], step=0)
+        >>> before = model.weight.item()
+        >>> _ = nn.init.constant_(model.weight, 7.0)
+        >>> put_back(model, optimizer, snapshot)
+        >>> model.weight.item() == before
+        True
+    """
+    parts = _parts(model)
+    for name, value in snapshot["network"].items():
+        parts[name].copy_(value)
+    names = {parameter: name for name, parameter in model.named_parameters()}
+    state = optimizer.state_dict()  # its own dictionaries, of the optimizer's own tensors
+    ordered = [parameter for group in optimizer.param_groups for parameter in group["params"]]
+    for position, parameter in enumerate(ordered):
+        kept = snapshot["optimizer"].get(names[parameter])
+        if kept:
+            state["state"][position] = deepcopy(kept)  # the next step changes it in place
+        elif kept is not None:
+            state["state"].pop(position, None)
+    if learning_rate:
+        for group, rate in zip(state["param_groups"], snapshot["learning_rates"], strict=True):
+            group["lr"] = rate
+    optimizer.load_state_dict(state)  # moves what a resumed run has read to its device
+
+
+@torch.no_grad()
+def distance_to(model: nn.Module, snapshot: Snapshot) -> float:
+    """The Euclidean distance of the parameters from those in the snapshot, as far as it has them.
+
+    sqrt(sum_p |p - p_snapshot|^2), buffers left out.
+    """
+    squares = [
+        (parameter - snapshot["network"][name].to(parameter.device)).double().square().sum()
+        for name, parameter in model.named_parameters()
+        if name in snapshot["network"]
+    ]
+    return torch.stack(squares).sum().sqrt().item() if squares else 0.0
+
+
+def _parts(model: nn.Module) -> dict[str, Tensor]:
+    return {**dict(model.named_parameters()), **changing_buffers(model)}

@@ -1,0 +1,38 @@
+"""Where a rule would have stopped a run that went on."""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+from labelnoise.history import History
+from labelnoise.stoppers.table import Stopper
+
+
+class Stop(NamedTuple):
+    """Where a rule stops: the step it is sure at, and the step of the network it keeps."""
+
+    stopped_step: int
+    selected_step: int
+
+
+def shadow_stop(stopper: Stopper, history: History) -> Stop | None:
+    """Where ``stopper`` would have stopped the run that left ``history``; None where nowhere.
+
+    Example:
+        >>> from labelnoise.stoppers import STOPPERS
+        >>> history = History({step: {"val/loss": abs(step - 3.0)} for step in range(20)})
+        >>> shadow_stop(STOPPERS["val_loss"], history)
+        Stop(stopped_step=13, selected_step=3)
+    """
+    detector = stopper.detector()
+    for step, row in sorted(history.rows.items()):
+        values = stopper.values(row)
+        if values is not None and detector.update(step, *values):
+            assert detector.candidate_step is not None
+            return Stop(step, detector.candidate_step)
+    return None
+
+
+def is_measured(stopper: Stopper, history: History) -> bool:
+    """Whether the run that left ``history`` measured what ``stopper`` looks at."""
+    return any(stopper.values(row) is not None for row in history.rows.values())

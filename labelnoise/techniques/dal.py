@@ -1,0 +1,99 @@
+"""DAL: a loss that turns, while training goes on, from fitting into ignoring what is not fitted."""
+
+from __future__ import annotations
+
+import math
+from typing import Any
+
+import pytorch_lightning as pl
+from jaxtyping import Float, Int
+from torch import Tensor
+
+from labelnoise.data.batch import Batch
+from labelnoise.data.module import NoisyLabelDataModule
+from labelnoise.errors import InputError
+from labelnoise.losses.robust import power_loss
+from labelnoise.losses.soft_targets import entropy
+from labelnoise.techniques.loss import Loss
+
+
+def dal_schedule(progress: float, q_start: float, q_end: float) -> tuple[float, float]:
+    """q_t and lambda_t at ``progress`` = t/T in [0, 1] (arXiv 2303.11562).
+
+    q_t = q_s + (q_e - q_s) t/T, and lambda_t = max(0, (t - t0) / (T - t0)) from t0, where q_t = 1,
+    on. That is (q_t - 1) / (q_e - 1), and 0 throughout where q_e is at most 1.
+
+    Example:
+        >>> [dal_schedule(progress, 0.5, 1.5) for progress in (0.0, 0.5, 0.75, 1.0)]
+        [(0.5, 0.0), (1.0, 0.0), (1.25, 0.5), (1.5, 1.0)]
+    """
+    q = q_start + (q_end - q_start) * progress
+    return q, (q - 1) / (q_end - 1) if q > 1 else 0.0
+
+
+def dal(
+    logits: Float[Tensor, "n K"], label: Int[Tensor, " n"], q: float, entropy_weight: float
+) -> Float[Tensor, " n"]:
+    """(1 - p_y^q) / q + lambda H(p) / (q ln K), H the entropy of p (arXiv 2303.11562).
+
+    Args:
+        q: above 0; beyond 1 samples count the less, the smaller their p_y.
+        entropy_weight: lambda.
+
+    Example:
+        >>> import torch
+        >>> dal(torch.zeros(1, 2), torch.tensor([0]), q=1.0, entropy_weight=0.5)
+        tensor([1.])
+    """
+    fit = power_loss(logits, label, q)
+    if entropy_weight == 0:
+        return fit
+    return fit + entropy_weight / (q * math.log(logits.shape[1])) * entropy(logits)
+
+
+class DAL(Loss):
+    """Trains on :func:`dal` with q rising from ``q_start`` to ``q_end`` over the whole training.
+
+    At its start it is generalized cross-entropy with q_start. Beyond q = 1 the entropy's weight
+    rises from 0 to 1. The length of training is that which is planned, whether or not a technique
+    ends it earlier; t counts optimizer steps (our choice). Source: arXiv 2303.11562.
+
+    Args:
+        q_start: in (0, 1].
+        q_end: above q_start.
+
+    Raises:
+        InputError: a number out of range.
+    """
+
+    def __init__(self, q_start: float = 0.6, q_end: float = 1.5) -> None:
+        super().__init__()
+        if not 0 < q_start <= 1:
+            raise InputError(f"technique.dal.q_start must be above 0 and at most 1, got {q_start}")
+        if not q_start < q_end < math.inf:
+            raise InputError(
+                f"technique.dal.q_end must be above q_start={q_start} and finite, got {q_end}"
+            )
+        self.q_start, self.q_end = q_start, q_end
+        self.q, self.entropy_weight = dal_schedule(0.0, q_start, q_end)
+
+    def prepare(self, data: NoisyLabelDataModule) -> None:
+        """Nothing depends on the data."""
+
+    def on_train_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
+        # Not in setup: asking for the number of batches makes the loader, which has to wait until
+        # a resumed run knows where it was.
+        self.steps = trainer.estimated_stepping_batches
+
+    def on_train_batch_start(
+        self, trainer: pl.Trainer, pl_module: pl.LightningModule, *args: Any
+    ) -> None:
+        progress = min(1.0, trainer.global_step / self.steps)
+        self.q, self.entropy_weight = dal_schedule(progress, self.q_start, self.q_end)
+
+    def sample_loss(self, logits: Tensor, batch: Batch) -> Tensor:
+        return dal(logits, batch.label, self.q, self.entropy_weight)
+
+    def report(self) -> dict[str, Any]:
+        """q and the entropy's weight at the last step."""
+        return {"q": self.q, "entropy_weight": self.entropy_weight}

@@ -1,0 +1,114 @@
+"""Mixup: train on weighted means of two samples, and of their losses."""
+
+from __future__ import annotations
+
+from typing import Any, ClassVar
+
+import numpy as np
+import pytorch_lightning as pl
+import torch
+from jaxtyping import Float, Int, Shaped
+from torch import Tensor
+
+from labelnoise.classifier import NoisyLabelClassifier
+from labelnoise.data.batch import Batch
+from labelnoise.data.loaders import batches_so_far
+from labelnoise.distributed import rank
+from labelnoise.losses.ranges import check_positive
+from labelnoise.seeding import derive_seed, stream
+from labelnoise.techniques.technique import Technique
+
+
+def mix(
+    input: Float[Tensor, "n ..."], partner: Int[Tensor, " n"], share: float
+) -> Float[Tensor, "n ..."]:
+    """lambda x_i + (1 - lambda) x_j, j the partner of i (Zhang et al., ICLR 2018).
+
+    Example:
+        >>> mix(torch.tensor([[0.0], [1.0]]), torch.tensor([1, 0]), share=0.75)
+        tensor([[0.2500],
+                [0.7500]])
+    """
+    return share * input + (1 - share) * input[partner]
+
+
+def partners(batch: Batch, partner: Shaped[Tensor, " n"]) -> Batch:
+    """Everything but the input of the samples that a batch is mixed with."""
+    return Batch(
+        batch.input, batch.label[partner], batch.clean_label[partner], batch.index[partner]
+    )
+
+
+def draw_share(alpha: float, seed: int, t: int) -> float:
+    """lambda ~ Beta(alpha, alpha) of batch number t.
+
+    Example:
+        >>> 0 <= draw_share(1.0, seed=0, t=3) <= 1
+        True
+    """
+    # By numpy: torch draws no beta variable from a generator of one's own.
+    return float(np.random.default_rng(derive_seed(seed, "mixup", "share", t)).beta(alpha, alpha))
+
+
+class Mixup(Technique):
+    """Mixes each sample with another of its batch, and their losses with the same weights.
+
+    The input is lambda x_i + (1 - lambda) x_j, the loss lambda l(f, y_i) + (1 - lambda) l(f, y_j),
+    with one lambda ~ Beta(alpha, alpha) a batch and j a permutation of it; l is cross-entropy or
+    the loss of a technique beside it. Draws are functions of the seed and the batch's number
+    alone. Each of several processes mixes the samples of its own share of a batch, so that a run of
+    several is not that of one.
+    Source: Zhang et al., ICLR 2018 (arXiv 1710.09412).
+
+    Args:
+        alpha: above 0; near 0 hardly mixes, 1 draws lambda uniformly.
+        seed: of the draws.
+
+    Raises:
+        InputError: alpha is not above 0.
+    """
+
+    role = "batch"
+    refuses: ClassVar = {
+        "networks": "trains two networks on samples that each chooses for the other",
+        "selection": "chooses samples, and mixing brings those left out back in",
+    }
+
+    def __init__(self, alpha: float = 1.0, seed: int = 0) -> None:
+        check_positive("technique.mixup.alpha", alpha)
+        self.alpha = alpha
+        self.seed = seed
+        self.share = 1.0
+        self.partner = torch.zeros(0, dtype=torch.long)
+
+    def setup(self, trainer: pl.Trainer, pl_module: pl.LightningModule, stage: str) -> None:
+        if stage == "fit":
+            assert isinstance(pl_module, NoisyLabelClassifier)
+            pl_module.prepare_batch = self.prepare_batch
+
+    def on_train_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
+        assert isinstance(pl_module, NoisyLabelClassifier)
+        # After every setup: a loss may stand before this technique or behind it.
+        plain = pl_module.sample_loss
+
+        def sample_loss(logits: Tensor, batch: Batch) -> Tensor:
+            own, other = plain(logits, batch), plain(logits, partners(batch, self.partner))
+            return self.share * own + (1 - self.share) * other
+
+        pl_module.sample_loss = sample_loss
+
+    def on_train_batch_start(
+        self, trainer: pl.Trainer, pl_module: pl.LightningModule, batch: Batch, batch_idx: int
+    ) -> None:
+        t = batches_so_far(trainer)
+        self.share = draw_share(self.alpha, self.seed, t)
+        order = stream(self.seed, "mixup", "partner", t, rank())
+        partner = torch.randperm(len(batch.index), generator=order)
+        self.partner = partner.to(batch.index.device)
+
+    def prepare_batch(self, batch: Batch) -> Batch:
+        """The batch with its input mixed; the labels stay those of the samples themselves."""
+        return batch._replace(input=mix(batch.input, self.partner, self.share))
+
+    def report(self) -> dict[str, Any]:
+        return {}

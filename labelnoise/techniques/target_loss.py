@@ -1,0 +1,73 @@
+"""What losses with a target of its own for every training sample have in common."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any, ClassVar
+
+import pytorch_lightning as pl
+import torch
+from jaxtyping import Float, Int
+from torch import Tensor
+
+from labelnoise.data.batch import Batch
+from labelnoise.data.module import NoisyLabelDataModule
+from labelnoise.distributed import gather_samples
+from labelnoise.techniques.loss import Loss
+
+
+class TargetLoss(Loss):
+    """Keeps a row of K numbers a training sample, which changes when the sample is trained on.
+
+    Every process holds the same rows: those of the whole batch are put together at its end.
+
+    Attributes:
+        target: (n_train, K), at least single precision; in checkpoints.
+    """
+
+    refuses: ClassVar = {
+        "batch": "mixes samples that have targets of their own",
+        "networks": "trains two networks, whose predictions would meet in the same targets",
+    }
+
+    target: Tensor
+
+    def first_targets(
+        self, label: Int[Tensor, " n"], num_classes: int
+    ) -> Float[Tensor, "n K"] | Int[Tensor, "n K"]:
+        """The rows before training."""
+        raise NotImplementedError
+
+    def next_targets(
+        self, target: Float[Tensor, "n K"], logits: Float[Tensor, "n K"]
+    ) -> Float[Tensor, "n K"]:
+        """The rows of samples that are trained on at these logits."""
+        raise NotImplementedError
+
+    def prepare(self, data: NoisyLabelDataModule) -> None:
+        # As the logits: never half precision, in which a slow average would stand still.
+        dtype = torch.promote_types(data.train.batch(slice(1)).input.dtype, torch.float32)
+        self.target = self.first_targets(data.train.label, data.num_classes).to(dtype)
+
+    def on_train_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
+        self.target = self.target.to(pl_module.device)
+
+    def on_train_batch_end(
+        self,
+        trainer: pl.Trainer,
+        pl_module: pl.LightningModule,
+        outputs: Any,
+        batch: Batch,
+        batch_idx: int,
+    ) -> None:
+        assert isinstance(outputs, Mapping)
+        # Here and not in `sample_loss`, which a process without samples in a batch does not call.
+        index, logits = gather_samples(batch.index, outputs["logits"])
+        self.target[index] = self.next_targets(self.target[index], logits).to(self.target)
+
+    def state_dict(self) -> dict[str, Any]:
+        return {**super().state_dict(), "target": self.target}
+
+    def load_state_dict(self, state_dict: dict[str, Any]) -> None:
+        super().load_state_dict(state_dict)
+        self.target = state_dict["target"]

@@ -1,0 +1,110 @@
+"""TCR: targets of which most is what the network predicted an epoch ago."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytorch_lightning as pl
+from jaxtyping import Float, Int
+from torch import Tensor
+from torch.nn import functional as F
+
+from labelnoise.data.batch import Batch
+from labelnoise.errors import InputError
+from labelnoise.losses.ranges import check_share
+from labelnoise.losses.soft_targets import soft_ce
+from labelnoise.techniques.target_loss import TargetLoss
+
+# Of the highest learning rate so far; what is below it has been dropped. Our choice.
+DROPPED = 0.5
+
+
+def tcr_target(
+    label: Int[Tensor, " n"],
+    prediction: Float[Tensor, "n K"],
+    beta: float,
+    sharpening: float = 1.0,
+) -> Float[Tensor, "n K"]:
+    """beta y + (1 - beta) z, with z_k = prediction_k^s / sum_j prediction_j^s (arXiv 2007.00240).
+
+    Args:
+        prediction: probabilities of an earlier epoch.
+        beta: weight of the given label y, in [0, 1].
+        sharpening: s, at least 1; 1 leaves predictions as they are.
+
+    Example:
+        >>> import torch
+        >>> tcr_target(torch.tensor([0]), torch.tensor([[0.25, 0.75]]), beta=0.2)
+        tensor([[0.4000, 0.6000]])
+        >>> tcr_target(torch.tensor([0]), torch.tensor([[0.25, 0.75]]), beta=0.0, sharpening=2.0)
+        tensor([[0.1000, 0.9000]])
+    """
+    sharper = prediction**sharpening
+    own = F.one_hot(label, prediction.shape[1])
+    return beta * own + (1 - beta) * sharper / sharper.sum(1, keepdim=True)
+
+
+class TCR(TargetLoss):
+    """Trains on the cross-entropy with :func:`tcr_target`.
+
+    A sample's prediction is that of the last time it was trained on, which is the epoch before.
+    Before it was trained on for the first time there is none, and the target is the given label
+    (our choice). Predictions are sharpened from the first step at which the learning rate is at
+    most half of the highest so far (our reading of "after the drop"; ``scheduler=multi_step`` say).
+    Source: arXiv 2007.00240.
+
+    Args:
+        beta: weight of the given label, in [0, 1].
+        sharpening: the exponent after the learning rate's drop, at least 1.
+
+    Raises:
+        InputError: a number out of range.
+    """
+
+    def __init__(self, beta: float = 0.1, sharpening: float = 1.1) -> None:
+        super().__init__()
+        check_share("technique.tcr.beta", beta)
+        if not 1 <= sharpening < float("inf"):
+            raise InputError(
+                f"technique.tcr.sharpening must be at least 1 and finite, got {sharpening}"
+            )
+        self.beta = beta
+        self.sharpening = sharpening
+        self.highest_rate = 0.0
+        self.sharpened_from_step: int | None = None
+
+    def first_targets(self, label: Int[Tensor, " n"], num_classes: int) -> Int[Tensor, "n K"]:
+        return F.one_hot(label, num_classes)
+
+    def next_targets(
+        self, target: Float[Tensor, "n K"], logits: Float[Tensor, "n K"]
+    ) -> Float[Tensor, "n K"]:
+        return logits.detach().softmax(1)
+
+    def on_train_batch_start(
+        self, trainer: pl.Trainer, pl_module: pl.LightningModule, *args: Any
+    ) -> None:
+        rate = float(trainer.optimizers[0].param_groups[0]["lr"])
+        self.highest_rate = max(rate, self.highest_rate)
+        if self.sharpened_from_step is None and rate <= DROPPED * self.highest_rate:
+            self.sharpened_from_step = trainer.global_step
+
+    def sample_loss(self, logits: Tensor, batch: Batch) -> Tensor:
+        sharpening = 1.0 if self.sharpened_from_step is None else self.sharpening
+        prediction = self.target[batch.index].to(logits)
+        return soft_ce(logits, tcr_target(batch.label, prediction, self.beta, sharpening))
+
+    def report(self) -> dict[str, Any]:
+        return {"sharpened_from_step": self.sharpened_from_step}
+
+    def state_dict(self) -> dict[str, Any]:
+        return {
+            **super().state_dict(),
+            "highest_rate": self.highest_rate,
+            "sharpened_from_step": self.sharpened_from_step,
+        }
+
+    def load_state_dict(self, state_dict: dict[str, Any]) -> None:
+        super().load_state_dict(state_dict)
+        self.highest_rate = state_dict["highest_rate"]
+        self.sharpened_from_step = state_dict["sharpened_from_step"]

@@ -1,0 +1,187 @@
+"""What techniques that train two networks share: a schedule, a choice of samples, its measures."""
+
+from __future__ import annotations
+
+from typing import Any, ClassVar
+
+import pytorch_lightning as pl
+import torch
+from jaxtyping import Bool, Float, Int
+from torch import Tensor
+
+from labelnoise.classifier import NoisyLabelClassifier
+from labelnoise.data.batch import Batch
+from labelnoise.data.loaders import passes_so_far
+from labelnoise.data.module import data_of
+from labelnoise.distributed import gather_samples
+from labelnoise.errors import InputError
+from labelnoise.techniques.technique import Technique
+from labelnoise.two_networks import Term, TwoNetworkClassifier
+
+
+def keep_share(epoch: int, forget_rate: float, warmup_epochs: int) -> float:
+    """R(t) = 1 - min(t / T_k * tau, tau): the share of a batch that epoch t trains on.
+
+    Args:
+        epoch: t, the number of epochs that are complete: the first one trains on all samples.
+        forget_rate: tau in [0, 1), the share that is left out in the end.
+        warmup_epochs: T_k, 1 or more: from this t on tau is left out.
+
+    Source: Co-teaching (NeurIPS 2018). That t counts from 0 is our choice.
+
+    Example:
+        >>> [round(keep_share(epoch, 0.4, 10), 2) for epoch in (0, 5, 10, 50)]
+        [1.0, 0.8, 0.6, 0.6]
+    """
+    return 1.0 - min(epoch / warmup_epochs * forget_rate, forget_rate)
+
+
+class TwoNetworks(Technique):
+    """Trains two networks on those samples of every batch that the losses of both make trustworthy.
+
+    A subclass says what is compared (:meth:`losses`) and what follows from it (:meth:`choose`).
+    Shares are of the whole batch, also where several processes hold its parts. An epoch of the
+    schedule is a pass over the training data; with all samples in one batch, as on signal-noise
+    data, it is one step.
+
+    Logged are, of the steps since they were last logged:
+
+    - ``selection/precision``: share of clean samples among those that the first network chose; true
+      labels are used for this number alone;
+    - ``selection/keep_share``: R(t) of the last of these steps;
+    - ``networks/agreement``: share of the samples trained on for which both networks predicted the
+      same class, before the step.
+
+    Args:
+        forget_rate: tau in [0, 1), the share of every batch left out in the end. As the noise rate
+            it is what nobody with noisy data knows.
+        warmup_epochs: T_k, the passes over which the share that is left out grows to tau.
+        every_n_steps: the interval at which it logs; None is once an epoch.
+
+    Raises:
+        InputError: a number out of range.
+    """
+
+    role = "networks"
+    refuses: ClassVar[dict[str, str]] = {
+        "loss": "would replace the cross-entropy by which the networks choose",
+        "batch": "would mix samples that the networks have to judge one by one",
+        "selection": "would choose among the samples a second time",
+        "weights": "would set weights back by what the first network alone has shown",
+    }
+    learner = TwoNetworkClassifier
+    name: ClassVar[str]  # of its file, for what is said about its options
+
+    def __init__(
+        self, forget_rate: float, warmup_epochs: int = 10, every_n_steps: int | None = None
+    ) -> None:
+        if not 0 <= forget_rate < 1:
+            raise InputError(
+                f"technique.{self.name}.forget_rate must be a number from 0 to below 1, "
+                f"got {forget_rate}"
+            )
+        for name, value in (("warmup_epochs", warmup_epochs), ("every_n_steps", every_n_steps)):
+            if value is not None and value < 1:
+                raise InputError(f"technique.{self.name}.{name} must be at least 1, got {value}")
+        self.forget_rate = forget_rate
+        self.warmup_epochs = warmup_epochs
+        self.every_n_steps = every_n_steps
+        self.share = 1.0
+        self.precision: float | None = None
+        # Samples that were seen, chosen, chosen and clean, and predicted alike, since logged last.
+        self.counts = torch.zeros(4, dtype=torch.long)
+
+    def losses(self, first: Tensor, second: Tensor, label: Tensor) -> Float[Tensor, "n terms"]:
+        """Losses of the samples in a batch, by the logits of both networks: a column a term."""
+        raise NotImplementedError
+
+    def choose(self, loss: Float[Tensor, "n terms"], share: float) -> Bool[Tensor, "n terms"]:
+        """Which samples of the whole batch each term trains on; the first network chose the last.
+
+        ``share`` is the part of them that is kept.
+        """
+        raise NotImplementedError
+
+    def setup(self, trainer: pl.Trainer, pl_module: pl.LightningModule, stage: str) -> None:
+        if stage == "fit":
+            assert isinstance(pl_module, TwoNetworkClassifier)
+            pl_module.pair_loss = self.pair_loss
+
+    def on_train_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
+        self._is_noisy = data_of(trainer).train.is_noisy.to(pl_module.device)
+        self.counts = self.counts.to(pl_module.device)
+
+    def on_train_batch_start(
+        self, trainer: pl.Trainer, pl_module: pl.LightningModule, *args: Any
+    ) -> None:
+        self.share = keep_share(passes_so_far(trainer), self.forget_rate, self.warmup_epochs)
+
+    def pair_loss(self, first: Tensor, second: Tensor, batch: Batch) -> list[Term]:
+        """The terms that the classifier trains on, the choice made among all processes' samples."""
+        loss = self.losses(first, second, batch.label)
+        alike = (first.argmax(1) == second.argmax(1)).to(loss.dtype)
+        index, rows = gather_samples(batch.index, torch.cat([loss.detach(), alike[:, None]], 1))
+        kept = self.choose(rows[:, :-1], self.share)
+        self._count(index, kept[:, -1], rows[:, -1].bool())
+        ours = kept[torch.searchsorted(index, batch.index)]
+        return [Term(*columns) for columns in zip(loss.T, ours.T, strict=True)]
+
+    def _count(
+        self, index: Int[Tensor, " n"], chosen: Bool[Tensor, " n"], alike: Bool[Tensor, " n"]
+    ) -> None:
+        seen = torch.ones_like(chosen)
+        clean = chosen & ~self._is_noisy[index]
+        self.counts += torch.stack([seen, chosen, clean, alike]).sum(1)
+
+    def on_train_batch_end(
+        self, trainer: pl.Trainer, pl_module: pl.LightningModule, *args: Any
+    ) -> None:
+        new, every = self.is_new_step(trainer), self.every_n_steps
+        if new and every is not None and trainer.global_step % every == 0:
+            self._record(pl_module)
+
+    def on_train_epoch_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
+        if self.every_n_steps is None:
+            self._record(pl_module)
+
+    def on_train_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
+        self._record(pl_module)  # of an epoch that was broken off
+
+    def _record(self, module: pl.LightningModule) -> None:
+        seen, chosen, clean, alike = self.counts.tolist()
+        if not seen:
+            return
+        self.counts.zero_()
+        self.precision = clean / chosen if chosen else float("nan")
+        assert isinstance(module, NoisyLabelClassifier)
+        module.record(
+            {
+                "selection/precision": self.precision,
+                "selection/keep_share": self.share,
+                "networks/agreement": alike / seen,
+            }
+        )
+
+    def report(self) -> dict[str, Any]:
+        return {
+            "forget_rate": self.forget_rate,
+            "keep_share": self.share,
+            "precision": self.precision,
+        }
+
+    def oracle_knowledge(self) -> list[str]:
+        return ["noise rate"] if self.forget_rate else []
+
+    def state_dict(self) -> dict[str, Any]:
+        return {
+            **super().state_dict(),
+            "counts": self.counts.clone(),
+            "share": self.share,
+            "precision": self.precision,
+        }
+
+    def load_state_dict(self, state_dict: dict[str, Any]) -> None:
+        super().load_state_dict(state_dict)
+        self.counts = state_dict["counts"].clone()
+        self.share = state_dict["share"]
+        self.precision = state_dict["precision"]
