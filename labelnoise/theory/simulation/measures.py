@@ -63,17 +63,22 @@ def held_out_errors(
     along, squared = run.product[..., -1].double(), run.features[:, -1, -1].double()
     projected = along[:, :, None] * along[:, None] / squared[:, None, None]
     covariance = run.weight_products().double() - orthogonal[:, None, None] * projected
-    factor = _factor(covariance).to(normals) * xi_std.to(normals)[:, None, None]
-    response = run.responses(factor @ normals)
+    root = _root(covariance).to(normals) * xi_std.to(normals)[:, None, None]
+    # Rounding in the rows of filters that are not there would decide where f is exactly 0.
+    root = root * run.filled[..., None]
+    response = run.responses(root @ normals)
     behind, ahead = run.signal_margins()
     wrong = torch.stack([response + behind[:, None] >= 0, response + ahead[:, None] <= 0], dim=1)
     return wrong.to(normals).mean(2)
 
 
-def _factor(covariance: Float[Tensor, "b p p"]) -> Float[Tensor, "b p p"]:
-    """L with L L^T = covariance, also where filters are zero or linearly dependent."""
+def _root(covariance: Float[Tensor, "b p p"]) -> Float[Tensor, "b p p"]:
+    """The symmetric root, also where filters are zero or linearly dependent.
+
+    Unlike other roots it is one, so that rows of zeros beside a run change nothing about it.
+    """
     value, vector = torch.linalg.eigh(covariance)
-    return vector * value.clamp_min(0).sqrt()[:, None]
+    return (vector * value.clamp_min(0).sqrt()[:, None]) @ vector.mT
 
 
 def _largest(value: Float[Tensor, "b n"], where: Tensor) -> Float[Tensor, " b"]:

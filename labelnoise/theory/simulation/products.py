@@ -79,7 +79,38 @@ def draw_products(settings: Sequence[Setting], seeds: Sequence[int]) -> Products
                 f"d = {setting.d} with n = {n} and m = {setting.m}: the exact reduction needs "
                 f"d >= 1 + n + 2 m = {setting.vectors}; raise d, or take fewer samples or filters"
             )
-    rows = 2 * max(setting.m for setting in settings)
+    most, b = max(setting.m for setting in settings), len(settings)
+    whole = Products(
+        torch.empty(b, n + 1, n + 1, dtype=torch.float64),
+        torch.zeros(b, 2 * most, n + 1, dtype=torch.float64),
+        torch.zeros(b, 2 * most, 2 * most, dtype=torch.float64),
+        torch.empty(b, n, dtype=torch.float64),
+        torch.empty(b, n, dtype=torch.float64),
+    )
+    for m in {setting.m for setting in settings}:
+        runs = [i for i, setting in enumerate(settings) if setting.m == m]
+        part = _draw_alike([settings[i] for i in runs], [seeds[i] for i in runs])
+        index, rows = torch.tensor(runs), filter_rows(m, most)
+        whole.features[index] = part.features
+        whole.start[index[:, None], rows] = part.start
+        whole.filters[index[:, None, None], rows[:, None], rows] = part.filters
+        whole.sign[index], whole.given_sign[index] = part.sign, part.given_sign
+    return whole
+
+
+def filter_rows(m: int, most: int) -> Int[Tensor, " rows"]:
+    """Where the 2m filters of a run stand among 2 x ``most`` rows: first in each class's half.
+
+    Example:
+        >>> filter_rows(2, 3).tolist()
+        [0, 1, 3, 4]
+    """
+    return torch.cat([torch.arange(m), most + torch.arange(m)])
+
+
+def _draw_alike(settings: Sequence[Setting], seeds: Sequence[int]) -> Products:
+    """The products of runs with one n and one m."""
+    n, rows = settings[0].n, 2 * settings[0].m
     size = n + rows
     uniform, along, below, half = (
         torch.empty(len(settings), *shape, dtype=torch.float64)
@@ -92,15 +123,13 @@ def draw_products(settings: Sequence[Setting], seeds: Sequence[int]) -> Products
         along[i].normal_(generator=generator)
         below[i].normal_(generator=generator)
         # A chi square of k degrees of freedom is twice a gamma variable of shape k / 2.
-        shape = (setting.d - order).clamp_min(1) / 2
-        half[i] = torch._standard_gamma(shape, generator=generator)
+        half[i] = torch._standard_gamma((setting.d - order) / 2, generator=generator)
     factor = torch.zeros(len(settings), size, size, dtype=torch.float64)
     row, column = torch.tril_indices(size, size, -1)
     factor[:, row, column] = below
     factor.diagonal(dim1=1, dim2=2).copy_((2 * half).sqrt())
     columns = _columns(settings)
-    present = torch.arange(rows) % (rows // 2) < columns["m"]
-    scale = torch.cat([columns["xi_std"].expand(-1, n), columns["sigma_0"] * present], dim=1)
+    scale = torch.cat([columns["xi_std"].expand(-1, n), columns["sigma_0"].expand(-1, rows)], dim=1)
     along[:, :n] *= 1 - columns["orthogonal"]
     factor *= scale[:, :, None]
     along *= scale
@@ -112,7 +141,7 @@ def draw_products(settings: Sequence[Setting], seeds: Sequence[int]) -> Products
     features[:, n, :n] = features[:, :n, n] = with_signal[:, :n]
     features[:, n, n] = norm[:, 0] ** 2
     start = torch.cat([gram[:, n:, :n], with_signal[:, n:, None]], dim=2)
-    sign = torch.where(uniform[:, 0] < 0.5, -1.0, 1.0)
+    sign = torch.where(uniform[:, 0] < 0.5, -1.0, 1.0).double()
     rate = torch.where(sign > 0, columns["tau_plus"], columns["tau_minus"])
     given_sign = torch.where(uniform[:, 1] < rate, -sign, sign)
     return Products(features, start, gram[:, n:, n:], sign, given_sign)
@@ -126,7 +155,7 @@ def _common_n(settings: Sequence[Setting]) -> int:
 
 
 def _columns(settings: Sequence[Setting]) -> dict[str, Float[Tensor, "b 1"]]:
-    names = ("m", "signal_norm", "xi_std", "sigma_0", "tau_plus", "tau_minus", "orthogonal")
+    names = ("signal_norm", "xi_std", "sigma_0", "tau_plus", "tau_minus", "orthogonal")
     return {
         name: torch.tensor([[float(getattr(s, name))] for s in settings], dtype=torch.float64)
         for name in names

@@ -9,13 +9,15 @@ from typing import Any
 
 import numpy as np
 import torch
+from jaxtyping import Float
 from numpy.typing import NDArray
+from torch import Tensor
 
 from labelnoise.errors import InputError
 from labelnoise.seeding import stream
 from labelnoise.theory.simulation.descent import BatchedDescent
 from labelnoise.theory.simulation.measures import held_out_errors, training_measures
-from labelnoise.theory.simulation.products import Products, draw_products
+from labelnoise.theory.simulation.products import Products, draw_products, filter_rows
 from labelnoise.theory.simulation.setting import Setting
 
 # Half a gigabyte: small enough to stay near the processor, large enough that a step is arithmetic.
@@ -129,10 +131,7 @@ def _simulate(
     rates = torch.stack([column("tau_minus"), column("tau_plus")], dim=1)
     normals = None
     if tested:
-        rows = run.start.shape[1]
-        normals = torch.stack(
-            [torch.randn(rows, test_samples, generator=stream(seed, "test")) for seed in seeds]
-        ).to(run.start)
+        normals = _normals(settings, seeds, test_samples).to(run.start)
     rows_by_name: dict[str, list[torch.Tensor]] = {}
     at = 0
     for step in steps:
@@ -148,3 +147,15 @@ def _simulate(
         for name, value in row.items():
             rows_by_name.setdefault(name, []).append(value)
     return {name: torch.stack(rows) for name, rows in rows_by_name.items()}
+
+
+def _normals(
+    settings: Sequence[Setting], seeds: Sequence[int], samples: int
+) -> Float[Tensor, "b rows s"]:
+    """A run's own numbers for its own filters, whatever other runs have."""
+    most = max(setting.m for setting in settings)
+    normals = torch.zeros(len(settings), 2 * most, samples)
+    for i, (setting, seed) in enumerate(zip(settings, seeds, strict=True)):
+        drawn = torch.randn(2 * setting.m, samples, generator=stream(seed, "test"))
+        normals[i, filter_rows(setting.m, most)] = drawn
+    return normals

@@ -1,0 +1,175 @@
+"""Products drawn without vectors have the law of those of drawn vectors.
+
+Two-sample Kolmogorov-Smirnov tests at level 1e-4 each, with 4,000 draws on both sides: distribution
+functions that differ by 0.05 anywhere are told apart with a probability above 0.99.
+"""
+
+from __future__ import annotations
+
+import pytest
+import torch
+from scipy.stats import ks_2samp
+from torch import Tensor
+
+from labelnoise.data.signal_noise import draw_signal_noise
+from labelnoise.errors import InputError
+from labelnoise.seeding import stream
+from labelnoise.theory.simulation import (
+    BatchedDescent,
+    Products,
+    Setting,
+    draw_products,
+    geometric_steps,
+    products_of,
+    simulate,
+)
+from labelnoise.theory.simulation.measures import held_out_errors, training_measures
+
+DRAWS, LEVEL = 4000, 1e-4
+SMALL = {"n": 4, "m": 2, "signal_norm": 3.0, "xi_std": 0.7, "sigma_0": 0.3, "eta": 0.5}
+TIGHT = Setting(d=9, tau_plus=0.3, tau_minus=0.1, **SMALL)  # 1 + n + 2m: the least that there is
+
+
+def of_vectors(setting: Setting, seed: int) -> Products:
+    """The slow way: draw the vectors themselves."""
+    generator = stream(seed, "vectors")
+    signal = torch.zeros(setting.d, dtype=torch.float64)
+    signal[0] = setting.signal_norm
+    sample = draw_signal_noise(
+        setting.n,
+        signal,
+        xi_std=setting.xi_std,
+        orthogonal=setting.orthogonal,
+        generator=generator,
+    )
+    weight = setting.sigma_0 * torch.randn(
+        2, setting.m, setting.d, generator=generator, dtype=torch.float64
+    )
+    rate = torch.tensor([setting.tau_minus, setting.tau_plus])[sample.clean_label]
+    flip = torch.rand(setting.n, generator=generator) < rate
+    label = torch.where(flip, 1 - sample.clean_label, sample.clean_label)
+    return products_of(signal, sample.noise_patches, weight, sample.clean_label, label)
+
+
+def both(setting: Setting) -> tuple[Products, Products]:
+    ours = draw_products([setting] * DRAWS, range(DRAWS))
+    slow = [of_vectors(setting, seed) for seed in range(DRAWS)]
+    return ours, Products(*(torch.cat(parts) for parts in zip(*slow, strict=True)))
+
+
+def measured(products: Products, setting: Setting) -> dict[str, Tensor]:
+    """Entries of each kind, and what training makes of all of them together."""
+    run = BatchedDescent(
+        products,
+        torch.full((DRAWS,), float(setting.m)),
+        torch.full((DRAWS,), setting.eta, dtype=torch.float64),
+    )
+    run.step(20)
+    normals = torch.randn(DRAWS, 2 * setting.m, 200, generator=stream(0, "normals")).double()
+    errors = held_out_errors(
+        run,
+        normals,
+        torch.full((DRAWS,), setting.xi_std),
+        torch.full((DRAWS,), setting.orthogonal),
+    )
+    found = training_measures(run)
+    return {
+        "|xi|^2": products.features[:, 0, 0],
+        "<xi, xi'>": products.features[:, 0, 1],
+        "<xi, mu>": products.features[:, 2, -1],
+        "<w, xi>": products.start[:, 0, 3],
+        "<w, mu>": products.start[:, 3, -1],
+        "|w|^2": products.filters[:, 3, 3],
+        "<w, w'>": products.filters[:, 0, 2],
+        "sum of all <xi, xi'>": products.features[:, :-1, :-1].sum((1, 2)),
+        "sum of all <w, xi>": products.start[..., :-1].sum((1, 2)),
+        "y": products.sign.sum(1),
+        "wrong labels of y = +1": ((products.sign > 0) & (products.given_sign < 0)).sum(1),
+        "wrong labels of y = -1": ((products.sign < 0) & (products.given_sign > 0)).sum(1),
+        "gamma": found["gamma_max"],
+        "loss": found["loss"],
+        "rho_underbar": found["rho_underbar_mean"],
+        "test error": errors.mean(1),
+    }
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    "setting", [TIGHT, Setting(d=30, orthogonal=True, tau_plus=0.2, tau_minus=0.2, **SMALL)]
+)
+def test_products_have_the_law_of_those_of_vectors(setting: Setting) -> None:
+    ours, slow = (measured(products, setting) for products in both(setting))
+    for name, values in ours.items():
+        if setting.orthogonal and name == "<xi, mu>":
+            assert not values.any()
+            continue
+        p = ks_2samp(values.numpy(), slow[name].numpy()).pvalue
+        assert p > LEVEL, f"{name}: p = {p}"
+
+
+@pytest.mark.slow
+def test_the_tests_would_notice_one_dimension_too_many() -> None:
+    """The power that the docstring claims: at d = 9 a tenth dimension shows in |xi|^2."""
+    ours = draw_products([Setting(d=10, **SMALL)] * DRAWS, range(DRAWS))
+    slow = draw_products([Setting(d=9, **SMALL)] * DRAWS, range(DRAWS, 2 * DRAWS))
+    p = ks_2samp(ours.features[:, 0, 0].numpy(), slow.features[:, 0, 0].numpy()).pvalue
+    assert p < LEVEL
+
+
+def test_a_run_depends_on_its_setting_and_seed_alone() -> None:
+    settings = [Setting(d=d, **SMALL) for d in (9, 50, 10**9)]
+    settings.append(Setting(d=50, **{**SMALL, "m": 5}))
+    options = {"steps": [0, 3, 10], "test_samples": 50, "dtype": torch.float64}
+    together = simulate(settings, [7, 8, 9, 10], **options)
+    for i, setting in enumerate(settings):
+        alone = simulate([setting], [7 + i], **options)
+        for name, values in together.measures.items():
+            torch.testing.assert_close(
+                torch.from_numpy(values[:, i]),
+                torch.from_numpy(alone.measures[name][:, 0]),
+                equal_nan=True,
+            )
+
+
+def test_chunks_change_nothing() -> None:
+    settings, seeds = [Setting(d=40, **SMALL)] * 30, range(30)
+    whole = simulate(settings, seeds, [1, 5], test_samples=20, dtype=torch.float64)
+    parts = simulate(
+        settings, seeds, [1, 5], test_samples=20, dtype=torch.float64, memory_limit=20_000
+    )
+    for name, values in whole.measures.items():
+        torch.testing.assert_close(
+            torch.from_numpy(parts.measures[name]), torch.from_numpy(values), equal_nan=True
+        )
+
+
+def test_geometric_steps_ascend_from_0_to_the_last() -> None:
+    for last in (1, 2, 9, 10, 3000):
+        steps = geometric_steps(last)
+        assert steps[0] == 0 and steps[-1] == last and steps == sorted(set(steps))
+
+
+@pytest.mark.parametrize(
+    ("settings", "seeds", "options", "message"),
+    [
+        ([Setting(d=8, **SMALL)], [0], {}, r"needs d >= 1 \+ n \+ 2 m = 9"),
+        ([TIGHT, Setting(n=5)], [0, 1], {}, r"one n, these have \[4, 5\]"),
+        ([TIGHT], [0, 1], {}, "1 settings and 2 seeds"),
+        ([], [], {}, "0 settings and 0 seeds"),
+        ([TIGHT], [0], {"steps": [3, 3]}, r"must ascend from 0 or more, got \[3, 3\]"),
+        ([TIGHT], [0], {"memory_limit": 10}, "the memory limit is 0 MB: raise it"),
+    ],
+)
+def test_what_cannot_be_run_is_refused(
+    settings: list[Setting], seeds: list[int], options: dict[str, object], message: str
+) -> None:
+    with pytest.raises(InputError, match=message):
+        simulate(settings, seeds, **{"steps": [1], **options})
+
+
+@pytest.mark.parametrize(
+    ("name", "value"), [("n", 0), ("m", 0), ("tau_plus", 1.0), ("eta", 0), ("sigma_0", -1)]
+)
+def test_numbers_out_of_range_are_refused(name: str, value: float) -> None:
+    with pytest.raises(InputError, match=f"{name} must be .*, got {value}"):
+        Setting(**{name: value})
