@@ -108,8 +108,8 @@ class EarlyStopping(Technique):
     def on_fit_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
         if self.trigger in ("val_loss", "val_acc") and data_of(trainer).val is None:
             raise InputError(
-                f"technique={self.name} watches noisy validation samples, and there are no "
-                "validation samples: raise data.val_fraction (images) or data.n_val (signal-noise)"
+                f"technique={self.name} watches {self.trigger}, and there are no validation "
+                "samples: raise data.val_fraction (images) or data.n_val (signal-noise)"
             )
 
     # Monitors stand before techniques: what they measured at this step is in the history already.
