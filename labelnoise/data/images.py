@@ -50,12 +50,15 @@ class Images:
 
 
 def equal_per_class(
-    label: Int[Tensor, " n"], per_class: int, generator: torch.Generator
+    label: Int[Tensor, " n"],
+    per_class: int,
+    generator: torch.Generator,
+    option: str = "per_class",
 ) -> Int[Tensor, " k"]:
     """Where to find ``per_class`` samples of each class present, drawn at random, in order.
 
     Raises:
-        InputError: ``per_class`` is below 1 or above the smallest class's size.
+        InputError: ``per_class`` is below 1 or above the smallest class's size; names the option.
 
     Example:
         >>> equal_per_class(torch.tensor([0, 1, 0, 1, 1]), 2, torch.Generator().manual_seed(0))
@@ -64,7 +67,7 @@ def equal_per_class(
     classes, counts = label.unique(return_counts=True)
     if not 1 <= per_class <= int(counts.min()):
         raise InputError(
-            f"data.per_class is {per_class} and the smallest class has {int(counts.min())} images; "
+            f"data.{option} is {per_class} and the smallest class has {int(counts.min())} images; "
             f"write 1 to {int(counts.min())}, or null for all"
         )
     chosen = []
@@ -112,12 +115,13 @@ class ImageDataModule(NoisyLabelDataModule):
         batch_size: of each process; None for all training images at every step.
         per_class: training images a class to keep, drawn at random; None for all. Where labels from
             a file lie outside the classes, their images are dropped before.
+        test_per_class: test images a class to keep, drawn at random; None for all.
         val_fraction: share of the pool that is held out; 0 for no validation split.
         augment: shift training images by up to an eighth of their height (4 of 32 pixels), mirror
             half of them.
         eval_batch_size: of the validation and test batches.
         seed: of the augmentation, and of what follows unless set alone.
-        split_seed: of ``per_class`` and of the validation split.
+        split_seed: of both ``per_class`` and of the validation split.
         shuffle_seed: of the mini-batch order.
 
     Attributes (after ``setup``):
@@ -149,6 +153,7 @@ class ImageDataModule(NoisyLabelDataModule):
         std: Sequence[float],
         batch_size: int | None = 128,
         per_class: int | None = None,
+        test_per_class: int | None = None,
         val_fraction: float = 0.1,
         augment: bool = False,
         eval_batch_size: int = 200,
@@ -162,12 +167,14 @@ class ImageDataModule(NoisyLabelDataModule):
             raise InputError(f"data.eval_batch_size is {eval_batch_size}; write 1 or more")
         if not 0 <= val_fraction < 1:
             raise InputError(f"data.val_fraction is {val_fraction}; write a share in [0, 1)")
-        if per_class is not None and per_class < 1:
-            raise InputError(f"data.per_class is {per_class}; write 1 or more, or null for all")
+        for name, count in {"per_class": per_class, "test_per_class": test_per_class}.items():
+            if count is not None and count < 1:
+                raise InputError(f"data.{name} is {count}; write 1 or more, or null for all")
         self.noise = noise
         self.normalize = Normalize(mean, std)
         self.batch_size, self.eval_batch_size = batch_size, eval_batch_size
-        self.per_class, self.val_fraction = per_class, val_fraction
+        self.per_class, self.test_per_class = per_class, test_per_class
+        self.val_fraction = val_fraction
         self.augment = augment
         self.seed = seed
         self.split_seed = seed if split_seed is None else split_seed
@@ -199,6 +206,10 @@ class ImageDataModule(NoisyLabelDataModule):
         if self.per_class is not None:
             generator = stream(self.split_seed, "subset")
             pool = pool.subset(equal_per_class(pool.label, self.per_class, generator))
+        if self.test_per_class is not None:
+            generator = stream(self.split_seed, "test subset")
+            index = equal_per_class(test.label, self.test_per_class, generator, "test_per_class")
+            test = test.subset(index)
         channels, height, width = pool.image.shape[1:]
         self.input_shape = (channels, height, width)
         self.noise_record = self._draw_pool(pool)
