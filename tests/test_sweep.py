@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from labelnoise.report.sweep import mean_and_range, over_seeds
+from labelnoise.report.sweep import by_setting, mean_and_range, over_seeds
 from tests.conftest import TINY
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -85,3 +85,9 @@ def test_mean_and_range_leave_out_what_is_missing() -> None:
     assert mean_and_range([None, 2.0, 4.0]) == "3 [2, 4]"
     assert mean_and_range([2.0, 2.0]) == "2"
     assert mean_and_range([]) == ""
+
+
+def test_the_order_in_which_words_were_typed_makes_no_other_setting() -> None:
+    typed = (["a=1", "b=2", "seed=0"], ["b=2", "seed=1", "a=1"], ["a=2", "b=2", "seed=0"])
+    groups = by_setting([{"overrides": words} for words in typed], lambda summary: summary)
+    assert {name: len(members) for name, members in groups.items()} == {"a=1": 2, "a=2": 1}

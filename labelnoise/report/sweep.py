@@ -145,15 +145,17 @@ def by_setting(
         >>> {name: len(group) for name, group in by_setting(summaries, lambda s: s).items()}
         {'noise_rate=0.1': 2, 'noise_rate=0.2': 2}
     """
-    groups: dict[tuple[tuple[str, str], ...], list[Run]] = {}
+    groups: dict[frozenset[tuple[str, str]], list[Run]] = {}  # whatever the order of the words
+    named: dict[frozenset[tuple[str, str]], list[tuple[str, str]]] = {}
     for run in runs:
         typed = settings(summary_of(run)).items()
         apart = {"seed", *compared}
-        key = tuple((k, v) for k, v in typed if k.split(".")[0] not in apart)
-        groups.setdefault(key, []).append(run)
-    shared = set.intersection(*(set(key) for key in groups)) if groups else set()
+        words = [(k, v) for k, v in typed if k.split(".")[0] not in apart]
+        named.setdefault(frozenset(words), words)
+        groups.setdefault(frozenset(words), []).append(run)
+    shared = frozenset.intersection(*groups) if groups else frozenset()
     return {
-        " ".join(f"{k}={v}" for k, v in key if (k, v) not in shared) or "all runs": members
+        " ".join(f"{k}={v}" for k, v in named[key] if (k, v) not in shared) or "all runs": members
         for key, members in groups.items()
     }
 
