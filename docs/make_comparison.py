@@ -1,10 +1,10 @@
 """Run every technique on all settings of docs/results.md and print their tables.
 
-python docs/make_comparison.py data=DATA human=CIFAR-10_human.pt
+python docs/make_comparison.py --human CIFAR-10_human.pt data.root=data
 
-Sweeps lie in outputs/compare; what is finished there is read, the rest is run. ``--choose`` runs the
-candidates for conf/technique_preset/one.yaml instead, on seeds that the comparison does not use, and
-prints what each reaches on noisy validation data, the only thing that they are chosen by.
+Sweeps lie in outputs/compare; what is finished there is read, the rest is run. ``--choose`` runs
+the candidates for conf/technique_preset/one.yaml instead, on a seed that the comparison does not
+use, and prints what each reaches on noisy validation data, the only thing that they are chosen by.
 """
 
 from __future__ import annotations
@@ -101,7 +101,9 @@ def validation_table(sweeps: Iterable[Path]) -> str:
             best = float(np.max(run.history.series("val/acc")[1]))
             data = directory.name.split("_")[1]
             rows.setdefault(f"{data} {technique_of(run.summary)}", []).append(100 * best)
-    return "\n".join(f"{name}: {np.mean(found):.2f} ({len(found)} runs)" for name, found in rows.items())
+    return "\n".join(
+        f"{name}: {np.mean(found):.2f} ({len(found)} runs)" for name, found in rows.items()
+    )
 
 
 def main() -> None:
@@ -112,7 +114,9 @@ def main() -> None:
     parser.add_argument("--outputs", type=Path, default=Path("outputs/compare"))
     parser.add_argument("words", nargs="*", help="for every run: data.root=data")
     args = parser.parse_args()
-    sweeps = choices(args.outputs, args.words) if args.choose else comparisons(args.words, args.human)
+    sweeps = (
+        choices(args.outputs, args.words) if args.choose else comparisons(args.words, args.human)
+    )
     with ThreadPoolExecutor(args.jobs) as pool:
         made = list(pool.map(lambda item: sweep(args.outputs, *item), sweeps.items()))
     print(validation_table(made) if args.choose else report_comparison(made))

@@ -64,16 +64,7 @@ def check(cfg: DictConfig) -> None:
     Raises:
         InputError: one line that says what came and what is allowed.
     """
-    for key in sorted(OmegaConf.missing_keys(cfg)):
-        raise InputError(f"{key} has no default, give it as {key}=...")
-    unknown = sorted(set(cfg) - {field.name for field in fields(Config)})
-    if unknown:
-        raise InputError(
-            f"{unknown[0]} does not exist, there are: {', '.join(f.name for f in fields(Config))}"
-        )
-    for key in ("name", "output_dir"):
-        if not cfg[key]:
-            raise InputError(f"{key} is empty: give a folder, or leave {key}= out")
+    check_places(cfg, Config)
     rate = cfg.noise_rate
     if not math.isfinite(rate) or not 0 <= rate < 1:
         raise InputError(
@@ -108,6 +99,22 @@ def check(cfg: DictConfig) -> None:
     for group in ("technique", "monitor", "logger"):
         _check_nodes(group, cfg[group])
     check_preset(cfg)
+
+
+def check_places(cfg: DictConfig, schema: type) -> None:
+    """Refuse keys that a door does not know or has no value for, and a directory without a name.
+
+    Raises:
+        InputError: one line that says what came and what is allowed.
+    """
+    for key in sorted(OmegaConf.missing_keys(cfg)):
+        raise InputError(f"{key} has no default, give it as {key}=...")
+    known = [field.name for field in fields(schema)]
+    if unknown := sorted(str(key) for key in set(cfg) - set(known)):
+        raise InputError(f"{unknown[0]} does not exist, there are: {', '.join(known)}")
+    for key in ("name", "output_dir"):
+        if not cfg[key]:
+            raise InputError(f"{key} is empty: give a folder, or leave {key}= out")
 
 
 def _check_nodes(group: str, nodes: Any) -> None:

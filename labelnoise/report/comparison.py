@@ -25,16 +25,18 @@ def _final(name: str) -> Callable[[Summary], float | None]:
 COLUMNS: dict[str, Callable[[Summary], float | None]] = {
     "kept": _final("test/acc"),
     "last": _card("last"),
-    "val selected": _card("val_selected"),
+    "val loss selected": _card("val_selected"),
+    "val acc selected": _card("val_acc_selected"),
     "memorized": _final("train/memorized_fraction"),
     "(oracle best)": _card("oracle_best"),
 }
 EXPLANATION = """\
 Test accuracy in %, mean over seeds [least, most]: of the network that the technique kept, of the
-last one, and of the one with the lowest loss on noisy validation data. The oracle's choice among
-all networks of a run stands apart: nobody without clean test data can make it. memorized: the share
-of wrong labels that the kept network predicts, in %. time: seconds of a run, as a multiple of plain
-training's. knows: what was used that nobody with noisy data knows."""
+last one, and of those with the lowest loss and the highest accuracy on noisy validation data.
+The oracle's choice among all networks of a run stands apart: nobody without clean test data can
+make it. memorized: the share of wrong labels that the kept network predicts, in %. time: seconds
+of a run, as a multiple of plain training's. knows: what was used that nobody with noisy data
+knows."""
 
 
 def report_comparison(sweeps: Sequence[Path]) -> str:
@@ -52,7 +54,8 @@ def report_comparison(sweeps: Sequence[Path]) -> str:
         if not found:
             raise InputError(f"{sweep} holds no finished runs: give the directories of sweeps")
         runs += [load_run(path.parent) for path in found]
-    groups = by_setting(runs, lambda run: run.summary, compared=("technique",))
+    # A sweep's own name says nothing about the setting.
+    groups = by_setting(runs, lambda run: run.summary, compared=("technique", "name"))
     tables = [_table(name, members) for name, members in groups.items()]
     return "\n\n".join([EXPLANATION, *tables])
 
