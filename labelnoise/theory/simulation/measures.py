@@ -16,7 +16,14 @@ def training_measures(run: BatchedDescent) -> dict[str, Float[Tensor, " b"]]:
     ``gamma_max``, ``gamma_mean`` over all filters; ``rho_max_clean``, ``rho_max_noisy`` over
     filters and clean or noisy samples; ``rho_bar_mean_clean``, ``rho_bar_mean_noisy`` over the
     filters of the given label's class, ``rho_underbar_mean`` over those of the other one;
-    ``acc_clean``, ``acc_noisy``, the share of them predicted as the *given* label; ``loss``.
+    ``acc_clean``, ``acc_noisy``, the share of them predicted as the *given* label, of which the
+    latter is the ``memorized_fraction``; ``loss``, the mean of log(1 + exp(-noisy_y f)).
+
+    Keeping the samples whose loss is below log 2 keeps those predicted as their given label. Of
+    this rule are the ``selection_precision``, clean samples kept / samples kept, and the
+    ``selection_recall``, clean samples kept / clean samples, which is ``acc_clean``.
+
+    Source: arXiv 2505.18909, the coefficients and sample selection.
     """
     gamma, rho = run.gamma, run.rho
     noisy = run.is_noisy
@@ -27,6 +34,7 @@ def training_measures(run: BatchedDescent) -> dict[str, Float[Tensor, " b"]]:
     bar = (rho * own).sum(1) / run.m[:, None]
     underbar = (rho * (~own & filled[..., None])).sum(1) / run.m[:, None]
     most = rho.amax(1)
+    acc_clean, acc_noisy = _mean(fitted, ~noisy), _mean(fitted, noisy)
     return {
         "gamma_max": gamma.amax(1),
         "gamma_mean": gamma.sum(1) / (2 * run.m),
@@ -35,8 +43,11 @@ def training_measures(run: BatchedDescent) -> dict[str, Float[Tensor, " b"]]:
         "rho_bar_mean_clean": _mean(bar, ~noisy),
         "rho_bar_mean_noisy": _mean(bar, noisy),
         "rho_underbar_mean": underbar.mean(1),
-        "acc_clean": _mean(fitted, ~noisy),
-        "acc_noisy": _mean(fitted, noisy),
+        "acc_clean": acc_clean,
+        "acc_noisy": acc_noisy,
+        "memorized_fraction": acc_noisy,
+        "selection_precision": _mean(~noisy, fitted).to(rho),
+        "selection_recall": acc_clean,
         "loss": F.softplus(-margin).mean(1),
     }
 
