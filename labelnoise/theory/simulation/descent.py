@@ -8,7 +8,7 @@ from torch import Tensor
 
 from labelnoise.theory.simulation.products import Products
 
-# Steps between two looks at whether the runs have come to rest, each as costly as a tenth of a step.
+# Steps between two looks at whether the runs have come to rest.
 CHECK_EVERY = 50
 
 

@@ -86,11 +86,9 @@ def held_out_errors(
     root = root * run.filled[..., None]
     whose = torch.arange(len(root), device=root.device) if whose is None else whose
     vote = (run.class_sign / run.m[:, None]).to(normals)[:, None]
+    blocks = zip(*(x.split(TESTED_AT_ONCE) for x in (vote, root, whose)), strict=True)
     response = torch.cat(
-        [
-            (weight @ (part @ normals[rows]).relu_())[:, 0]
-            for weight, part, rows in zip(*(x.split(TESTED_AT_ONCE) for x in (vote, root, whose)))
-        ]
+        [(weight @ (part @ normals[rows]).relu_())[:, 0] for weight, part, rows in blocks]
     )
     behind, ahead = run.signal_margins()
     wrong = torch.stack([response + behind[:, None] >= 0, response + ahead[:, None] <= 0], dim=1)
