@@ -8,6 +8,9 @@ from torch import Tensor
 
 from labelnoise.theory.simulation.products import Products
 
+# Steps between two looks at whether the runs have come to rest.
+CHECK_EVERY = 50
+
 
 class BatchedDescent:
     r"""Full-batch gradient descent of b runs, whose weights are never formed.
@@ -39,64 +42,83 @@ class BatchedDescent:
         eta: Float[Tensor, " b"],
         dtype: torch.dtype = torch.float64,
     ) -> None:
-        self.features, self.start, self.filters, self.sign, self.given_sign = (
+        self.features, start, self.filters, self.sign, self.given_sign = (
             part.to(dtype) for part in products
         )
-        b, rows, width = self.start.shape
+        # Filters last: all of them are in one stretch of memory for each feature.
+        self.start = start.mT.contiguous()
+        b, width, rows = self.start.shape
         self.n = width - 1
         self.m = m.to(self.start)
-        self._rate = (eta.to(self.start) / (self.n * self.m))[:, None]
         half = torch.ones(rows // 2).to(self.start)
-        self.class_sign = torch.cat([-half, half])  # j of every row, (2m,)
+        self.class_sign = torch.cat([-half, half])  # j of every filter, (2m,)
         self.filled = torch.arange(rows // 2).repeat(2).to(self.m) < self.m[:, None]  # (b, 2m)
-        self._vote = (self.class_sign / self.m[:, None])[:, None]  # (b, 1, 2m)
+        self._pull = self.given_sign * (eta.to(self.start) / (self.n * self.m))[:, None]
         self._positive = (self.sign > 0).to(self.start)
+        self._signed = self.start.new_empty(b, self.n, rows)
         self.coefficients = torch.zeros_like(self.start)
         self.product = self.start.clone()
+        self.taken = 0
+        self.frozen = False
 
     def step(self, times: int = 1) -> None:
-        """Take steps of gradient descent."""
-        n = self.n
+        """Take steps of gradient descent, none where all runs have come to rest."""
         for _ in range(times):
-            pull = self._rate * torch.sigmoid(-self.given_sign * self.margin())
-            pull *= self.given_sign
-            signed = pull[:, None] * self.class_sign[:, None]
-            active = self.product[..., :n] > 0
-            self.coefficients[..., :n].addcmul_(active, signed)
-            ahead = (pull * self._positive).sum(1, keepdim=True)
-            behind = ahead - pull.sum(1, keepdim=True)
-            along = self.product[..., n]
-            moved = (along > 0) * ahead + (along < 0) * behind
-            self.coefficients[..., n] += self.class_sign * moved
-            # From the start each time: rounding does not add up over steps.
-            torch.baddbmm(self.start, self.coefficients, self.features, out=self.product)
+            if self.frozen:
+                return
+            self.taken += 1
+            before = self.coefficients.clone() if self.taken % CHECK_EVERY == 0 else None
+            self._step()
+            self.frozen = before is not None and torch.equal(before, self.coefficients)
+
+    def _step(self) -> None:
+        n = self.n
+        activation = self.product.relu()
+        pull = self._pull * torch.sigmoid(-self.given_sign * self._margin(activation))
+        active = activation.sign_()
+        torch.mul(pull[..., None], self.class_sign, out=self._signed)
+        self.coefficients[:, :n].addcmul_(active[:, :n], self._signed)
+        ahead = (pull * self._positive).sum(1, keepdim=True)
+        behind = ahead - pull.sum(1, keepdim=True)
+        moved = active[:, n] * ahead + (self.product[:, n] < 0) * behind
+        self.coefficients[:, n].addcmul_(moved, self.class_sign)
+        # From the start each time: rounding does not add up over steps, and the products are a
+        # function of the coefficients, so that a step that leaves these as they are is the last.
+        torch.baddbmm(self.start, self.features, self.coefficients, out=self.product)
 
     def margin(self) -> Float[Tensor, "b n"]:
         """f = F_{+1} - F_{-1} of every training sample."""
-        behind, ahead = self.signal_margins()
-        signal = torch.where(self.sign > 0, ahead[:, None], behind[:, None])
-        return self.responses(self.product[..., : self.n]) + signal
+        return self._margin(self.product.relu())
 
-    def responses(self, product: Float[Tensor, "b rows s"]) -> Float[Tensor, "b s"]:
-        """What s patches add to f, from their products with all filters."""
-        return (self._vote @ product.relu())[:, 0]
+    def _margin(self, activation: Float[Tensor, "b width rows"]) -> Float[Tensor, "b n"]:
+        response = self._vote(activation)
+        ahead, behind = response[:, self.n :], self._vote((-self.product[:, self.n :]).relu())
+        return response[:, : self.n] + torch.where(self.sign > 0, ahead, behind)
+
+    def _vote(self, activation: Float[Tensor, "b s rows"]) -> Float[Tensor, "b s"]:
+        """What s patches add to f, from their activation of all filters."""
+        return activation @ self.class_sign / self.m[:, None]
 
     def signal_margins(self) -> tuple[Float[Tensor, " b"], Float[Tensor, " b"]]:
         """What the signal patch adds to f where y = -1, and where y = +1."""
-        along = self.product[..., self.n]
-        behind, ahead = self.responses(torch.stack([-along, along], dim=2)).unbind(1)
+        along = self.product[:, self.n]
+        behind, ahead = self._vote(torch.stack([-along, along], dim=1).relu()).unbind(1)
         return behind, ahead
 
     @property
     def gamma(self) -> Float[Tensor, "b rows"]:
         """Signal learning of every filter."""
-        return self.class_sign * self.coefficients[..., -1] * self.features[:, -1:, -1]
+        return self.class_sign * self.coefficients[:, -1] * self.features[:, -1:, -1]
+
+    @property
+    def patch_squared(self) -> Float[Tensor, "b n"]:
+        """|xi_i|^2."""
+        return self.features.diagonal(dim1=1, dim2=2)[:, : self.n]
 
     @property
     def rho(self) -> Float[Tensor, "b rows n"]:
         """Noise memorization: rho_bar where it is above 0, rho_underbar where it is below."""
-        squared = self.features.diagonal(dim1=1, dim2=2)[:, None, : self.n]
-        return self.coefficients[..., : self.n] * squared
+        return (self.coefficients[:, : self.n] * self.patch_squared[..., None]).mT
 
     @property
     def is_noisy(self) -> Bool[Tensor, "b n"]:
@@ -105,6 +127,6 @@ class BatchedDescent:
 
     def weight_products(self) -> Float[Tensor, "b rows rows"]:
         """<w, w> of all filters as they are now."""
-        crossed = self.start @ self.coefficients.mT
-        moved = self.coefficients @ self.features @ self.coefficients.mT
+        crossed = self.start.mT @ self.coefficients
+        moved = self.coefficients.mT @ self.features @ self.coefficients
         return self.filters + crossed + crossed.mT + moved

@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import torch
-from jaxtyping import Bool, Float
+from jaxtyping import Bool, Float, Int
 from torch import Tensor
 from torch.nn import functional as F
 
 from labelnoise.theory.simulation.descent import BatchedDescent
+
+# Runs whose test samples are in memory together: few enough to stay near the processor.
+TESTED_AT_ONCE = 32
 
 
 def training_measures(run: BatchedDescent) -> dict[str, Float[Tensor, " b"]]:
@@ -16,17 +19,27 @@ def training_measures(run: BatchedDescent) -> dict[str, Float[Tensor, " b"]]:
     ``gamma_max``, ``gamma_mean`` over all filters; ``rho_max_clean``, ``rho_max_noisy`` over
     filters and clean or noisy samples; ``rho_bar_mean_clean``, ``rho_bar_mean_noisy`` over the
     filters of the given label's class, ``rho_underbar_mean`` over those of the other one;
-    ``acc_clean``, ``acc_noisy``, the share of them predicted as the *given* label; ``loss``.
+    ``acc_clean``, ``acc_noisy``, the share of them predicted as the *given* label, of which the
+    latter is the ``memorized_fraction``; ``loss``, the mean of log(1 + exp(-noisy_y f)).
+
+    Keeping the samples whose loss is below log 2 keeps those predicted as their given label. Of
+    this rule are the ``selection_precision``, clean samples kept / samples kept, and the
+    ``selection_recall``, clean samples kept / clean samples, which is ``acc_clean``.
+
+    Source: arXiv 2505.18909, the coefficients and sample selection.
     """
-    gamma, rho = run.gamma, run.rho
-    noisy = run.is_noisy
+    gamma, noisy = run.gamma, run.is_noisy
     margin = run.given_sign * run.margin()
     fitted = margin > 0
-    filled = run.filled
-    own = (run.class_sign[:, None] * run.given_sign[:, None] > 0) & filled[..., None]
-    bar = (rho * own).sum(1) / run.m[:, None]
-    underbar = (rho * (~own & filled[..., None])).sum(1) / run.m[:, None]
-    most = rho.amax(1)
+    squared = run.patch_squared
+    moved = run.coefficients[:, : run.n]
+    most = moved.amax(2) * squared
+    # Filters that are not there have not moved.
+    halves = torch.stack([run.class_sign < 0, run.class_sign > 0], dim=1).to(moved)
+    behind, ahead = ((moved @ halves) * (squared / run.m[:, None])[..., None]).unbind(2)
+    given = run.given_sign > 0
+    bar, underbar = torch.where(given, ahead, behind), torch.where(given, behind, ahead)
+    acc_clean, acc_noisy = _mean(fitted, ~noisy), _mean(fitted, noisy)
     return {
         "gamma_max": gamma.amax(1),
         "gamma_mean": gamma.sum(1) / (2 * run.m),
@@ -35,17 +48,21 @@ def training_measures(run: BatchedDescent) -> dict[str, Float[Tensor, " b"]]:
         "rho_bar_mean_clean": _mean(bar, ~noisy),
         "rho_bar_mean_noisy": _mean(bar, noisy),
         "rho_underbar_mean": underbar.mean(1),
-        "acc_clean": _mean(fitted, ~noisy),
-        "acc_noisy": _mean(fitted, noisy),
+        "acc_clean": acc_clean,
+        "acc_noisy": acc_noisy,
+        "memorized_fraction": acc_noisy,
+        "selection_precision": _mean(~noisy, fitted),
+        "selection_recall": acc_clean,
         "loss": F.softplus(-margin).mean(1),
     }
 
 
 def held_out_errors(
     run: BatchedDescent,
-    normals: Float[Tensor, "b rows s"],
+    normals: Float[Tensor, "u rows s"],
     xi_std: Float[Tensor, " b"],
     orthogonal: Bool[Tensor, " b"],
+    whose: Int[Tensor, " b"] | None = None,
 ) -> Float[Tensor, "b 2"]:
     r"""P(sign f != y | y = -1) and P(sign f != y | y = +1) over fresh samples.
 
@@ -56,29 +73,42 @@ def held_out_errors(
 
     Args:
         run: at the step of interest.
-        normals: standard normal numbers, s test samples a run.
+        normals: standard normal numbers, s test samples each.
         xi_std: sigma_xi of each run.
         orthogonal: whether noise patches are projected off mu.
+        whose: which of the normal numbers each run takes; None: the first run the first, and so on.
     """
-    along, squared = run.product[..., -1].double(), run.features[:, -1, -1].double()
+    along, squared = run.product[:, -1].double(), run.features[:, -1, -1].double()
     projected = along[:, :, None] * along[:, None] / squared[:, None, None]
     covariance = run.weight_products().double() - orthogonal[:, None, None] * projected
-    root = _root(covariance).to(normals) * xi_std.to(normals)[:, None, None]
+    root = _root(covariance, run.filled).to(normals) * xi_std.to(normals)[:, None, None]
     # Rounding in the rows of filters that are not there would decide where f is exactly 0.
     root = root * run.filled[..., None]
-    response = run.responses(root @ normals)
+    whose = torch.arange(len(root), device=root.device) if whose is None else whose
+    vote = (run.class_sign / run.m[:, None]).to(normals)[:, None]
+    blocks = zip(*(x.split(TESTED_AT_ONCE) for x in (vote, root, whose)), strict=True)
+    response = torch.cat(
+        [(weight @ (part @ normals[rows]).relu_())[:, 0] for weight, part, rows in blocks]
+    )
     behind, ahead = run.signal_margins()
     wrong = torch.stack([response + behind[:, None] >= 0, response + ahead[:, None] <= 0], dim=1)
     return wrong.to(normals).mean(2)
 
 
-def _root(covariance: Float[Tensor, "b p p"]) -> Float[Tensor, "b p p"]:
-    """The symmetric root, also where filters are zero or linearly dependent.
+def _root(
+    covariance: Float[Tensor, "b p p"], filled: Bool[Tensor, "b p"]
+) -> Float[Tensor, "b p p"]:
+    """A root that rows of zeros beside a run's change nothing about.
 
-    Unlike other roots it is one, so that rows of zeros beside a run change nothing about it.
+    That of Cholesky, and where filters are zero or linearly dependent the symmetric one, which
+    exists as well and takes thirty times as long.
     """
-    value, vector = torch.linalg.eigh(covariance)
-    return (vector * value.clamp_min(0).sqrt()[:, None]) @ vector.mT
+    root, failed = torch.linalg.cholesky_ex(covariance + torch.diag_embed((~filled).double()))
+    hard = failed != 0
+    if hard.any():
+        value, vector = torch.linalg.eigh(covariance[hard])
+        root[hard] = (vector * value.clamp_min(0).sqrt()[:, None]) @ vector.mT
+    return root
 
 
 def _largest(value: Float[Tensor, "b n"], where: Tensor) -> Float[Tensor, " b"]:

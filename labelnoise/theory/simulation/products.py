@@ -112,22 +112,32 @@ def _draw_alike(settings: Sequence[Setting], seeds: Sequence[int]) -> Products:
     """The products of runs with one n and one m."""
     n, rows = settings[0].n, 2 * settings[0].m
     size = n + rows
-    uniform, along, below, half = (
-        torch.empty(len(settings), *shape, dtype=torch.float64)
-        for shape in ((2, n), (size,), (size * (size - 1) // 2,), (size,))
+    seed_of, which = torch.unique(torch.tensor(seeds), return_inverse=True)
+    uniform, along, below = (
+        torch.empty(len(seed_of), *shape, dtype=torch.float64)
+        for shape in ((2, n), (size,), (size * (size - 1) // 2,))
     )
+    dimensions: dict[int, set[int]] = {}
+    for setting, seed in zip(settings, seeds, strict=True):
+        dimensions.setdefault(int(seed), set()).add(setting.d)
     order = torch.arange(1, size + 1, dtype=torch.float64)
-    for i, (setting, seed) in enumerate(zip(settings, seeds, strict=True)):
+    half: dict[tuple[int, int], Tensor] = {}
+    for i, seed in enumerate(seed_of.tolist()):
         generator = stream(seed, "products")
         uniform[i].uniform_(generator=generator)
         along[i].normal_(generator=generator)
         below[i].normal_(generator=generator)
-        # A chi square of k degrees of freedom is twice a gamma variable of shape k / 2.
-        half[i] = torch._standard_gamma((setting.d - order) / 2, generator=generator)
-    factor = torch.zeros(len(settings), size, size, dtype=torch.float64)
+        state = generator.get_state()
+        for d in dimensions[seed]:
+            # A chi square of k degrees of freedom is twice a gamma variable of shape k / 2.
+            half[seed, d] = torch._standard_gamma((d - order) / 2, generator=generator)
+            generator.set_state(state)
+    triangle = torch.zeros(len(seed_of), size, size, dtype=torch.float64)
     row, column = torch.tril_indices(size, size, -1)
-    factor[:, row, column] = below
-    factor.diagonal(dim1=1, dim2=2).copy_((2 * half).sqrt())
+    triangle[:, row, column] = below
+    factor, along, uniform = triangle[which], along[which], uniform[which]
+    halves = [half[seed, setting.d] for setting, seed in zip(settings, seeds, strict=True)]
+    factor.diagonal(dim1=1, dim2=2).copy_((2 * torch.stack(halves)).sqrt())
     columns = _columns(settings)
     scale = torch.cat([columns["xi_std"].expand(-1, n), columns["sigma_0"].expand(-1, rows)], dim=1)
     along[:, :n] *= 1 - columns["orthogonal"]

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, fields
 
 from labelnoise.errors import InputError
+from labelnoise.theory.bounds import stage_one_length
 
 
 @dataclass(frozen=True)
@@ -56,3 +57,8 @@ class Setting:
     def vectors(self) -> int:
         """1 + n + 2 m: mu, the noise patches and the initial filters."""
         return 1 + self.n + 2 * self.m
+
+    @property
+    def theory_t1(self) -> float:
+        r"""The order of T1 in steps, :math:`n m / (\eta \sigma^2 d)` (`stage_one_length`)."""
+        return stage_one_length(self.n, self.m, self.eta, self.xi_std, self.d)

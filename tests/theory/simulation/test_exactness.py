@@ -132,6 +132,9 @@ def test_training_measures_against_a_loop() -> None:
         "rho_underbar_mean": np.mean(other),
         "acc_clean": fits[~noisy].mean(),
         "acc_noisy": fits[noisy].mean(),
+        "memorized_fraction": fits[noisy].mean(),
+        "selection_precision": (~noisy)[fits].mean(),
+        "selection_recall": fits[~noisy].mean(),
         "loss": F.cross_entropy(run.model(run.sample.input), run.label).item(),
     }
     assert found == pytest.approx(expected, abs=1e-9)
