@@ -1,0 +1,76 @@
+"""Where the theory draws a line through a diagram."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Sequence
+from typing import Any, NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from labelnoise.errors import InputError
+from labelnoise.theory import bounds
+from labelnoise.theory.simulation import Setting
+
+
+class Boundary(NamedTuple):
+    """A line where a field has a level.
+
+    Attributes:
+        label: with ``{level:g}`` where the level goes.
+        field: of a cell's setting, and of the mean that is drawn there.
+    """
+
+    label: str
+    field: Callable[[Setting, float], float]
+
+
+# Constants that the theory leaves open are the level's to choose.
+BOUNDARIES: dict[str, Boundary] = {
+    "n_snr_squared": Boundary(
+        r"$n\,$SNR$^2$ = {level:g}",
+        lambda s, _: bounds.n_snr_squared(s.n, s.signal_norm, s.xi_std, s.d),
+    ),
+    # n |mu|^4 / (sigma^4 d): the exponent of the error without label noise.
+    "signal_power": Boundary(
+        r"$n|\mu|^4 / \sigma_\xi^4 d$ = {level:g}",
+        lambda s, _: s.n * s.signal_norm**4 / (s.xi_std**4 * s.d),
+    ),
+    "early_stopping_bound": Boundary(
+        r"$\exp(-d/n)$ = {level:g}", lambda s, _: math.exp(-s.d / s.n)
+    ),
+    "theory_t1": Boundary(
+        r"$n m / \eta\sigma_\xi^2 d$ = {level:g}",
+        lambda s, _: bounds.stage_one_length(s.n, s.m, s.eta, s.xi_std, s.d),
+    ),
+    # Drawn where the quantity itself passes the floor: use it with test errors, at level 0.
+    "stage_two_floor": Boundary(
+        r"min($\tau_+, \tau_-$) / 2",
+        lambda s, value: value - bounds.stage_two_error_floor(s.tau_plus, s.tau_minus),
+    ),
+}
+
+
+def line(name: str, settings: Sequence[Setting], mean: NDArray[Any]) -> NDArray[np.float64]:
+    """The field of a boundary over cells, in the shape of ``mean``.
+
+    Raises:
+        InputError: there is no such boundary.
+    """
+    check_boundary(name)
+    field = BOUNDARIES[name].field
+    found = [field(s, v) for s, v in zip(settings, mean.ravel().tolist(), strict=True)]
+    return np.array(found).reshape(mean.shape)
+
+
+def check_boundary(name: str) -> None:
+    """Refuse a name that the table has not.
+
+    Raises:
+        InputError: names those that it has.
+    """
+    if name not in BOUNDARIES:
+        raise InputError(
+            f"figure.boundaries.{name} does not exist, choose from: {', '.join(BOUNDARIES)}"
+        )

@@ -1,0 +1,130 @@
+"""Compute a diagram in parts that are kept as they are finished."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+
+from labelnoise.errors import InputError
+from labelnoise.phase_diagram.quantities import measured, read_off
+from labelnoise.phase_diagram.store import Store
+from labelnoise.theory.simulation import Setting, geometric_steps, simulate
+
+# Runs of a part: a few seconds of work, so that a kill loses little and a file is no burden.
+RUNS_OF_A_PART = 5000
+
+
+@dataclass(frozen=True)
+class Task:
+    """How each cell is computed.
+
+    Attributes:
+        steps: of gradient descent.
+        seeds: of every cell.
+        tested: where test errors are measured, "none", "end" or "all" logged steps.
+        test_samples: fresh samples of a test error.
+        logged_per_decade: steps at which a run is looked at, on a logarithmic axis.
+        dtype: of the arithmetic, "float32" or "float64".
+        device: of the arithmetic.
+        memory_limit: bytes of the runs that are computed at once.
+    """
+
+    steps: int
+    seeds: tuple[int, ...]
+    tested: str
+    test_samples: int
+    logged_per_decade: int
+    dtype: str
+    device: str
+    memory_limit: int
+
+    def logged_steps(self) -> list[int]:
+        return geometric_steps(self.steps, self.logged_per_decade)
+
+
+def parts_of(settings: Sequence[Setting], seeds: int) -> list[range]:
+    """The cells of every part, at least one cell each.
+
+    Example:
+        >>> parts_of([Setting()] * 1200, seeds=10)
+        [range(0, 500), range(500, 1000), range(1000, 1200)]
+    """
+    size = max(1, RUNS_OF_A_PART // seeds)
+    return [range(i, min(i + size, len(settings))) for i in range(0, len(settings), size)]
+
+
+def compute_parts(
+    store: Store, settings: Sequence[Setting], task: Task, numbers: Sequence[int]
+) -> None:
+    """Compute those of the parts ``numbers`` that are not there yet; says which were damaged."""
+    parts = parts_of(settings, len(task.seeds))
+    console = Console(stderr=True)
+    missing = []
+    for number in numbers:
+        found = store.read_part(number, _shape(parts[number], task), measured(task.tested))
+        if isinstance(found, str):
+            console.print(f"{found}: computed again", highlight=False)
+        if not isinstance(found, dict):
+            missing.append(number)
+    done = sum(len(parts[n]) for n in numbers) - sum(len(parts[n]) for n in missing)
+    if done:
+        console.print(f"{done:,} cells are finished and kept", highlight=False)
+    columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn())
+    with Progress(*columns, TimeRemainingColumn(), console=console) as progress:
+        bar = progress.add_task("cells", total=sum(len(parts[n]) for n in missing))
+        for number in missing:
+            cells = [settings[i] for i in parts[number]]
+            store.write_part(number, compute_cells(cells, task))
+            progress.advance(bar, len(cells))
+
+
+def compute_cells(cells: Sequence[Setting], task: Task) -> dict[str, NDArray[Any]]:
+    """Every quantity of some cells, (cells, seeds) each."""
+    whole: dict[str, NDArray[Any]] = {}
+    alike: dict[int, list[int]] = defaultdict(list)
+    for i, cell in enumerate(cells):
+        alike[cell.n].append(i)  # a batch has one n
+    for members in alike.values():
+        runs = [cells[i] for i in members for _ in task.seeds]
+        steps = task.logged_steps()
+        trajectories = simulate(
+            runs,
+            list(task.seeds) * len(members),
+            steps,
+            test_samples=0 if task.tested == "none" else task.test_samples,
+            test_steps=steps[-1:] if task.tested == "end" else None,
+            dtype=getattr(torch, task.dtype),
+            device=task.device,
+            memory_limit=task.memory_limit,
+        )
+        for name, values in read_off(trajectories, runs, task.tested).items():
+            array = whole.setdefault(name, np.empty((len(cells), len(task.seeds))))
+            array[members] = values.reshape(len(members), -1)
+    return whole
+
+
+def assemble(store: Store, settings: Sequence[Setting], task: Task) -> Mapping[str, NDArray[Any]]:
+    """All parts together, (cells, seeds) a quantity.
+
+    Raises:
+        InputError: a part that is missing or damaged.
+    """
+    found = []
+    for number, cells in enumerate(parts_of(settings, len(task.seeds))):
+        part = store.read_part(number, _shape(cells, task), measured(task.tested))
+        if not isinstance(part, dict):
+            raise InputError(part or f"part {number} is missing in {store.path}: run it again")
+        found.append(part)
+    return {name: np.concatenate([part[name] for part in found]) for name in found[0]}
+
+
+def _shape(cells: range, task: Task) -> tuple[int, int]:
+    return len(cells), len(task.seeds)

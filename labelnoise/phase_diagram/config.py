@@ -1,0 +1,50 @@
+"""The schema of conf/phase_diagram.yaml."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+from hydra.core.config_store import ConfigStore
+from omegaconf import MISSING, DictConfig
+
+from labelnoise.config import check_places
+
+
+@dataclass
+class PhaseDiagramConfig:
+    """Types of the keys; conf/phase_diagram.yaml documents them and holds their values."""
+
+    x: Any = MISSING
+    y: Any = MISSING
+    panels: Any = MISSING
+    setting: Any = MISSING
+    steps: int = MISSING
+    seed: int = MISSING
+    seeds: int = MISSING
+    test_samples: int = MISSING
+    test_at: str | None = MISSING
+    logged_per_decade: int = MISSING
+    figure: Any = MISSING
+    dtype: str = MISSING
+    device: str = MISSING
+    memory_limit_mb: float = MISSING
+    blocks: int = MISSING
+    block: int | None = MISSING
+    merge: Any = MISSING
+    output_dir: str = MISSING
+    name: str = MISSING
+
+
+def register_schema() -> None:
+    """Make the schema known to Hydra, ``phase_diagram_schema`` for the defaults list."""
+    ConfigStore.instance().store(name="phase_diagram_schema", node=PhaseDiagramConfig)
+
+
+def check(cfg: DictConfig) -> None:
+    """Refuse what is wrong before anything slow is imported.
+
+    Raises:
+        InputError: one line that says what came and what is allowed.
+    """
+    check_places(cfg, PhaseDiagramConfig)

@@ -1,0 +1,161 @@
+"""From the configuration to a finished diagram."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import time
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from omegaconf import DictConfig, OmegaConf
+
+from labelnoise.errors import InputError
+from labelnoise.phase_diagram.compute import Task, assemble, compute_parts, parts_of
+from labelnoise.phase_diagram.figures import Drawing, draw
+from labelnoise.phase_diagram.grid import Axis, Grid
+from labelnoise.phase_diagram.quantities import QUANTITIES, TESTED
+from labelnoise.phase_diagram.statistics import over_seeds
+from labelnoise.phase_diagram.store import Store
+
+# What determines the numbers; the rest says where they lie, how they are made and drawn.
+COMPUTED = (
+    "x", "y", "panels", "setting", "steps", "seed", "seeds", "test_samples", "test_at",
+    "logged_per_decade", "dtype",
+)  # fmt: skip
+MEGABYTE = 2**20
+
+
+def phase_diagram(cfg: DictConfig, directory: Path) -> dict[str, Any]:
+    """Compute what is missing of a diagram in ``directory``, and draw it when it is whole.
+
+    Returns:
+        The manifest's figures: cells, runs, seconds of this call, and the mean of the quantity.
+
+    Raises:
+        InputError: one line that says what came and what is allowed.
+    """
+    plain: Any = OmegaConf.to_container(cfg, resolve=True)
+    drawing = _drawing(plain["figure"])
+    tested = _tested(plain["test_at"], drawing.quantity)
+    grid = read_grid(plain)
+    task = _task(plain, tested)
+    settings = grid.settings()
+    parts = parts_of(settings, len(task.seeds))
+    block, blocks = _block(plain)
+    config = {key: plain[key] for key in COMPUTED} | {"test_at": tested}
+    store = Store(directory, config, _fingerprint(config))
+    store.claim()
+    started = time.perf_counter()
+    for other in plain["merge"] or ():
+        print(f"{store.take_over(Path(other))} parts taken over from {other}")
+    mine = range(len(parts)) if block is None else range(block, len(parts), blocks)
+    compute_parts(store, settings, task, mine)
+    seconds = time.perf_counter() - started
+    outcome: dict[str, Any] = {
+        "cells": sum(len(parts[n]) for n in mine),
+        "runs": sum(len(parts[n]) for n in mine) * len(task.seeds),
+        "seconds": round(seconds, 2),
+    }
+    absent = sum(not store.part(number).is_file() for number in range(len(parts)))
+    if absent:
+        print(
+            f"block {block} of {blocks}: {outcome['cells']:,} cells in {seconds:.1f} s; {absent} "
+            f"of {len(parts)} parts are still to come, the last block joins and draws them all"
+        )
+        return outcome
+    arrays = assemble(store, settings, task)
+    store.write_whole(grid, list(task.seeds), dict(arrays))
+    values = arrays[drawing.quantity].reshape(*grid.shape, len(task.seeds))
+    store.figures.mkdir(exist_ok=True)
+    path = store.figures / f"{drawing.quantity}.png"
+    draw(drawing, grid, settings, values).savefig(path, dpi=150)
+    mean = over_seeds(arrays[drawing.quantity])[0]
+    outcome["mean"] = None if np.isnan(mean).all() else float(np.nanmean(mean))
+    store.describe(status="finished", figure=plain["figure"], **outcome)
+    print(f"{outcome['cells']:,} cells of {len(task.seeds)} runs in {seconds:.1f} s: {path}")
+    return outcome
+
+
+def read_grid(plain: Mapping[str, Any]) -> Grid:
+    """The axes and the parameters beside them.
+
+    Raises:
+        InputError: an axis or a parameter that cannot be.
+    """
+    panels = plain["panels"]
+    base = {str(k): v for k, v in plain["setting"].items() if v is not None}
+    for name, value in base.items():
+        if isinstance(value, str):
+            raise InputError(f"setting.{name} must be a number, got {value}")
+    return Grid(
+        Axis.read("x", plain["x"]),
+        Axis.read("y", plain["y"]),
+        Axis.read("panels", panels) if panels else None,
+        base,
+    )
+
+
+def _drawing(figure: Mapping[str, Any]) -> Drawing:
+    boundaries = {
+        str(name): tuple(float(level) for level in levels)
+        for name, levels in (figure["boundaries"] or {}).items()
+    }
+    return Drawing(
+        kind=figure["kind"],
+        quantity=figure["quantity"],
+        contours=tuple(figure["contours"] or ()),
+        boundaries=boundaries,
+        against=figure["against"],
+        title=figure["title"] or "",
+    )
+
+
+def _tested(test_at: str | None, quantity: str) -> str:
+    """Where test errors are measured: as asked, at least where the quantity needs it."""
+    needed = QUANTITIES[quantity].tested
+    if test_at is None:
+        return needed
+    if test_at not in TESTED:
+        raise InputError(f"test_at must be null or one of {', '.join(TESTED)}, got {test_at}")
+    if TESTED.index(test_at) < TESTED.index(needed):
+        raise InputError(f"figure.quantity={quantity} needs test_at={needed}, got {test_at}")
+    return test_at
+
+
+def _task(plain: Mapping[str, Any], tested: str) -> Task:
+    for key in ("steps", "seeds", "test_samples", "logged_per_decade", "memory_limit_mb"):
+        if plain[key] < 1:
+            raise InputError(f"{key} must be at least 1, got {plain[key]}")
+    if plain["seed"] < 0:
+        raise InputError(f"seed must be 0 or more, got {plain['seed']}")
+    if plain["dtype"] not in ("float32", "float64"):
+        raise InputError(f"dtype must be float32 or float64, got {plain['dtype']}")
+    return Task(
+        steps=plain["steps"],
+        seeds=tuple(range(plain["seed"], plain["seed"] + plain["seeds"])),
+        tested=tested,
+        test_samples=plain["test_samples"],
+        logged_per_decade=plain["logged_per_decade"],
+        dtype=plain["dtype"],
+        device=plain["device"],
+        memory_limit=int(plain["memory_limit_mb"] * MEGABYTE),
+    )
+
+
+def _block(plain: Mapping[str, Any]) -> tuple[int | None, int]:
+    block, blocks = plain["block"], plain["blocks"]
+    if blocks < 1:
+        raise InputError(f"blocks must be at least 1, got {blocks}")
+    if block is not None and not 0 <= block < blocks:
+        raise InputError(
+            f"block must be from 0 to {blocks - 1}, below blocks={blocks}, got {block}"
+        )
+    return block, blocks
+
+
+def _fingerprint(config: Mapping[str, Any]) -> str:
+    text = json.dumps(config, sort_keys=True)
+    return hashlib.sha256(text.encode()).hexdigest()[:12]

@@ -1,0 +1,170 @@
+"""Where a diagram lies: its manifest, the finished parts, and what is made of them."""
+
+from __future__ import annotations
+
+import csv
+import json
+import os
+import zipfile
+import zlib
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+import labelnoise
+from labelnoise.errors import InputError
+from labelnoise.phase_diagram.grid import Grid
+from labelnoise.phase_diagram.statistics import over_seeds
+
+Arrays = dict[str, NDArray[Any]]
+
+
+class Store:
+    """The directory of one diagram.
+
+        manifest.json          configuration, its fingerprint, versions, seconds
+        parts/00000.npz        cells that are finished, as killed runs leave them
+        diagram.npz            axes, and every quantity as (panels, y, x, seeds)
+        diagram.csv            a row a cell: mean, standard deviation and count over seeds
+        figures/QUANTITY.png
+
+    Several processes may write parts of one diagram: each appears whole or not at all.
+
+    Args:
+        path: the directory.
+        config: what determines the numbers, as plain values.
+        fingerprint: of ``config``.
+    """
+
+    def __init__(self, path: Path, config: Mapping[str, Any], fingerprint: str) -> None:
+        self.path, self.config, self.fingerprint = path, config, fingerprint
+        self.manifest = path / "manifest.json"
+        self.whole = path / "diagram.npz"
+        self.table = path / "diagram.csv"
+        self.figures = path / "figures"
+
+    def claim(self) -> None:
+        """Begin here, or go on with the same diagram.
+
+        Raises:
+            InputError: another diagram lies here, or something else.
+        """
+        if self.manifest.is_file():
+            self._refuse_another(self.manifest)
+        elif self.path.is_dir() and any(self.path.iterdir()):
+            raise InputError(f"{self.path} is not empty and holds no diagram: choose another name=")
+        else:
+            (self.path / "parts").mkdir(parents=True, exist_ok=True)
+            self.describe(status="running")
+
+    def describe(self, **more: Any) -> None:
+        """Write the manifest."""
+        versions = {"labelnoise": labelnoise.__version__, "torch": torch.__version__}
+        whole = {"config": self.config, "fingerprint": self.fingerprint, "versions": versions}
+        _replace(self.manifest, json.dumps(whole | more, indent=2).encode())
+
+    def part(self, number: int) -> Path:
+        return self.path / "parts" / f"{number:05}.npz"
+
+    def write_part(self, number: int, arrays: Arrays) -> None:
+        """Keep the cells of one part."""
+        path = self.part(number)
+        path.parent.mkdir(parents=True, exist_ok=True)
+        temporary = path.with_suffix(f".{os.getpid()}.tmp")
+        with temporary.open("wb") as file:
+            np.savez(file, fingerprint=np.array(self.fingerprint), **arrays)  # type: ignore[arg-type]
+        os.replace(temporary, path)
+
+    def read_part(
+        self, number: int, shape: tuple[int, int], names: Iterable[str]
+    ) -> Arrays | str | None:
+        """A finished part's quantities; None where there is none, or what is wrong with it."""
+        path = self.part(number)
+        if not path.is_file():
+            return None
+        try:
+            with np.load(path, allow_pickle=False) as file:
+                if str(file["fingerprint"]) != self.fingerprint:
+                    return f"{path} belongs to another diagram"
+                arrays = {name: file[name] for name in names}
+        except (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile, zlib.error) as error:
+            return f"{path} cannot be read ({type(error).__name__})"
+        if any(array.shape != shape for array in arrays.values()):
+            return f"{path} holds other cells"
+        return arrays
+
+    def take_over(self, other: Path) -> int:
+        """Copy the parts of the same diagram from another directory; how many there were.
+
+        Raises:
+            InputError: no diagram lies there, or another one.
+        """
+        if not (other / "manifest.json").is_file():
+            raise InputError(f"{other} holds no diagram: it has no manifest.json")
+        self._refuse_another(other / "manifest.json")
+        found = sorted((other / "parts").glob("[0-9]*.npz"))
+        for path in found:
+            if not self.part(int(path.stem)).is_file():
+                _replace(self.part(int(path.stem)), path.read_bytes())
+        return len(found)
+
+    def write_whole(self, grid: Grid, seeds: list[int], arrays: Arrays) -> None:
+        """Write diagram.npz and diagram.csv."""
+        axes = {"x": grid.x, "y": grid.y} | ({"panels": grid.panels} if grid.panels else {})
+        said = {f"{k}_name": np.array(axis.name) for k, axis in axes.items()}
+        values = {k: axis.values for k, axis in axes.items()}
+        fields = {name: a.reshape(*grid.shape, len(seeds)) for name, a in arrays.items()}
+        temporary = self.whole.with_suffix(".tmp")
+        with temporary.open("wb") as file:
+            np.savez_compressed(file, seeds=np.array(seeds), **said, **values, **fields)  # type: ignore[arg-type]
+        os.replace(temporary, self.whole)
+        self._write_table(grid, arrays)
+
+    def _write_table(self, grid: Grid, arrays: Arrays) -> None:
+        """A row a cell, as many columns as there are axes and three a quantity."""
+        columns: dict[str, NDArray[Any]] = {}
+        mesh = np.meshgrid(*(axis.values for axis in grid.axes), indexing="ij")
+        for axis, values in zip(grid.axes, mesh, strict=True):
+            columns[axis.name] = values.ravel()
+        for name, array in arrays.items():
+            mean, spread, count = over_seeds(array)
+            columns |= {f"{name}_mean": mean, f"{name}_std": spread, f"{name}_count": count}
+        temporary = self.table.with_suffix(".tmp")
+        with temporary.open("w", newline="") as file:
+            writer = csv.writer(file)
+            writer.writerow(columns)
+            writer.writerows(zip(*(c.tolist() for c in columns.values()), strict=True))
+        os.replace(temporary, self.table)
+
+    def _refuse_another(self, manifest: Path) -> None:
+        try:
+            other = json.loads(manifest.read_text())["config"]
+        except (ValueError, KeyError, TypeError):
+            raise InputError(f"{manifest} is damaged: choose another name=") from None
+        if changed := differences(self.config, other):
+            raise InputError(
+                f"{manifest.parent} holds another diagram, nothing was changed there "
+                f"({'; '.join(changed)}): choose another name="
+            )
+
+
+def differences(ours: Mapping[str, Any], theirs: Mapping[str, Any]) -> list[str]:
+    """``key: ours instead of theirs`` for what differs."""
+    a, b = json.loads(json.dumps(ours)), dict(theirs)
+    return [
+        f"{key}: {a.get(key)} instead of {b.get(key)}"
+        for key in sorted(a.keys() | b.keys())
+        if a.get(key) != b.get(key)
+    ]
+
+
+def _replace(path: Path, content: bytes) -> None:
+    """Write a file so that it is there whole or not at all."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    temporary = path.with_suffix(f".{os.getpid()}.tmp")
+    temporary.write_bytes(content)
+    os.replace(temporary, path)
