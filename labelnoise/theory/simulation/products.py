@@ -62,7 +62,8 @@ def draw_products(settings: Sequence[Setting], seeds: Sequence[int]) -> Products
 
     .. math:: T_{ab} \sim N(0, 1) \; (b < a), \qquad T_{aa} \sim \chi_{d - a}, \; a = 1, \ldots, N.
 
-    So nothing here has d entries, and a run costs the same at every d. A run's draws depend on its
+    Where d < 1 + N, the vectors span no more than d - 1 dimensions and T has its first d - 1
+    columns alone. So nothing here has d entries, and a run costs the same at every d. A run's draws depend on its
     seed alone, not on the others beside it; runs of one seed share their normal numbers.
 
     Args:
@@ -70,15 +71,9 @@ def draw_products(settings: Sequence[Setting], seeds: Sequence[int]) -> Products
         seeds: of each run.
 
     Raises:
-        InputError: runs of different n, or one with d < 1 + n + 2 m, where T does not exist.
+        InputError: runs of different n.
     """
     n = _common_n(settings)
-    for setting in settings:
-        if setting.d < setting.vectors:
-            raise InputError(
-                f"d = {setting.d} with n = {n} and m = {setting.m}: the exact reduction needs "
-                f"d >= 1 + n + 2 m = {setting.vectors}; raise d, or take fewer samples or filters"
-            )
     most, b = max(setting.m for setting in settings), len(settings)
     whole = Products(
         torch.empty(b, n + 1, n + 1, dtype=torch.float64),
@@ -130,7 +125,8 @@ def _draw_alike(settings: Sequence[Setting], seeds: Sequence[int]) -> Products:
         state = generator.get_state()
         for d in dimensions[seed]:
             # A chi square of k degrees of freedom is twice a gamma variable of shape k / 2.
-            half[seed, d] = torch._standard_gamma((d - order) / 2, generator=generator)
+            freedom = (d - order).clamp_min(0)
+            half[seed, d] = torch._standard_gamma(freedom / 2, generator=generator)
             generator.set_state(state)
     triangle = torch.zeros(len(seed_of), size, size, dtype=torch.float64)
     row, column = torch.tril_indices(size, size, -1)
@@ -138,6 +134,8 @@ def _draw_alike(settings: Sequence[Setting], seeds: Sequence[int]) -> Products:
     factor, along, uniform = triangle[which], along[which], uniform[which]
     halves = [half[seed, setting.d] for setting, seed in zip(settings, seeds, strict=True)]
     factor.diagonal(dim1=1, dim2=2).copy_((2 * torch.stack(halves)).sqrt())
+    spanned = torch.tensor([setting.d - 1 for setting in settings])
+    factor *= (torch.arange(size) < spanned[:, None])[:, None]
     columns = _columns(settings)
     scale = torch.cat([columns["xi_std"].expand(-1, n), columns["sigma_0"].expand(-1, rows)], dim=1)
     along[:, :n] *= 1 - columns["orthogonal"]

@@ -54,11 +54,6 @@ class Setting:
                 raise InputError(f"{name} must be finite and above 0, got {value}")
 
     @property
-    def vectors(self) -> int:
-        """1 + n + 2 m: mu, the noise patches and the initial filters."""
-        return 1 + self.n + 2 * self.m
-
-    @property
     def theory_t1(self) -> float:
         r"""The order of T1 in steps, :math:`n m / (\eta \sigma^2 d)` (`stage_one_length`)."""
         return stage_one_length(self.n, self.m, self.eta, self.xi_std, self.d)
