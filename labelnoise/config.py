@@ -159,9 +159,14 @@ def compose(overrides: Sequence[str] = ()) -> DictConfig:
         >>> compose(["noise_rate=0.3"]).noise_rate
         0.3
     """
+    register_schema()
+    return compose_config("config", overrides)
+
+
+def compose_config(name: str, overrides: Sequence[str]) -> DictConfig:
+    """Compose conf/NAME.yaml, whose schema is registered, as its door would."""
     from hydra import compose as hydra_compose
     from hydra import initialize_config_dir
 
-    register_schema()
     with initialize_config_dir(str(CONF_DIR), version_base="1.3"):
-        return hydra_compose("config", overrides=list(overrides))
+        return hydra_compose(name, overrides=list(overrides))

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
 from hydra.core.config_store import ConfigStore
 from omegaconf import MISSING, DictConfig
 
-from labelnoise.config import check_places
+from labelnoise.config import check_places, compose_config
 
 
 @dataclass
@@ -39,6 +40,17 @@ class PhaseDiagramConfig:
 def register_schema() -> None:
     """Make the schema known to Hydra, ``phase_diagram_schema`` for the defaults list."""
     ConfigStore.instance().store(name="phase_diagram_schema", node=PhaseDiagramConfig)
+
+
+def compose(overrides: Sequence[str] = ()) -> DictConfig:
+    """Compose as ``python phase_diagram.py OVERRIDES`` would, for notebooks and tests.
+
+    Example:
+        >>> compose(["diagram=benign_map"]).x.points
+        100
+    """
+    register_schema()
+    return compose_config("phase_diagram", overrides)
 
 
 def check(cfg: DictConfig) -> None:

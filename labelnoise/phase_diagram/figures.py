@@ -59,7 +59,11 @@ class Drawing:
         for name in self.boundaries or {}:
             check_boundary(name)
         if self.kind == "scaling":
-            check_boundary(self.against or "nothing")
+            if self.against is None:
+                raise InputError(
+                    f"figure.kind=scaling needs figure.against, one of {', '.join(BOUNDARIES)}"
+                )
+            check_boundary(self.against)
 
 
 def draw(drawing: Drawing, grid: Grid, settings: Sequence[Setting], values: NDArray[Any]) -> Figure:

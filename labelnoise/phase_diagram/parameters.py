@@ -125,7 +125,8 @@ def setting_of(words: Values) -> Setting:
                 value = parameter.value(words[name], values)
             except KeyError as error:
                 raise InputError(f"setting.{name} needs {error.args[0]}: give both") from None
-            values |= dict.fromkeys(parameter.sets, value)
+            whole = name in WHOLE and value == int(value)
+            values |= dict.fromkeys(parameter.sets, int(value) if whole else value)
     for field in fields(Setting):
         if field.name not in values:
             words_for = [n for n, p in PARAMETERS.items() if field.name in p.sets]

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import torch
 from omegaconf import DictConfig, OmegaConf
 
 from labelnoise.errors import InputError
@@ -126,13 +127,19 @@ def _tested(test_at: str | None, quantity: str) -> str:
 
 
 def _task(plain: Mapping[str, Any], tested: str) -> Task:
-    for key in ("steps", "seeds", "test_samples", "logged_per_decade", "memory_limit_mb"):
+    for key in ("steps", "seeds", "test_samples", "logged_per_decade"):
         if plain[key] < 1:
             raise InputError(f"{key} must be at least 1, got {plain[key]}")
+    if not plain["memory_limit_mb"] > 0:
+        raise InputError(f"memory_limit_mb must be above 0, got {plain['memory_limit_mb']}")
     if plain["seed"] < 0:
         raise InputError(f"seed must be 0 or more, got {plain['seed']}")
     if plain["dtype"] not in ("float32", "float64"):
         raise InputError(f"dtype must be float32 or float64, got {plain['dtype']}")
+    if plain["device"] not in ("cpu", "cuda"):
+        raise InputError(f"device must be cpu or cuda, got {plain['device']}")
+    if plain["device"] == "cuda" and not torch.cuda.is_available():
+        raise InputError("device=cuda and no GPU was found: leave device= out")
     return Task(
         steps=plain["steps"],
         seeds=tuple(range(plain["seed"], plain["seed"] + plain["seeds"])),

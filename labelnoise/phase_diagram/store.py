@@ -87,7 +87,7 @@ class Store:
         if not path.is_file():
             return None
         try:
-            with np.load(path, allow_pickle=False) as file:
+            with path.open("rb") as raw, np.load(raw, allow_pickle=False) as file:
                 if str(file["fingerprint"]) != self.fingerprint:
                     return f"{path} belongs to another diagram"
                 arrays = {name: file[name] for name in names}

@@ -63,8 +63,9 @@ def draw_products(settings: Sequence[Setting], seeds: Sequence[int]) -> Products
     .. math:: T_{ab} \sim N(0, 1) \; (b < a), \qquad T_{aa} \sim \chi_{d - a}, \; a = 1, \ldots, N.
 
     Where d < 1 + N, the vectors span no more than d - 1 dimensions and T has its first d - 1
-    columns alone. So nothing here has d entries, and a run costs the same at every d. A run's draws depend on its
-    seed alone, not on the others beside it; runs of one seed share their normal numbers.
+    columns alone. So nothing here has d entries, and a run costs the same at every d. A run's draws
+    depend on its seed alone, not on the others beside it; runs of one seed share their normal
+    numbers.
 
     Args:
         settings: of each run; all have the same n.

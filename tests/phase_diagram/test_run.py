@@ -1,0 +1,180 @@
+"""Diagrams: each cell is what a run of its own gives, and parts survive what happens to them."""
+
+from __future__ import annotations
+
+import csv
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+
+from labelnoise.config import CONF_DIR
+from labelnoise.errors import InputError
+from labelnoise.phase_diagram.boundaries import BOUNDARIES
+from labelnoise.phase_diagram.parameters import PARAMETERS
+from labelnoise.phase_diagram.quantities import QUANTITIES
+from labelnoise.phase_diagram.scaling import fit_power
+from labelnoise.theory.simulation import Setting, geometric_steps, simulate
+from tests.phase_diagram.conftest import Draw, arrays, assert_alike
+
+DIAGRAMS = sorted(path.stem for path in (CONF_DIR / "diagram").glob("*.yaml"))
+
+
+def test_a_cell_is_what_its_setting_and_seeds_give(diagram: Draw, tmp_path: Path) -> None:
+    diagram("a", "x.name=d", "x.from=10", "x.to=40", "dtype=float64", "setting.eta=0.3",
+            "setting.theory_t1=null", "figure.quantity=degradation")  # fmt: skip
+    found = arrays(tmp_path / "a")
+    row, column = 1, 2
+    d, tau = int(found["x"][column]), found["y"][row]
+    setting = Setting(
+        n=6, m=2, d=d, eta=0.3, tau_plus=tau, tau_minus=tau,
+        signal_norm=(8 * d / 6) ** 0.5, sigma_0=0.3 / d**0.5,
+    )  # fmt: skip
+    runs = simulate(
+        [setting] * 2, [0, 1], geometric_steps(30), test_samples=50, dtype=torch.float64
+    )
+    last = {name: values[-1] for name, values in runs.measures.items()}
+    for name, expected in {
+        "test_error": last["test_error"],
+        "memorized_fraction": last["acc_noisy"],
+        "gamma_max": last["gamma_max"],
+        "best_test_error": runs.measures["test_error"].min(0),
+    }.items():
+        np.testing.assert_allclose(found[name][0, row, column], expected, rtol=1e-9, err_msg=name)
+
+
+def test_what_is_written_tells_all(diagram: Draw, tmp_path: Path) -> None:
+    diagram("a", "panels={name: m, values: [1, 2]}", "figure.boundaries={n_snr_squared: [4]}",
+            "figure.contours=[0.1]", "figure.quantity=early_stop_gain")  # fmt: skip
+    found = arrays(tmp_path / "a")
+    assert set(QUANTITIES) < set(found)
+    assert found["test_error"].shape == (2, 3, 4, 2)
+    assert str(found["x_name"]) == "n_snr_squared" and found["panels"].tolist() == [1, 2]
+    with (tmp_path / "a" / "diagram.csv").open(newline="") as file:
+        rows = list(csv.DictReader(file))
+    assert len(rows) == 24
+    row = rows[17]
+    mean = found["test_error"][1, 1, 1].mean()
+    assert (float(row["m"]), float(row["tau"])) == (2, found["y"][1])
+    assert float(row["test_error_mean"]) == pytest.approx(mean)
+    manifest = json.loads((tmp_path / "a" / "manifest.json").read_text())
+    assert manifest["config"]["seeds"] == 2 and manifest["versions"]["labelnoise"]
+    assert (tmp_path / "a" / "figures" / "early_stop_gain.png").stat().st_size > 10_000
+
+
+def test_a_damaged_part_is_computed_again_and_the_rest_is_kept(
+    diagram: Draw, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    diagram("whole")
+    diagram("a")
+    parts = sorted((tmp_path / "a" / "parts").glob("*.npz"))
+    assert len(parts) == 6
+    parts[1].unlink()
+    parts[2].write_bytes(parts[2].read_bytes()[:100])
+    content = bytearray(parts[3].read_bytes())
+    content[len(content) // 2] ^= 0xFF
+    parts[3].write_bytes(content)
+    kept = parts[0].stat().st_mtime_ns
+    diagram("a")
+    said = " ".join(capsys.readouterr().err.split())
+    assert said.count("computed again") == 2
+    assert parts[0].stat().st_mtime_ns == kept
+    assert_alike(tmp_path / "a", tmp_path / "whole")
+
+
+def test_blocks_in_any_order_are_the_whole(diagram: Draw, tmp_path: Path) -> None:
+    diagram("whole")
+    for block in (2, 0, 1):
+        assert not (tmp_path / "a" / "diagram.npz").exists()
+        diagram("a", "blocks=3", f"block={block}")
+    assert_alike(tmp_path / "a", tmp_path / "whole")
+
+
+def test_parts_from_other_machines_are_joined(diagram: Draw, tmp_path: Path) -> None:
+    diagram("whole")
+    diagram("one", "blocks=2", "block=0")
+    diagram("two", "blocks=2", "block=1")
+    outcome = diagram("all", f"merge=[{tmp_path / 'one'},{tmp_path / 'two'}]")
+    assert outcome["cells"] == 12
+    assert_alike(tmp_path / "all", tmp_path / "whole")
+    with pytest.raises(InputError, match="holds another diagram.*seeds: 3 instead of 2"):
+        diagram("other", "seeds=3", f"merge=[{tmp_path / 'one'}]")
+
+
+def test_another_diagram_of_the_same_name_is_refused(diagram: Draw, tmp_path: Path) -> None:
+    diagram("a")
+    before = {path: path.stat().st_mtime_ns for path in (tmp_path / "a").rglob("*")}
+    with pytest.raises(InputError, match=r"holds another diagram.*steps: 31 instead of 30"):
+        diagram("a", "steps=31")
+    assert {path: path.stat().st_mtime_ns for path in (tmp_path / "a").rglob("*")} == before
+
+
+def test_the_picture_may_change_without_computing(diagram: Draw, tmp_path: Path) -> None:
+    diagram("a", "test_at=all")
+    written = (tmp_path / "a" / "parts" / "00000.npz").stat().st_mtime_ns
+    diagram("a", "test_at=all", "figure.quantity=stage_one_end", "device=cpu", "memory_limit_mb=9")
+    assert (tmp_path / "a" / "parts" / "00000.npz").stat().st_mtime_ns == written
+    assert (tmp_path / "a" / "figures" / "stage_one_end.png").is_file()
+
+
+def test_n_may_be_an_axis(diagram: Draw, tmp_path: Path) -> None:
+    diagram("a", "x={name: n, values: [3, 5, 8]}")
+    assert np.isfinite(arrays(tmp_path / "a")["test_error"]).all()
+
+
+@pytest.mark.parametrize("name", DIAGRAMS)
+def test_every_diagram_can_be_drawn(diagram: Draw, tmp_path: Path, name: str) -> None:
+    few = ["x.points=3", "y.values=[200,1000]", "panels.values=[10,20]", "setting.n=null"]
+    words = few if name == "t1_scaling" else []
+    diagram("a", f"diagram={name}", *words, "steps=60")
+    assert list((tmp_path / "a" / "figures").glob("*.png"))
+
+
+def test_the_help_page_names_all_there_is() -> None:
+    page = (CONF_DIR / "hydra" / "help" / "phase_diagram.yaml").read_text()
+    for name in (*DIAGRAMS, *PARAMETERS, *QUANTITIES, *BOUNDARIES):
+        assert name in page, name
+
+
+def test_a_power_law_is_found_with_its_interval() -> None:
+    rng = np.random.default_rng(0)
+    x = np.geomspace(1, 1e4, 20)
+    y = 2.5 * x[:, None] ** 0.9 * np.exp(0.1 * rng.standard_normal((20, 8)))
+    fit = fit_power(x, y)
+    assert fit.low < 0.9 < fit.high and fit.high - fit.low < 0.05
+    assert fit.factor == pytest.approx(2.5, rel=0.1)
+    with pytest.raises(InputError, match="three cells with a number"):
+        fit_power(x, np.full_like(y, np.nan))
+
+
+@pytest.mark.parametrize(
+    ("words", "message"),
+    [
+        (["x.points=0"], "x.points must be a whole number from 1, got 0"),
+        (["x.name=dd"], "x.name=dd does not exist, choose from: n, m"),
+        (["x.name=tau"], "the axes are tau, tau: choose different parameters"),
+        (["x.name=signal_norm", "y.name=snr"], "snr and signal_norm both set signal_norm"),
+        (["figure.quantity=error"], "figure.quantity=error does not exist, choose from: test_e"),
+        (["figure.kind=pie"], "figure.kind must be one of map, scaling, got pie"),
+        (["figure.boundaries={snr: [1]}"], "figure.boundaries.snr does not exist, choose from"),
+        (["figure.kind=scaling"], "figure.kind=scaling needs figure.against"),
+        (["test_at=end", "figure.quantity=degradation"], "degradation needs test_at=all, got end"),
+        (["test_at=often"], "test_at must be null or one of none, end, all, got often"),
+        (["seeds=0"], "seeds must be at least 1, got 0"),
+        (["steps=0"], "steps must be at least 1, got 0"),
+        (["dtype=float16"], "dtype must be float32 or float64, got float16"),
+        (["block=3", "blocks=3"], "block must be from 0 to 2, below blocks=3, got 3"),
+        (["memory_limit_mb=0"], "memory_limit_mb must be above 0, got 0"),
+        (["memory_limit_mb=1", "setting.n=200"], "takes 3 MB and the memory limit is 1 MB: raise"),
+        (["setting.eta=abc", "setting.theory_t1=null"], "setting.eta must be a number, got abc"),
+        (["setting.eta=0.1"], "eta and theory_t1 both set eta"),
+        (["y.to=1.5"], "tau_plus must be from 0 to below 1"),
+        (["device=tpu"], "device must be"),
+        (["merge=[nowhere]"], "nowhere holds no diagram"),
+    ],
+)
+def test_bad_input_is_refused(diagram: Draw, words: list[str], message: str) -> None:
+    with pytest.raises(InputError, match=message):
+        diagram("a", *words)
