@@ -78,7 +78,8 @@ def compute_parts(
     if done:
         console.print(f"{done:,} cells are finished and kept", highlight=False)
     columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn())
-    with Progress(*columns, TimeRemainingColumn(), console=console) as progress:
+    hidden = not console.is_terminal
+    with Progress(*columns, TimeRemainingColumn(), console=console, disable=hidden) as progress:
         bar = progress.add_task("cells", total=sum(len(parts[n]) for n in missing))
         for number in missing:
             cells = [settings[i] for i in parts[number]]

@@ -167,7 +167,10 @@ def test_a_power_law_is_found_with_its_interval() -> None:
         (["dtype=float16"], "dtype must be float32 or float64, got float16"),
         (["block=3", "blocks=3"], "block must be from 0 to 2, below blocks=3, got 3"),
         (["memory_limit_mb=0"], "memory_limit_mb must be above 0, got 0"),
-        (["memory_limit_mb=1", "setting.n=400"], r"takes \d MB and the memory limit is 1 MB: raise"),
+        (
+            ["memory_limit_mb=1", "setting.n=400"],
+            r"takes \d MB and the memory limit is 1 MB: raise",
+        ),
         (["setting.eta=abc", "setting.theory_t1=null"], "setting.eta must be a number, got abc"),
         (["setting.eta=0.1"], "eta and theory_t1 both set eta"),
         (["y.to=1.5"], "tau_plus must be from 0 to below 1"),
