@@ -32,5 +32,5 @@ def run(cfg: DictConfig) -> float | None:
 
 
 if __name__ == "__main__":
-    with one_line_errors():
+    with one_line_errors("phase_diagram"):
         run()

@@ -17,16 +17,20 @@ from labelnoise.errors import InputError
 
 # Asked for by the user, before the doors set it for themselves.
 _TRACEBACKS = os.environ.get("HYDRA_FULL_ERROR") == "1"
+# The file of conf/ that this process composes.
+_config_name = "config"
 
 
 @contextmanager
-def one_line_errors() -> Iterator[None]:
-    """Around a door: end the process with one line for a user's error.
+def one_line_errors(config_name: str = "config") -> Iterator[None]:
+    """Around the door of conf/CONFIG_NAME.yaml: end the process with one line for a user's error.
 
     A user's error is an InputError, wherever in the chain of causes, and whatever Hydra or
     OmegaConf refuse in the configuration; the project's own defects keep their tracebacks.
     ``HYDRA_FULL_ERROR=1`` shows the traceback of every error.
     """
+    global _config_name
+    _config_name = config_name
     # Hydra prints errors over many lines and exits, unless it is asked to let them through.
     os.environ["HYDRA_FULL_ERROR"] = "1"
     try:
@@ -103,7 +107,7 @@ def _no_such_option(match: re.Match[str]) -> str:
 
 def _choices_beside(full_key: str) -> str:
     """The options that exist at the place of a misspelt one, found by composing without it."""
-    from labelnoise.config import CONF_DIR, compose
+    from labelnoise.config import CONF_DIR, compose_config, register_schema
 
     group, _, choice = full_key.rpartition(".")[0].partition(".")
     if choice and (CONF_DIR / group / f"{choice}.yaml").is_file() and not _chosen(group, choice):
@@ -115,7 +119,8 @@ def _choices_beside(full_key: str) -> str:
         if "=" in word and not word.startswith("-") and word.split("=")[0].lstrip("+~") != full_key
     ]
     try:
-        cfg = compose(others)
+        register_schema()
+        cfg = compose_config(_config_name, others)
         node = OmegaConf.select(cfg, parent) if parent else cfg
         keys = sorted(str(key) for key in node if key != "_target_" and key != "_partial_")
     except Exception:
@@ -139,7 +144,7 @@ _REWRITES: tuple[tuple[str, Callable[[re.Match[str]], str]], ...] = (
     ),
     (r"Could not override '([^']+)'.*not in struct", _no_such_option),
     (r"Could not override '([^']+)'.*No match in the defaults list", _no_such_option),
-    (r"Key '([^']+)' not in 'Config'", _no_such_option),
+    (r"Key '([^']+)' not in '\w*Config'", _no_such_option),
     (
         r"unexpected keyword argument '(\w+)'.*full_key: (\S+)",
         lambda m: f"{m[2]}.{m[1]} does not exist{_choices_beside(f'{m[2]}.{m[1]}')}",

@@ -55,10 +55,9 @@ class Store:
         """
         if self.manifest.is_file():
             self._refuse_another(self.manifest)
-        elif self.path.is_dir() and any(self.path.iterdir()):
+        elif self.path.is_dir() and not all(_is_ours(entry) for entry in self.path.iterdir()):
             raise InputError(f"{self.path} is not empty and holds no diagram: choose another name=")
         else:
-            (self.path / "parts").mkdir(parents=True, exist_ok=True)
             self.describe(status="running")
 
     def describe(self, **more: Any) -> None:
@@ -150,6 +149,11 @@ class Store:
                 f"{manifest.parent} holds another diagram, nothing was changed there "
                 f"({'; '.join(changed)}): choose another name="
             )
+
+
+def _is_ours(entry: Path) -> bool:
+    """What a sweep leaves before its first job begins, or another job while it begins."""
+    return entry.name in ("multirun.yaml", "parts") or entry.name.startswith("manifest.")
 
 
 def differences(ours: Mapping[str, Any], theirs: Mapping[str, Any]) -> list[str]:
