@@ -108,17 +108,16 @@ def _draw_alike(settings: Sequence[Setting], seeds: Sequence[int]) -> Products:
     """The products of runs with one n and one m."""
     n, rows = settings[0].n, 2 * settings[0].m
     size = n + rows
-    seed_of, which = torch.unique(torch.tensor(seeds), return_inverse=True)
-    uniform, along, below = (
-        torch.empty(len(seed_of), *shape, dtype=torch.float64)
-        for shape in ((2, n), (size,), (size * (size - 1) // 2,))
-    )
     dimensions: dict[int, set[int]] = {}
     for setting, seed in zip(settings, seeds, strict=True):
-        dimensions.setdefault(int(seed), set()).add(setting.d)
+        dimensions.setdefault(seed, set()).add(setting.d)
+    uniform, along, below = (
+        torch.empty(len(dimensions), *shape, dtype=torch.float64)
+        for shape in ((2, n), (size,), (size * (size - 1) // 2,))
+    )
     order = torch.arange(1, size + 1, dtype=torch.float64)
     half: dict[tuple[int, int], Tensor] = {}
-    for i, seed in enumerate(seed_of.tolist()):
+    for i, seed in enumerate(dimensions):
         generator = stream(seed, "products")
         uniform[i].uniform_(generator=generator)
         along[i].normal_(generator=generator)
@@ -129,9 +128,11 @@ def _draw_alike(settings: Sequence[Setting], seeds: Sequence[int]) -> Products:
             freedom = (d - order).clamp_min(0)
             half[seed, d] = torch._standard_gamma(freedom / 2, generator=generator)
             generator.set_state(state)
-    triangle = torch.zeros(len(seed_of), size, size, dtype=torch.float64)
+    triangle = torch.zeros(len(dimensions), size, size, dtype=torch.float64)
     row, column = torch.tril_indices(size, size, -1)
     triangle[:, row, column] = below
+    place = {seed: i for i, seed in enumerate(dimensions)}
+    which = torch.tensor([place[seed] for seed in seeds])
     factor, along, uniform = triangle[which], along[which], uniform[which]
     halves = [half[seed, setting.d] for setting, seed in zip(settings, seeds, strict=True)]
     factor.diagonal(dim1=1, dim2=2).copy_((2 * torch.stack(halves)).sqrt())

@@ -71,8 +71,7 @@ def simulate(
 
     A run's numbers depend on its setting and seed, not on the runs beside it nor on the limit, up
     to the rounding of batched products, and bit for bit not on the number of workers. Runs of one
-    seed share their draws, and runs that have come to rest (see `BatchedDescent`) cost no more
-    steps.
+    seed share their draws, so that many settings and few seeds are cheaper than the reverse.
 
     Args:
         settings, seeds: of each run; all settings have the same n.

@@ -7,6 +7,7 @@ import math
 import numpy as np
 import pytest
 from hypothesis import given
+from hypothesis import settings as options
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 
@@ -66,6 +67,7 @@ def test_stages_of_runs_in_every_phase() -> None:
 
 
 # Few values, so that curves tie, cross and touch 1 often.
+@options(max_examples=30)
 @given(
     hnp.arrays(np.float32, (5, 6, 4), elements=st.sampled_from([math.nan, -1.0, 0.0, 0.5, 1.0, 2]))
 )
