@@ -32,6 +32,14 @@ BOUNDARIES: dict[str, Boundary] = {
         r"$n\,$SNR$^2$ = {level:g}",
         lambda s, _: bounds.n_snr_squared(s.n, s.signal_norm, s.xi_std, s.d),
     ),
+    # 1: gamma and rho_bar grow alike in the first steps.
+    "early_ratio": Boundary(
+        r"$n\,$SNR$^2 (1 - 2\tau) / 2$ = {level:g}",
+        lambda s, _: bounds.early_ratio(
+            bounds.n_snr_squared(s.n, s.signal_norm, s.xi_std, s.d),
+            (s.tau_plus + s.tau_minus) / 2,
+        ),
+    ),
     # n |mu|^4 / (sigma^4 d): the exponent of the error without label noise.
     "signal_power": Boundary(
         r"$n|\mu|^4 / \sigma_\xi^4 d$ = {level:g}",
