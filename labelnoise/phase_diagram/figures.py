@@ -128,12 +128,18 @@ def _is_drawable(grid: Grid) -> bool:
 
 
 def _contours(axes: Axes, drawing: Drawing, grid: Grid, mean: NDArray[Any]) -> None:
-    if drawing.contours and _is_drawable(grid):
-        levels = sorted(set(drawing.contours))
+    levels = [level for level in sorted(set(drawing.contours)) if _runs_through(mean, level)]
+    if levels and _is_drawable(grid):
+        colour = "black" if QUANTITIES[drawing.quantity].signed else "white"
         lines = axes.contour(
-            grid.x.values, grid.y.values, mean, levels=levels, colors="white", linewidths=0.9
+            grid.x.values, grid.y.values, mean, levels=levels, colors=colour, linewidths=0.9
         )
         axes.clabel(lines, fmt="%g", fontsize=7)
+
+
+def _runs_through(field: NDArray[Any], level: float) -> bool:
+    known = field[np.isfinite(field)]
+    return bool(len(known)) and bool(known.min() < level < known.max())
 
 
 def _boundaries(
@@ -146,7 +152,7 @@ def _boundaries(
     for style, (name, levels) in zip(LINES * 4, (drawing.boundaries or {}).items(), strict=False):
         field = line(name, settings, mean)
         for level in levels:
-            if np.nanmin(field) < level < np.nanmax(field):
+            if _runs_through(field, level):
                 axes.contour(
                     grid.x.values,
                     grid.y.values,

@@ -40,7 +40,7 @@ def phase_diagram(cfg: DictConfig, directory: Path) -> dict[str, Any]:
     """
     plain: Any = OmegaConf.to_container(cfg, resolve=True)
     drawing = _drawing(plain["figure"])
-    tested = _tested(plain["test_at"], drawing.quantity)
+    tested = _tested(plain["test_at"] or measured_there(directory), drawing.quantity)
     grid = read_grid(plain)
     task = _task(plain, tested)
     settings = grid.settings()
@@ -112,6 +112,15 @@ def _drawing(figure: Mapping[str, Any]) -> Drawing:
         against=figure["against"],
         title=figure["title"] or "",
     )
+
+
+def measured_there(directory: Path) -> str | None:
+    """Where a diagram in ``directory`` measured test errors; None where none lies there."""
+    try:
+        test_at = json.loads((directory / "manifest.json").read_text())["config"]["test_at"]
+    except (OSError, ValueError, KeyError, TypeError):
+        return None
+    return test_at if test_at in TESTED else None
 
 
 def _tested(test_at: str | None, quantity: str) -> str:

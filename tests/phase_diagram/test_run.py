@@ -112,11 +112,17 @@ def test_another_diagram_of_the_same_name_is_refused(diagram: Draw, tmp_path: Pa
 
 
 def test_the_picture_may_change_without_computing(diagram: Draw, tmp_path: Path) -> None:
-    diagram("a", "test_at=all")
+    diagram("a", "test_at=all")  # without the word, the next ones take what is there
     written = (tmp_path / "a" / "parts" / "00000.npz").stat().st_mtime_ns
-    diagram("a", "test_at=all", "figure.quantity=stage_one_end", "device=cpu", "memory_limit_mb=9")
+    diagram("a", "figure.quantity=stage_one_end", "memory_limit_mb=9")
     assert (tmp_path / "a" / "parts" / "00000.npz").stat().st_mtime_ns == written
     assert (tmp_path / "a" / "figures" / "stage_one_end.png").is_file()
+
+
+def test_one_cell_is_a_diagram_too(diagram: Draw, tmp_path: Path) -> None:
+    outcome = diagram("a", "x.points=1", "y.points=1", "figure.contours=[0.1]", "seeds=1")
+    assert outcome["cells"] == 1
+    assert (tmp_path / "a" / "figures" / "test_error.png").is_file()
 
 
 def test_n_may_be_an_axis(diagram: Draw, tmp_path: Path) -> None:
