@@ -14,14 +14,18 @@ Summary = Mapping[str, Any]
 
 
 def _card(rule: str) -> Callable[[Summary], float | None]:
-    return lambda summary: (summary["report_card"].get(rule) or {}).get("test_acc")
+    return lambda summary: _percent((summary["report_card"].get(rule) or {}).get("test_acc"))
 
 
 def _final(name: str) -> Callable[[Summary], float | None]:
-    return lambda summary: summary["final"].get(name)
+    return lambda summary: _percent(summary["final"].get(name))
 
 
-# Percentages: what a row says of every technique.
+def _percent(share: float | None) -> float | None:
+    return None if share is None else 100 * share
+
+
+# What a row says of every technique, in percent.
 COLUMNS: dict[str, Callable[[Summary], float | None]] = {
     "kept": _final("test/acc"),
     "last": _card("last"),
@@ -75,7 +79,7 @@ def _table(name: str, members: Sequence[LoadedRun]) -> str:
     header = [name, "runs", *COLUMNS, "time", "knows"]
     lines = [header, ["---"] * len(header)]
     for technique, runs in rows.items():
-        shown = [mean_and_range(_percent(value(run)) for run in runs) for value in COLUMNS.values()]
+        shown = [mean_and_range(map(percent, runs), digits=3) for percent in COLUMNS.values()]
         time = f"{_seconds(runs) / plain:.2f}" if plain else ""
         knows = sorted({fact for run in runs for fact in run.get("oracle_knowledge", ())})
         lines.append([technique, str(len(runs)), *shown, time, ", ".join(knows)])
@@ -84,7 +88,3 @@ def _table(name: str, members: Sequence[LoadedRun]) -> str:
 
 def _seconds(members: Sequence[Summary]) -> float:
     return sum(s["seconds"] for s in members) / len(members)
-
-
-def _percent(share: float | None) -> float | None:
-    return None if share is None else 100 * share

@@ -171,7 +171,7 @@ def over_seeds(summaries: Iterable[Mapping[str, Any]]) -> dict[str, dict[str, st
     return {name: {m: v for m, v in row.items() if m in seen} for name, row in table.items()}
 
 
-def mean_and_range(values: Iterable[float | None]) -> str:
+def mean_and_range(values: Iterable[float | None], digits: int = 4) -> str:
     """``0.012 [0.01, 0.015]``; one number alone, and an empty text where there is none.
 
     Example:
@@ -181,6 +181,6 @@ def mean_and_range(values: Iterable[float | None]) -> str:
     known = [value for value in values if value is not None]
     if not known:
         return ""
-    mean = f"{sum(known) / len(known):.4g}"
-    low, high = f"{min(known):.4g}", f"{max(known):.4g}"
+    mean = f"{sum(known) / len(known):.{digits}g}"
+    low, high = f"{min(known):.{digits}g}", f"{max(known):.{digits}g}"
     return mean if low == high else f"{mean} [{low}, {high}]"
