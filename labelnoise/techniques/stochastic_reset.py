@@ -23,6 +23,8 @@ from labelnoise.theory import LeadPeakDetector, OvertakeDetector
 log = logging.getLogger(__name__)
 
 ACTIVATIONS = ("auto", "threshold", "at_once", "stage")
+# What the checkpoint is the best by: a validation metric, and its sign where less is better.
+BEST_BY = {"val_loss": ("val/loss", 1.0), "val_acc": ("val/acc", -1.0)}
 
 
 def is_reset(seed: int, step: int, r: float) -> bool:
@@ -41,10 +43,11 @@ def is_reset(seed: int, step: int, r: float) -> bool:
 class StochasticReset(Technique):
     """Returns to the checkpoint after each step with probability r: weights, optimizer, rate.
 
-    The checkpoint is the best network so far: of the lowest loss on noisy validation data or, with
-    activation "stage", of the largest lead of max gamma over max rho; before any was measured, that
-    of the step at which resets begin. Restored are parameters, buffers (batch norm's statistics),
-    what the optimizer keeps (momentum, Adam's moments and count of steps), and the learning rate.
+    The checkpoint is the best network so far: of the lowest loss, or the highest accuracy, on noisy
+    validation data or, with activation "stage", of the largest lead of max gamma over max rho;
+    before any was measured, that of the step at which resets begin. Restored are parameters,
+    buffers (batch norm's statistics), what the optimizer keeps (momentum, Adam's moments and count
+    of steps), and the learning rate.
 
     Label noise adds to the gradient a part that points to the wrong labels, the latent gradient
     bias. Its effect grows with the steps taken since the checkpoint, and resets bound those: their
@@ -63,18 +66,21 @@ class StochasticReset(Technique):
     Logs at validations and at the ends of epochs, once active: ``reset/resets`` so far,
     ``reset/steps_since`` the last one (or since the activation), and ``reset/distance``, Euclidean,
     of the parameters from the checkpoint. Monitors due at the step of a reset have looked before.
-    Source: arXiv 2406.00396. Our choices: ``stage`` and ``auto``, that resets stay active once they
-    are, and that patterns are of buffers too.
+    Source: arXiv 2406.00396. Our choices: ``stage``, ``auto`` and ``val_acc``, that resets stay
+    active once they are, and that patterns are of buffers too.
 
     Args:
         r: the probability of a reset after each step, in [0, 1]; with 0 training is plain.
-        activation: when resets begin. "threshold": ``threshold`` steps after the last new lowest
-            validation loss; "at_once": with the first step; "stage": at the end of Stage I, where
+        activation: when resets begin. "threshold": ``threshold`` steps after the last new best
+            validation; "at_once": with the first step; "stage": at the end of Stage I, where
             the lead of max gamma over max rho is past its peak, or where there is none since rho
             leads from the start (signal-noise data only); "auto": stage where the coefficients
             exist, else threshold. On signal-noise data the noisy validation loss can fall until
             most wrong labels are memorized, so it tells too late.
-        threshold: optimizer steps without a new lowest validation loss.
+        threshold: optimizer steps without a new best validation.
+        checkpoint_by: "val_loss", the paper's, or "val_acc", for losses that raise the validation
+            cross-entropy long before the accuracy is at its best, as ELR's does; not used by
+            "stage".
         adaptive: True: each network that is better than the checkpoint takes its place, also later;
             False: the checkpoint stays what it was when resets began.
         parameters: patterns of the names that go back, parameters as well as buffers, as
@@ -97,6 +103,7 @@ class StochasticReset(Technique):
         r: float = 0.01,
         activation: str = "auto",
         threshold: int = 1000,
+        checkpoint_by: str = "val_loss",
         adaptive: bool = True,
         parameters: Sequence[str] | None = None,
         reset_learning_rate: bool = True,
@@ -106,11 +113,15 @@ class StochasticReset(Technique):
     ) -> None:
         if not 0 <= r <= 1:
             raise InputError(f"technique.stochastic_reset.r must be from 0 to 1, got {r}")
-        if activation not in ACTIVATIONS:
-            raise InputError(
-                "technique.stochastic_reset.activation must be one of "
-                f"{', '.join(ACTIVATIONS)}, got {activation!r}"
-            )
+        for name, word, allowed in (
+            ("activation", activation, ACTIVATIONS),
+            ("checkpoint_by", checkpoint_by, tuple(BEST_BY)),
+        ):
+            if word not in allowed:
+                raise InputError(
+                    f"technique.stochastic_reset.{name} must be one of {', '.join(allowed)}, "
+                    f"got {word!r}"
+                )
         for name, value in {
             "threshold": threshold,
             "check_every_n_steps": check_every_n_steps,
@@ -128,6 +139,7 @@ class StochasticReset(Technique):
         self.r = r
         self.activation = activation
         self.threshold = threshold
+        self.checkpoint_by = checkpoint_by
         self.adaptive = adaptive
         self.parameters = None if parameters is None else list(parameters)
         self.reset_learning_rate = reset_learning_rate
@@ -160,7 +172,7 @@ class StochasticReset(Technique):
         fixed = self.activation == "at_once" and not self.adaptive
         if data_of(trainer).val is None and self.activation != "stage" and not fixed:
             raise InputError(
-                "technique=stochastic_reset watches the noisy validation loss, and there are no "
+                "technique=stochastic_reset watches noisy validation data, and there are no "
                 "validation samples: raise data.val_fraction (images) or data.n_val "
                 "(signal-noise), or write activation=at_once adaptive=false"
             )
@@ -218,7 +230,9 @@ class StochasticReset(Technique):
         if trainer.state.fn != TrainerFn.FITTING or trainer.sanity_checking:
             return
         if self.activation != "stage":
-            self._compare(trainer, pl_module, *agreed(trainer.callback_metrics["val/loss"].item()))
+            metric, sign = BEST_BY[self.checkpoint_by]
+            (value,) = agreed(trainer.callback_metrics[metric].item())
+            self._compare(trainer, pl_module, sign * value)
         self._record(trainer, pl_module)
 
     def on_train_epoch_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:

@@ -29,9 +29,14 @@ def selected(run: Path) -> dict[str, Tensor]:
 
 
 class Script:
-    """Stands in for the validation loss at each step, and keeps the weights after each step."""
+    """Stands in for a validation metric, worst where not named, and keeps each step's weights."""
 
-    def __init__(self, patch: pytest.MonkeyPatch, losses: dict[int, float] | None = None) -> None:
+    def __init__(
+        self,
+        patch: pytest.MonkeyPatch,
+        watched: dict[int, float] | None = None,
+        metric: str = "val/loss",
+    ) -> None:
         self.weights: dict[int, Tensor] = {}
         self.resets: list[int] = []
         original = StochasticReset.on_train_batch_end
@@ -50,8 +55,9 @@ class Script:
         def validation_end(
             technique: StochasticReset, trainer: Trainer, module: LightningModule
         ) -> None:
-            if losses is not None:
-                trainer.callback_metrics["val/loss"].fill_(losses.get(trainer.global_step, 9.0))
+            if watched is not None:
+                worst = 9.0 if metric == "val/loss" else 0.0
+                trainer.callback_metrics[metric].fill_(watched.get(trainer.global_step, worst))
             validated(technique, trainer, module)
 
         patch.setattr(StochasticReset, "on_train_batch_end", batch_end)
@@ -70,15 +76,27 @@ def test_rate_0_is_plain_training_bit_for_bit(run_images: Run, tmp_path: Path) -
 
 
 @pytest.mark.parametrize(
+    ("by", "watched"),
+    [
+        ("val_loss", {10: 0.5, 20: 0.6, 30: 0.5, 40: 0.4}),
+        ("val_acc", {10: 0.7, 20: 0.6, 30: 0.7, 40: 0.8}),
+    ],
+)
+@pytest.mark.parametrize(
     ("adaptive", "checkpoints"), [(True, {29: 10, 45: 40}), (False, {29: 10, 45: 10})]
 )
 def test_it_begins_a_threshold_after_the_best_and_returns_to_it(
-    run_tiny: Run, monkeypatch: pytest.MonkeyPatch, adaptive: bool, checkpoints: dict[int, int]
+    run_tiny: Run,
+    monkeypatch: pytest.MonkeyPatch,
+    adaptive: bool,
+    checkpoints: dict[int, int],
+    by: str,
+    watched: dict[int, float],
 ) -> None:
     """Validated every 10 steps, best at 10 and, after 19 steps have made it active, at 40."""
-    script = Script(monkeypatch, {10: 0.5, 20: 0.6, 30: 0.5, 40: 0.4})
+    script = Script(monkeypatch, watched, by.replace("_", "/"))
     monkeypatch.setattr(stochastic_reset, "is_reset", lambda seed, step, r: step in (5, 29, 45))
-    reset = options(activation="threshold", threshold=19, adaptive=adaptive)
+    reset = options(activation="threshold", threshold=19, adaptive=adaptive, checkpoint_by=by)
     summary = run_tiny(*reset, "eval_every_n_steps=10")
     assert script.resets == [29, 45]
     for step, checkpoint in checkpoints.items():
@@ -225,6 +243,7 @@ def test_resets_are_independent_draws_of_probability_r(r: float) -> None:
         ({"r": 1.5}, "r must be from 0 to 1, got 1.5"),
         ({"r": float("nan")}, "r must be from 0 to 1, got nan"),
         ({"activation": "soon"}, "one of auto, threshold, at_once, stage, got 'soon'"),
+        ({"checkpoint_by": "loss"}, "one of val_loss, val_acc, got 'loss'"),
         ({"threshold": 0}, "threshold must be at least 1, got 0"),
         ({"check_every_n_steps": 0}, "check_every_n_steps must be at least 1, got 0"),
         ({"patience": 0}, "patience must be at least 1, got 0"),
