@@ -41,13 +41,15 @@ NOISE = {
         "human": HUMAN,
     },
 }
-CANDIDATES = {
+# Techniques, and options of the last of them.
+CANDIDATES: dict[str, tuple[str, ...]] = {
     "sample_selection": ("rule=gmm", "warmup_epochs=3,6"),
     "stochastic_reset": ("r=0.003,0.01,0.1", "threshold=56"),
     "elr": ("strength=1,3,7",),
     "gce": ("q=0.4,0.7",),
     "dal": ("q_end=1.0,1.5",),
     "co_teaching": ("warmup_epochs=5,10",),
+    "elr,stochastic_reset": ("r=0.1", "threshold=56", "checkpoint_by=val_loss,val_acc"),
 }
 CHOOSE = ("technique_preset=none", "seed=10", "noise_rate=0.2,0.4", "data.val_fraction=0.2")
 
@@ -66,15 +68,15 @@ def sweep(directory: Path, name: str, words: Iterable[str]) -> Path:
 def choices(directory: Path, extra: list[str]) -> dict[str, tuple[str, ...]]:
     """The sweeps of the candidates: words by name."""
     return {
-        f"choose_{data}_{technique}": (
+        f"choose_{data}_{techniques.replace(',', '_')}": (
             *words,
-            f"technique={technique}",
-            *(f"technique.{technique}.{option}" for option in options),
+            f"technique=[{techniques}]",
+            *(f"technique.{techniques.split(',')[-1]}.{option}" for option in options),
             *CHOOSE,
             *extra,
         )
         for data, words in DATA.items()
-        for technique, options in CANDIDATES.items()
+        for techniques, options in CANDIDATES.items()
     }
 
 
@@ -119,7 +121,7 @@ def main() -> None:
     )
     with ThreadPoolExecutor(args.jobs) as pool:
         made = list(pool.map(lambda item: sweep(args.outputs, *item), sweeps.items()))
-    print(validation_table(made) if args.choose else report_comparison(made))
+    print(validation_table(made) if args.choose else report_comparison(made, timed=False))
 
 
 if __name__ == "__main__":

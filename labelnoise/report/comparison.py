@@ -39,28 +39,30 @@ Test accuracy in %, mean over seeds [least, most]: of the network that the techn
 last one, and of those with the lowest loss and the highest accuracy on noisy validation data.
 The oracle's choice among all networks of a run stands apart: nobody without clean test data can
 make it. memorized: the share of wrong labels that the kept network predicts, in %. time: seconds
-of a run, as a multiple of plain training's. knows: what was used that nobody with noisy data
-knows."""
+of a run, as a multiple of plain training's, for runs that had the machine to themselves. knows:
+what was used that nobody with noisy data knows."""
 
 
-def report_comparison(sweeps: Sequence[Path]) -> str:
+def report_comparison(sweeps: Sequence[Path], timed: bool = True) -> str:
     """Markdown tables of the finished runs in some sweeps, a table a setting and a row a technique.
 
     Args:
         sweeps: directories with a run in each of their folders.
+        timed: with the column of times, which tell nothing where runs shared the machine.
 
     Raises:
         InputError: a directory without a finished run.
     """
     runs = []
     for sweep in sweeps:
-        found = sorted(sweep.glob("*/summary.json"))
+        # In the order of a sweep's runs: 2 before 10.
+        found = sorted(sweep.glob("*/summary.json"), key=lambda p: (len(p.parts[-2]), p))
         if not found:
             raise InputError(f"{sweep} holds no finished runs: give the directories of sweeps")
         runs += [load_run(path.parent) for path in found]
     # A sweep's own name says nothing about the setting.
     groups = by_setting(runs, lambda run: run.summary, compared=("technique", "name"))
-    tables = [_table(name, members) for name, members in groups.items()]
+    tables = [_table(name, members, timed) for name, members in groups.items()]
     return "\n\n".join([EXPLANATION, *tables])
 
 
@@ -71,18 +73,23 @@ def technique_of(summary: Summary) -> str:
     return " ".join([typed.get("technique", "none"), *options])
 
 
-def _table(name: str, members: Sequence[LoadedRun]) -> str:
-    rows: dict[str, list[Summary]] = {}
+def _table(setting: str, members: Sequence[LoadedRun], timed: bool) -> str:
+    by_technique: dict[str, list[Summary]] = {}
     for run in members:
-        rows.setdefault(technique_of(run.summary), []).append(run.summary)
-    plain = _seconds(rows["none"]) if "none" in rows else None
-    header = [name, "runs", *COLUMNS, "time", "knows"]
-    lines = [header, ["---"] * len(header)]
-    for technique, runs in rows.items():
-        shown = [mean_and_range(map(percent, runs), digits=3) for percent in COLUMNS.values()]
-        time = f"{_seconds(runs) / plain:.2f}" if plain else ""
-        knows = sorted({fact for run in runs for fact in run.get("oracle_knowledge", ())})
-        lines.append([technique, str(len(runs)), *shown, time, ", ".join(knows)])
+        by_technique.setdefault(technique_of(run.summary), []).append(run.summary)
+    plain = _seconds(by_technique["none"]) if "none" in by_technique else None
+    rows = []
+    for technique, runs in by_technique.items():
+        row = {setting: technique, "runs": str(len(runs))}
+        for name, percent in COLUMNS.items():
+            row[name] = mean_and_range(map(percent, runs), digits=3)
+        if timed:
+            row["time"] = f"{_seconds(runs) / plain:.2f}" if plain else ""
+        row["knows"] = ", ".join(
+            sorted({fact for run in runs for fact in run.get("oracle_knowledge", ())})
+        )
+        rows.append(row)
+    lines = [list(rows[0]), ["---"] * len(rows[0]), *(list(row.values()) for row in rows)]
     return "\n".join(f"| {' | '.join(line)} |" for line in lines)
 
 

@@ -34,7 +34,7 @@ def test_a_table_a_setting_and_a_row_a_technique(tmp_path: Path) -> None:
     leave_run(tmp_path / "a" / "0", "noise_rate=0.2 max_epochs=3 name=a seed=0", 0.75, 2.0)
     leave_run(tmp_path / "a" / "1", "noise_rate=0.2 max_epochs=3 name=c seed=1", 0.85, 4.0)
     words = "noise_rate=0.2 max_epochs=3 technique=gce technique.gce.q=0.5 seed=0"
-    leave_run(tmp_path / "a" / "2", words, 0.9, 4.5, oracle_knowledge=["noise rate"])
+    leave_run(tmp_path / "a" / "10", words, 0.9, 4.5, oracle_knowledge=["noise rate"])
     leave_run(tmp_path / "b" / "0", "noise_rate=0.4 max_epochs=3 technique=none", 0.5, 3.0)
     explanation, first, second = report_comparison([tmp_path / "a", tmp_path / "b"]).split("\n\n")
     selected = "val loss selected | val acc selected"
@@ -47,6 +47,7 @@ def test_a_table_a_setting_and_a_row_a_technique(tmp_path: Path) -> None:
         "| gce technique.gce.q=0.5 | 1 | 90 | 80 |  |  | 25 | 87.5 | 1.50 | noise rate |",
     ]
     assert second.splitlines()[2] == "| none | 1 | 50 | 40 |  |  | 25 | 87.5 | 1.00 |  |"
+    assert " time |" not in report_comparison([tmp_path / "a"], timed=False)
 
 
 def test_a_directory_without_runs_is_refused(tmp_path: Path) -> None:
