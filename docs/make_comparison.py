@@ -49,7 +49,11 @@ CANDIDATES: dict[str, tuple[str, ...]] = {
     "gce": ("q=0.4,0.7",),
     "dal": ("q_end=1.0,1.5",),
     "co_teaching": ("warmup_epochs=5,10",),
-    "elr,stochastic_reset": ("r=0.1", "threshold=56", "checkpoint_by=val_loss,val_acc"),
+    "elr,stochastic_reset": (
+        "r=0.003,0.01,0.1",
+        "threshold=56",
+        "checkpoint_by=val_loss,val_acc",
+    ),
 }
 CHOOSE = ("technique_preset=none", "seed=10", "noise_rate=0.2,0.4", "data.val_fraction=0.2")
 

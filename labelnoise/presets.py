@@ -16,7 +16,8 @@ from omegaconf import DictConfig, OmegaConf
 from labelnoise.errors import InputError
 
 # Of a rule: when it holds, and where it is from. The other keys are options.
-_CONDITIONS = ("data", "noise")
+_GROUPS = ("data", "noise")
+_CONDITIONS = (*_GROUPS, "beside")  # the latter: any of these techniques in the same run
 _ABOUT = (*_CONDITIONS, "source")
 
 
@@ -33,12 +34,12 @@ def register_presets() -> None:
 
 
 def find_rule(cfg: DictConfig, technique: str) -> dict[str, Any] | None:
-    """The options of the first rule for ``technique`` that holds for the data and the noise.
+    """The options of the first rule for ``technique`` that holds for a run.
 
     None where no preset is chosen, or none of its rules holds.
     """
     for rule in (cfg.technique_preset.get("rules") or {}).get(technique) or ():
-        if all(_holds(rule, group, choice_of(cfg, group)) for group in _CONDITIONS):
+        if _holds(rule, cfg):
             return {str(key): value for key, value in rule.items() if key not in _ABOUT}
     return None
 
@@ -61,7 +62,7 @@ def check_preset(cfg: DictConfig) -> None:
     for technique in cfg.technique:
         if find_rule(cfg, str(technique)) is not None:
             continue
-        chosen = " and ".join(f"{group}={choice_of(cfg, group)}" for group in _CONDITIONS)
+        chosen = " and ".join(f"{group}={choice_of(cfg, group)}" for group in _GROUPS)
         known = [_condition(rule) for rule in rules.get(technique) or ()]
         has = f"it has {' or '.join(known)}" if known else f"it has {', '.join(sorted(rules))}"
         raise InputError(
@@ -70,8 +71,9 @@ def check_preset(cfg: DictConfig) -> None:
         )
 
 
-def _holds(rule: DictConfig, group: str, choice: str) -> bool:
-    return group not in rule or choice in _words(rule[group])
+def _holds(rule: DictConfig, cfg: DictConfig) -> bool:
+    here = {**{group: {choice_of(cfg, group)} for group in _GROUPS}, "beside": set(cfg.technique)}
+    return all(here[key] & set(_words(rule[key])) for key in _CONDITIONS if key in rule)
 
 
 def _condition(rule: DictConfig) -> str:

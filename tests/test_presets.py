@@ -32,6 +32,12 @@ def test_the_first_rule_that_holds_fills_in_the_options() -> None:
     assert compose(["technique=gce"]).technique.gce.q == 0.7
 
 
+def test_a_rule_may_hold_beside_another_technique_alone() -> None:
+    rules = {"gce": [{"beside": ["elr", "mixup"], "q": 0.2}, {"q": 0.3}]}
+    assert preset("technique=[gce,mixup]", rules=rules).technique.gce.q == 0.2
+    assert preset(rules=rules).technique.gce.q == 0.3
+
+
 def test_what_is_typed_takes_the_place_of_a_preset() -> None:
     assert preset("technique.gce.q=0.3").technique.gce.q == 0.3
 
@@ -73,7 +79,7 @@ def test_every_rule_names_its_source_and_options_that_exist(path: Path) -> None:
         assert isinstance(raw, dict)
         for rule in rules:
             assert rule.get("source")
-            for option in set(rule) - {"data", "noise", "source"}:
+            for option in set(rule) - {"data", "noise", "beside", "source"}:
                 assert f"preset:{technique}.{option}," in str(raw[option])
 
 
