@@ -18,8 +18,10 @@ from labelnoise.phase_diagram.quantities import measured, read_off
 from labelnoise.phase_diagram.store import Store
 from labelnoise.theory.simulation import Setting, geometric_steps, simulate
 
-# Runs of a part: a few seconds of work, so that a kill loses little and a file is no burden.
-RUNS_OF_A_PART = 5000
+# Of a part: some seconds of work, so that a kill loses little and a file is no burden. Below a few
+# hundred runs a step takes as long for fewer of them.
+STEPS_OF_A_PART = 1_000_000
+RUNS_OF_A_PART = (250, 5000)
 
 
 @dataclass(frozen=True)
@@ -50,22 +52,25 @@ class Task:
         return geometric_steps(self.steps, self.logged_per_decade)
 
 
-def parts_of(settings: Sequence[Setting], seeds: int) -> list[range]:
+def parts_of(cells: int, task: Task) -> list[range]:
     """The cells of every part, at least one cell each.
 
     Example:
-        >>> parts_of([Setting()] * 1200, seeds=10)
+        >>> task = Task(100, tuple(range(10)), "end", 1000, 10, "float32", "cpu", 2**28)
+        >>> parts_of(1200, task)
         [range(0, 500), range(500, 1000), range(1000, 1200)]
     """
-    size = max(1, RUNS_OF_A_PART // seeds)
-    return [range(i, min(i + size, len(settings))) for i in range(0, len(settings), size)]
+    fewest, most = RUNS_OF_A_PART
+    runs = min(max(fewest, STEPS_OF_A_PART // task.steps), most)
+    size = max(1, runs // len(task.seeds))
+    return [range(i, min(i + size, cells)) for i in range(0, cells, size)]
 
 
 def compute_parts(
     store: Store, settings: Sequence[Setting], task: Task, numbers: Sequence[int]
 ) -> None:
     """Compute those of the parts ``numbers`` that are not there yet; says which were damaged."""
-    parts = parts_of(settings, len(task.seeds))
+    parts = parts_of(len(settings), task)
     console = Console(stderr=True)
     missing = []
     for number in numbers:
@@ -119,7 +124,7 @@ def assemble(store: Store, settings: Sequence[Setting], task: Task) -> Mapping[s
         InputError: a part that is missing or damaged.
     """
     found = []
-    for number, cells in enumerate(parts_of(settings, len(task.seeds))):
+    for number, cells in enumerate(parts_of(len(settings), task)):
         part = store.read_part(number, _shape(cells, task), measured(task.tested))
         if not isinstance(part, dict):
             raise InputError(part or f"part {number} is missing in {store.path}: run it again")

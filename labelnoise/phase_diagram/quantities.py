@@ -94,7 +94,7 @@ QUANTITIES: dict[str, Quantity] = {
     ),
     "stage_one_end": Quantity(
         r"step at which max $\gamma$ - max $\bar\rho$ peaks",
-        lambda o: o.stages.stage_one_end,
+        lambda o: _passed(o, o.stages.stage_one_end),
         log=True,
     ),
     "crossing_step": Quantity(
@@ -105,7 +105,7 @@ QUANTITIES: dict[str, Quantity] = {
     ),
     "stage_two_length": Quantity(
         "steps from Stage I's end to the last wrong label",
-        lambda o: o.stages.memorized_step - o.stages.stage_one_end,
+        lambda o: o.stages.memorized_step - _passed(o, o.stages.stage_one_end),
         log=True,
     ),
     "memorized_fraction": Quantity(
@@ -131,6 +131,11 @@ QUANTITIES: dict[str, Quantity] = {
 def _or_end(outcome: Outcome, steps: Array) -> Array:
     """The last step where a run never reached one of ``steps``."""
     return np.where(np.isnan(steps), float(outcome.trajectories.step[-1]), steps)
+
+
+def _passed(outcome: Outcome, steps: Array) -> Array:
+    """nan where it is the last step: a lead that still grows has not been seen to peak."""
+    return np.where(steps == outcome.trajectories.step[-1], np.nan, steps)
 
 
 def measured(tested: str) -> list[str]:

@@ -44,7 +44,7 @@ def phase_diagram(cfg: DictConfig, directory: Path) -> dict[str, Any]:
     grid = read_grid(plain)
     task = _task(plain, tested)
     settings = grid.settings()
-    parts = parts_of(settings, len(task.seeds))
+    parts = parts_of(len(settings), task)
     block, blocks = _block(plain)
     config = {key: plain[key] for key in COMPUTED} | {"test_at": tested}
     store = Store(directory, config, _fingerprint(config))

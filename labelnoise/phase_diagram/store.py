@@ -153,7 +153,8 @@ class Store:
 
 def _is_ours(entry: Path) -> bool:
     """What a sweep leaves before its first job begins, or another job while it begins."""
-    return entry.name in ("multirun.yaml", "parts") or entry.name.startswith("manifest.")
+    known = ("multirun.yaml", "parts", ".submitit")
+    return entry.name in known or entry.name.startswith("manifest.")
 
 
 def differences(ours: Mapping[str, Any], theirs: Mapping[str, Any]) -> list[str]:

@@ -27,7 +27,7 @@ Draw = Callable[..., dict[str, Any]]
 @pytest.fixture
 def diagram(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Draw:
     """Compute a small diagram in tmp_path/NAME, in parts of two cells."""
-    monkeypatch.setattr("labelnoise.phase_diagram.compute.RUNS_OF_A_PART", 4)
+    monkeypatch.setattr("labelnoise.phase_diagram.compute.RUNS_OF_A_PART", (4, 4))
 
     def run(name: str, *words: str) -> dict[str, Any]:
         cfg = compose([*SMALL, *words, f"output_dir={tmp_path}", f"name={name}"])

@@ -60,9 +60,12 @@ def test_a_killed_diagram_goes_on_and_ends_the_same(tmp_path: Path) -> None:
 
 
 @pytest.mark.slow
-def test_a_sweep_over_blocks_joins_itself(tmp_path: Path) -> None:
+@pytest.mark.parametrize("launcher", ["basic", "submitit_local"])
+def test_a_sweep_over_blocks_joins_itself(tmp_path: Path, launcher: str) -> None:
+    """submitit_local runs the jobs as submitit_slurm does, on this machine."""
     words = (*FOUR_PARTS, f"output_dir={tmp_path}")
-    done = run("-m", "block=range(0,3)", "blocks=3", "name=a", *words)
+    cluster = f"hydra/launcher={launcher}"
+    done = run("-m", cluster, "block=range(0,3)", "blocks=3", "name=a", *words)
     assert done.returncode == 0, done.stderr
     assert arrays(tmp_path / "a")["test_error"].shape == (1, 40, 50, 10)
     assert run(*words, "name=whole").returncode == 0

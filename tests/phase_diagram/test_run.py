@@ -9,14 +9,16 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from numpy.testing import assert_equal
 
 from labelnoise.config import CONF_DIR
 from labelnoise.errors import InputError
 from labelnoise.phase_diagram.boundaries import BOUNDARIES
 from labelnoise.phase_diagram.parameters import PARAMETERS
-from labelnoise.phase_diagram.quantities import QUANTITIES
+from labelnoise.phase_diagram.quantities import QUANTITIES, Outcome
 from labelnoise.phase_diagram.scaling import fit_power
-from labelnoise.theory.simulation import Setting, geometric_steps, simulate
+from labelnoise.theory.simulation import Setting, Trajectories, geometric_steps, simulate
+from labelnoise.theory.simulation.stages import stage_steps
 from tests.phase_diagram.conftest import Draw, arrays, assert_alike
 
 DIAGRAMS = sorted(path.stem for path in (CONF_DIR / "diagram").glob("*.yaml"))
@@ -132,10 +134,24 @@ def test_n_may_be_an_axis(diagram: Draw, tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("name", DIAGRAMS)
 def test_every_diagram_can_be_drawn(diagram: Draw, tmp_path: Path, name: str) -> None:
-    few = ["x.points=3", "y.values=[200,1000]", "panels.values=[10,20]", "setting.n=null"]
+    few = ["x.from=200", "x.to=2000", "panels.values=[10,20]", "setting.n=null", "setting.eta=0.02"]
     words = few if name == "t1_scaling" else []
     diagram("a", f"diagram={name}", *words, "steps=60")
     assert list((tmp_path / "a" / "figures").glob("*.png"))
+
+
+def test_a_lead_that_still_grows_has_no_end_of_stage_one() -> None:
+    measures = {
+        "gamma_max": np.array([[0, 0], [3, 3], [4, 4]]),
+        "rho_max_clean": np.array([[0, 0], [1, 1], [2, 1]]),
+        "rho_max_noisy": np.array([[0, 0], [1, 1], [3, 1]]),
+        "acc_clean": np.ones((3, 2)),
+        "acc_noisy": np.array([[0, 0], [0, 0], [1, 1]]),
+    }
+    trajectories = Trajectories(np.array([0, 10, 20]), measures)
+    outcome = Outcome(trajectories, [], stage_steps(trajectories))
+    assert_equal(QUANTITIES["stage_one_end"].value(outcome), [10, np.nan])
+    assert_equal(QUANTITIES["stage_two_length"].value(outcome), [10, np.nan])
 
 
 def test_the_help_page_names_all_there_is() -> None:
