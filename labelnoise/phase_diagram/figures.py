@@ -22,6 +22,7 @@ from labelnoise.phase_diagram.statistics import over_seeds
 from labelnoise.report.style import ALL, NOISY, finish, new_figure
 from labelnoise.theory.simulation import Setting
 
+MARKERS = ("o", "s", "^", "v", "D")
 LINES = ("--", "-.", ":", (0, (5, 1, 1, 1, 1, 1)))
 
 
@@ -76,8 +77,8 @@ def draw(drawing: Drawing, grid: Grid, settings: Sequence[Setting], values: NDAr
 
 
 def _map(drawing: Drawing, grid: Grid, settings: Sequence[Setting], values: NDArray[Any]) -> Figure:
-    """A panel a value: colours are means over seeds, white where no seed has a number."""
-    mean = over_seeds(values)[0]
+    """A panel a value: colours are means over seeds, white where half of them have no number."""
+    mean = _typical(values)
     quantity = QUANTITIES[drawing.quantity]
     panels = grid.shape[0]
     figure = new_figure(1.4 + 4.1 * panels, 4.0)
@@ -94,7 +95,7 @@ def _map(drawing: Drawing, grid: Grid, settings: Sequence[Setting], values: NDAr
         _contours(axes, drawing, grid, mean[panel])
         own = [settings[i] for i in cells[panel].ravel()]
         _boundaries(axes, drawing, grid, own, mean[panel])
-        name = "" if grid.panels is None else f"{grid.panels.label} = {grid.panels.values[panel]:g}"
+        name = "" if grid.panels is None else f"{grid.panels.label} = {_value(grid, panel)}"
         finish(axes, grid.x.label, grid.y.label if panel == 0 else "", name)
         axes.grid(visible=False)
     figure.colorbar(shown, ax=list(row), label=quantity.label)
@@ -171,32 +172,39 @@ def _boundaries(
 def _scaling(
     drawing: Drawing, grid: Grid, settings: Sequence[Setting], values: NDArray[Any]
 ) -> Figure:
-    """Every cell's mean against what theory says, on logarithmic axes, with the fitted power."""
+    """Every cell's mean against what theory says, with a fitted power for each panel's value."""
     assert drawing.against is not None
-    mean = over_seeds(values)[0].ravel()
-    theory = line(drawing.against, settings, mean)
-    key = grid.panels or grid.y
-    along = grid.axes.index(key)
-    colour = np.array([key.values[cell[along]] for cell in np.ndindex(_sizes(grid))])
-    figure = new_figure(6.2, 4.6)
+    mean = _typical(values)
+    theory = line(drawing.against, settings, mean).reshape(mean.shape)
+    figure = new_figure(5.6, 4.4)
     axes = figure.subplots()
-    shown = axes.scatter(theory, mean, c=colour, s=12, cmap="viridis", norm=_spread(colour))
-    fit = fit_power(theory, values.reshape(len(theory), -1))
-    span = np.array([np.nanmin(theory), np.nanmax(theory)])
-    axes.plot(span, fit.factor * span**fit.slope, color=NOISY, lw=1.4, label=str(fit))
+    for panel, (seeds, marker) in enumerate(zip(values, MARKERS * len(values), strict=False)):
+        fit = fit_power(theory[panel].ravel(), seeds.reshape(-1, seeds.shape[-1]))
+        name = "" if grid.panels is None else f"{grid.panels.label} = {_value(grid, panel)}, "
+        [points] = axes.plot(theory[panel].ravel(), mean[panel].ravel(), marker, ms=4, alpha=0.8)
+        span = np.array([theory[panel].min(), theory[panel].max()])
+        power = fit.factor * span**fit.slope
+        axes.plot(span, power, color=points.get_color(), lw=1.2, label=f"{name}{fit}")
     one = np.exp(np.nanmean(np.log(mean) - np.log(theory)))
+    span = np.array([theory.min(), theory.max()])
     axes.plot(span, one * span, color=ALL, lw=1.0, ls="--", label="slope 1")
     axes.set_xscale("log")
     axes.set_yscale("log")
     level = BOUNDARIES[drawing.against].label.split(" = ")[0]
     finish(axes, level, QUANTITIES[drawing.quantity].label, drawing.title)
     axes.legend(fontsize=8)
-    figure.colorbar(shown, ax=axes, label=key.label)
     return figure
 
 
-def _sizes(grid: Grid) -> tuple[int, ...]:
-    return tuple(len(axis.values) for axis in grid.axes)
+def _value(grid: Grid, panel: int) -> str:
+    assert grid.panels is not None
+    return f"{grid.panels.values[panel]:g}"
+
+
+def _typical(values: NDArray[Any]) -> NDArray[Any]:
+    """Means over seeds; nan where fewer than half of them have a number, and a mean were luck."""
+    mean, _, count = over_seeds(values)
+    return np.where(2 * count < values.shape[-1], np.nan, mean)
 
 
 KINDS: dict[str, Callable[[Drawing, Grid, Sequence[Setting], NDArray[Any]], Figure]] = {

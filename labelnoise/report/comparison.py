@@ -60,8 +60,8 @@ def report_comparison(sweeps: Sequence[Path], timed: bool = True) -> str:
         if not found:
             raise InputError(f"{sweep} holds no finished runs: give the directories of sweeps")
         runs += [load_run(path.parent) for path in found]
-    # A sweep's own name says nothing about the setting.
-    groups = by_setting(runs, lambda run: run.summary, compared=("technique", "name"))
+    # Where a sweep lies says nothing about the setting.
+    groups = by_setting(runs, lambda run: run.summary, compared=("technique", "name", "output_dir"))
     tables = [_table(name, members, timed) for name, members in groups.items()]
     return "\n\n".join([EXPLANATION, *tables])
 

@@ -17,6 +17,9 @@ Result = TypeVar("Result")
 
 # A quarter of a gigabyte for every worker.
 MEMORY_LIMIT = 2**28
+# Where fewer runs are stepped together, much of the time is Python's; where there are a few times as
+# many, they are shared among cores, whatever their number.
+FEW, SHARES = 100, 4
 # What a step reads and writes of a chunk: less leaves more of the time to Python, which two workers
 # wait for each other in, and more leaves the processor's own memory.
 CACHE = 2**23
@@ -39,7 +42,11 @@ def chunks_of(
     memory_limit: int,
     cache: int | None = CACHE,
 ) -> Iterator[slice]:
-    """Runs of as many numbers as fit under the limit together, and into the cache if any."""
+    """Runs of as many numbers as fit under the limit together, and into the cache if any.
+
+    Without a cache, on a GPU, as many as the memory holds; else at least ``SHARES`` chunks where
+    those have more than ``FEW`` runs.
+    """
     n, m = settings[0].n, max(setting.m for setting in settings)
     stepped = dtype.itemsize * (n + 1) * (n + 1 + 10 * m)
     # Draws in double precision, then steps, then test samples: the largest of them counts.
@@ -52,10 +59,12 @@ def chunks_of(
             f"a run of n = {n} and m = {m} takes {each / 2**20:.0f} MB and the memory limit is "
             f"{memory_limit / 2**20:.0f} MB: raise it"
         )
+    chunks = -(-len(settings) // count)
     if cache is not None:
-        count = min(count, max(1, cache // stepped))
-    for first in range(0, len(settings), count):
-        yield slice(first, first + count)
+        cached = -(-len(settings) * stepped // cache)
+        chunks = max(chunks, cached, min(SHARES, len(settings) // FEW))
+    for chunk in range(chunks):
+        yield slice(*(len(settings) * edge // chunks for edge in (chunk, chunk + 1)))
 
 
 def available_cores() -> int:
