@@ -72,7 +72,7 @@ def line(name: str, settings: Sequence[Setting], mean: NDArray[Any]) -> NDArray[
     return np.array(found).reshape(mean.shape)
 
 
-def check_boundary(name: str) -> None:
+def check_boundary(name: str, key: str = "boundaries") -> None:
     """Refuse a name that the table has not.
 
     Raises:
@@ -80,5 +80,5 @@ def check_boundary(name: str) -> None:
     """
     if name not in BOUNDARIES:
         raise InputError(
-            f"figure.boundaries.{name} does not exist, choose from: {', '.join(BOUNDARIES)}"
+            f"figure.{key}: {name} does not exist, choose from: {', '.join(BOUNDARIES)}"
         )

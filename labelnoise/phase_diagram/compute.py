@@ -20,7 +20,7 @@ from labelnoise.theory.simulation import Setting, geometric_steps, simulate
 
 # Of a part: some seconds of work, so that a kill loses little and a file is no burden. Below a few
 # hundred runs a step takes as long for fewer of them.
-STEPS_OF_A_PART = 1_000_000
+STEPS_OF_A_PART = 2_000_000
 RUNS_OF_A_PART = (250, 5000)
 
 

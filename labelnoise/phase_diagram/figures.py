@@ -64,7 +64,7 @@ class Drawing:
                 raise InputError(
                     f"figure.kind=scaling needs figure.against, one of {', '.join(BOUNDARIES)}"
                 )
-            check_boundary(self.against)
+            check_boundary(self.against, "against")
 
 
 def draw(drawing: Drawing, grid: Grid, settings: Sequence[Setting], values: NDArray[Any]) -> Figure:

@@ -100,18 +100,32 @@ def read_grid(plain: Mapping[str, Any]) -> Grid:
 
 
 def _drawing(figure: Mapping[str, Any]) -> Drawing:
-    boundaries = {
-        str(name): tuple(float(level) for level in levels)
-        for name, levels in (figure["boundaries"] or {}).items()
-    }
+    lines = figure["boundaries"] or []
+    try:
+        boundaries = {str(entry["name"]): _numbers(entry["levels"]) for entry in lines}
+    except (TypeError, ValueError, KeyError):
+        raise InputError(
+            "figure.boundaries must be a list as [{name: n_snr_squared, levels: [1]}], or null, "
+            f"got {lines}"
+        ) from None
+    try:
+        contours = _numbers(figure["contours"] or ())
+    except (TypeError, ValueError):
+        raise InputError(
+            f"figure.contours must be a list of numbers, or null, got {figure['contours']}"
+        ) from None
     return Drawing(
         kind=figure["kind"],
         quantity=figure["quantity"],
-        contours=tuple(figure["contours"] or ()),
+        contours=contours,
         boundaries=boundaries,
         against=figure["against"],
         title=figure["title"] or "",
     )
+
+
+def _numbers(values: Any) -> tuple[float, ...]:
+    return tuple(float(value) for value in values)
 
 
 def measured_there(directory: Path) -> str | None:

@@ -48,8 +48,9 @@ def test_a_cell_is_what_its_setting_and_seeds_give(diagram: Draw, tmp_path: Path
 
 
 def test_what_is_written_tells_all(diagram: Draw, tmp_path: Path) -> None:
-    diagram("a", "panels={name: m, values: [1, 2]}", "figure.boundaries={n_snr_squared: [4]}",
-            "figure.contours=[0.1]", "figure.quantity=early_stop_gain")  # fmt: skip
+    lines = "figure.boundaries=[{name: n_snr_squared, levels: [4]}]"
+    quantity = ("figure.contours=[0.1]", "figure.quantity=early_stop_gain")
+    diagram("a", "panels={name: m, values: [1, 2]}", lines, *quantity)
     found = arrays(tmp_path / "a")
     assert set(QUANTITIES) < set(found)
     assert found["test_error"].shape == (2, 3, 4, 2)
@@ -180,7 +181,13 @@ def test_a_power_law_is_found_with_its_interval() -> None:
         (["x.name=signal_norm", "y.name=snr"], "snr and signal_norm both set signal_norm"),
         (["figure.quantity=error"], "figure.quantity=error does not exist, choose from: test_e"),
         (["figure.kind=pie"], "figure.kind must be one of map, scaling, got pie"),
-        (["figure.boundaries={snr: [1]}"], "figure.boundaries.snr does not exist, choose from"),
+        (
+            ["figure.boundaries=[{name: snr, levels: [1]}]"],
+            "figure.boundaries: snr does not exist, ",
+        ),
+        (["figure.contours=wide"], "figure.contours must be a list of numbers, or null, got wide"),
+        (["figure.boundaries=[snr]"], r"must be a list as \[{name: n_snr_squared, levels: \[1\]}"),
+        (["figure.boundaries=[{name: snr, levels: [x]}]"], "must be a list as"),
         (["figure.kind=scaling"], "figure.kind=scaling needs figure.against"),
         (["test_at=end", "figure.quantity=degradation"], "degradation needs test_at=all, got end"),
         (["test_at=often"], "test_at must be null or one of none, end, all, got often"),

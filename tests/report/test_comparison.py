@@ -32,7 +32,9 @@ def leave_run(directory: Path, words: str, kept: float, seconds: float, **more: 
 
 def test_a_table_a_setting_and_a_row_a_technique(tmp_path: Path) -> None:
     leave_run(tmp_path / "a" / "0", "noise_rate=0.2 max_epochs=3 name=a seed=0", 0.75, 2.0)
-    leave_run(tmp_path / "a" / "1", "noise_rate=0.2 max_epochs=3 name=c output_dir=b seed=1", 0.85, 4.0)
+    leave_run(
+        tmp_path / "a" / "1", "noise_rate=0.2 max_epochs=3 name=c output_dir=b seed=1", 0.85, 4.0
+    )
     words = "noise_rate=0.2 max_epochs=3 technique=gce technique.gce.q=0.5 seed=0"
     leave_run(tmp_path / "a" / "10", words, 0.9, 4.5, oracle_knowledge=["noise rate"])
     leave_run(tmp_path / "b" / "0", "noise_rate=0.4 max_epochs=3 technique=none", 0.5, 3.0)

@@ -17,8 +17,8 @@ Result = TypeVar("Result")
 
 # A quarter of a gigabyte for every worker.
 MEMORY_LIMIT = 2**28
-# Where fewer runs are stepped together, much of the time is Python's; where there are a few times as
-# many, they are shared among cores, whatever their number.
+# Where fewer runs are stepped together, much of the time is Python's; a few times as many are
+# shared among cores, whatever the number of these.
 FEW, SHARES = 100, 4
 # What a step reads and writes of a chunk: less leaves more of the time to Python, which two workers
 # wait for each other in, and more leaves the processor's own memory.
