@@ -19,7 +19,14 @@ SETTING = (
 )
 # At work within the one epoch that is timed, instead of after a warm-up.
 AT_WORK = {
+    "backward_correction": ("technique.backward_correction.matrix=record",),
+    "forward_correction": ("technique.forward_correction.matrix=record",),
+    "neighbour_trust": ("technique.neighbour_trust.start_step=5",),
     "sample_selection": ("technique.sample_selection.start_step=5",),
+    "stochastic_reset": (
+        "technique.stochastic_reset.activation=at_once",
+        "technique.stochastic_reset.r=0.1",
+    ),
 }
 # Two networks take twice the time; with mixup the monitor of every sample makes a pass of its own.
 BOUNDS = {"co_teaching": "<= 2.5", "jocor": "<= 2.5", "mixup": "<= 1.6"}
