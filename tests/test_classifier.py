@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 import torch
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from omegaconf import DictConfig
 from torch import nn
@@ -32,7 +32,6 @@ SHARES = ("clean_correct", "clean_incorrect", "wrong_corrected", "wrong_memorize
           "wrong_incorrect")  # fmt: skip
 
 
-@settings(deadline=None)
 @given(st.integers(1, 30), st.integers(2, 5), st.integers(0, 2**32 - 1))
 def test_label_metrics_equal_a_count_by_hand(n: int, num_classes: int, seed: int) -> None:
     generator = torch.Generator().manual_seed(seed)

@@ -63,9 +63,17 @@ def fit_two_gaussians(value: Float[np.ndarray, " n"]) -> TwoGaussians:
 
 
 def _groups(x: Float[np.ndarray, " n"]) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """Size, mean and mean square of up to 2,048 groups of neighbours, in ascending order."""
+    """Size, mean and mean square of up to 2,048 groups of neighbours, in ascending order.
+
+    No group has more than a 1,024th of many values, nor spans more than a 1,024th of [0, 1]: one
+    that spans the gap between two heaps would count for either as its farthest values.
+    """
     x = np.sort(x)
-    begin = np.unique(np.linspace(0, len(x), MOST_GROUPS, endpoint=False).astype(np.int64))
+    if len(x) <= MOST_GROUPS:
+        begin = np.arange(len(x))
+    else:
+        parts = np.arange(MOST_GROUPS // 2) / (MOST_GROUPS // 2)
+        begin = np.union1d((len(x) * parts).astype(np.int64), np.searchsorted(x, parts))
     size = np.diff(begin, append=len(x)).astype(np.float64)
     return size, np.add.reduceat(x, begin) / size, np.add.reduceat(x * x, begin) / size
 

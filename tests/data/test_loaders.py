@@ -81,7 +81,7 @@ def crop_and_flip_reference(images, padding, generator):
     seed=st.integers(0, 10**6),
     dtype=st.sampled_from([torch.uint8, torch.float32]),
 )
-@settings(deadline=None, max_examples=60)
+@settings(max_examples=60)
 def test_crop_and_flip_is_the_loop_over_images(shape, padding, seed, dtype):
     images = torch.arange(1, 1 + torch.tensor(shape).prod()).view(shape).to(dtype)
     before = images.clone()
@@ -135,7 +135,7 @@ def loader_reference(split, batch_size, shuffle_seed, padding, augment_seed, pas
     epochs=st.integers(1, 2),
     data=st.data(),
 )
-@settings(deadline=None, max_examples=60)
+@settings(max_examples=60)
 def test_every_batch_depends_on_the_seeds_and_its_number_alone(
     n, batch_size, shuffle_seed, padding, passes, epochs, data
 ):
@@ -173,7 +173,7 @@ def test_every_batch_depends_on_the_seeds_and_its_number_alone(
     passes=st.integers(1, 3),
     start=st.integers(0, 3),
 )
-@settings(deadline=None, max_examples=60)
+@settings(max_examples=60)
 def test_the_ranks_shares_are_the_batches_of_one_process_in_order(
     n, batch_size, world_size, shuffle_seed, augment, passes, start
 ):

@@ -52,7 +52,7 @@ def test_what_is_too_large_for_its_type_is_kept_as_its_largest_number() -> None:
 
 
 @given(st.lists(st.tuples(st.integers(0, 4), st.booleans()), min_size=2, max_size=40))
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 def test_auc_is_scikit_learns(samples: list[tuple[int, bool]]) -> None:
     score = np.array([float(s) for s, _ in samples])
     noisy = np.array([b for _, b in samples])

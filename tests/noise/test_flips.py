@@ -7,7 +7,7 @@ from fractions import Fraction
 
 import pytest
 import torch
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from jaxtyping import TypeCheckError
 from scipy.stats import truncnorm
@@ -30,7 +30,6 @@ def seeded(seed: int = 0) -> torch.Generator:
     return torch.Generator().manual_seed(seed)
 
 
-@settings(deadline=None)
 @given(st.lists(st.integers(0, 4), max_size=60), st.floats(0, 0.79), st.integers(0, 9))
 def test_symmetric_flips_an_exact_count_to_other_classes(
     clean: list[int], rate: float, seed: int
@@ -57,7 +56,6 @@ def test_symmetric_spreads_evenly_over_samples_and_other_classes() -> None:
 percent = st.integers(0, 49)
 
 
-@settings(deadline=None)
 @given(st.lists(st.integers(0, 2), max_size=80), st.tuples(percent, percent, percent))
 def test_flip_labels_flips_each_classs_rounded_share(
     clean: list[int], percents: tuple[int, int, int]
@@ -98,7 +96,6 @@ def test_flip_labels_takes_rows_that_sum_to_1_up_to_rounding() -> None:
     assert torch.equal(flip_labels(clean, T, seeded()), clean)
 
 
-@settings(deadline=None)
 @given(st.lists(st.tuples(st.integers(0, 3), st.integers(0, 3)), max_size=60), st.integers(0, 9))
 def test_permuting_keeps_every_count(pairs: list[tuple[int, int]], seed: int) -> None:
     clean = torch.tensor([c for c, _ in pairs], dtype=torch.int64)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 import torch
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from jaxtyping import TypeCheckError
 
@@ -33,7 +33,6 @@ def assert_one_line(error: pytest.ExceptionInfo[InputError], *words: str) -> Non
         assert word in message
 
 
-@settings(deadline=None)
 @given(classes, share)
 def test_symmetric_matrix_entry_by_entry(num_classes: int, share: float) -> None:
     rate = share * (num_classes - 1) / num_classes
@@ -47,7 +46,6 @@ def test_symmetric_matrix_entry_by_entry(num_classes: int, share: float) -> None
         assert T[i].argmax().item() == i
 
 
-@settings(deadline=None)
 @given(classes, share)
 def test_pairflip_matrix_entry_by_entry(num_classes: int, share: float) -> None:
     rate = share / 2
@@ -59,7 +57,6 @@ def test_pairflip_matrix_entry_by_entry(num_classes: int, share: float) -> None:
         assert T[i].tolist() == expected
 
 
-@settings(deadline=None)
 @given(st.lists(share, min_size=2, max_size=8))
 def test_class_conditional_matrix_entry_by_entry(shares: list[float]) -> None:
     K = len(shares)
@@ -186,7 +183,6 @@ def test_noise_needs_two_classes(num_classes: int) -> None:
         symmetric_matrix(num_classes, 0.0)
 
 
-@settings(deadline=None)
 @given(st.lists(st.tuples(st.integers(0, 4), st.integers(0, 4)), max_size=40))
 def test_transition_matrix_counts_pairs(pairs: list[tuple[int, int]]) -> None:
     clean = torch.tensor([c for c, _ in pairs], dtype=torch.int64)

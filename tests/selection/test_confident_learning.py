@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 import torch
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from labelnoise.selection import confident_joint, joint_distribution, select_confident_learning
@@ -38,7 +38,6 @@ def counted(p: np.ndarray, y: list[int], classes: int) -> tuple[np.ndarray, list
 cases = given(st.integers(0, 2**31), st.integers(1, 40), st.integers(2, 4))
 
 
-@settings(deadline=None)
 @cases
 def test_the_confident_joint_is_counted_by_its_definition(seed: int, n: int, classes: int) -> None:
     probability, label = draw(seed, n, classes)
@@ -51,7 +50,6 @@ def test_the_confident_joint_is_counted_by_its_definition(seed: int, n: int, cla
     assert kept.tolist() == [c is None or c == y for y, c in pairs]
 
 
-@settings(deadline=None)
 @cases
 def test_the_joint_has_the_given_labels_as_its_margin(seed: int, n: int, classes: int) -> None:
     probability, label = draw(seed, n, classes)
@@ -66,7 +64,6 @@ def test_the_joint_has_the_given_labels_as_its_margin(seed: int, n: int, classes
             assert q[i, j].item() == pytest.approx(share * shares[i])
 
 
-@settings(deadline=None)
 @cases
 def test_pruning_drops_as_many_as_the_joint_says_of_the_right_order(
     seed: int, n: int, classes: int

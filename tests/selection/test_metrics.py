@@ -4,7 +4,7 @@ import math
 
 import pytest
 import torch
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from labelnoise.selection import class_metrics, selection_metrics
@@ -12,7 +12,6 @@ from labelnoise.selection import class_metrics, selection_metrics
 rows = st.lists(st.tuples(st.booleans(), st.booleans(), st.integers(0, 9)), min_size=1)
 
 
-@settings(deadline=None)
 @given(rows)
 def test_selection_metrics_equal_a_count_by_hand(rows: list[tuple[bool, bool, int]]) -> None:
     kept, noisy, score = (list(column) for column in zip(*rows, strict=True))
@@ -38,7 +37,6 @@ def test_selection_metrics_equal_a_count_by_hand(rows: list[tuple[bool, bool, in
     assert metrics == pytest.approx(expected, nan_ok=True)
 
 
-@settings(deadline=None)
 @given(st.lists(st.tuples(st.booleans(), st.booleans(), st.integers(0, 2)), min_size=1))
 def test_class_metrics_are_those_of_the_samples_of_each_class(
     rows: list[tuple[bool, bool, int]],

@@ -7,7 +7,7 @@ import math
 import numpy as np
 import pytest
 import torch
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from labelnoise.dynamics import measure
@@ -36,7 +36,6 @@ def test_log2_keeps_the_losses_below_log_2(loss: torch.Tensor) -> None:
     assert select_log2(loss).tolist() == [math.exp(-value) > 0.5 for value in loss.tolist()]
 
 
-@settings(deadline=None)
 @given(losses, st.floats(0, 1))
 def test_keep_rate_keeps_that_many_of_the_smallest(loss: torch.Tensor, rate: float) -> None:
     kept = select_keep_rate(loss, rate)
@@ -54,7 +53,6 @@ def test_gmm_parts_two_heaps_whatever_their_sizes() -> None:
         assert select_gmm(loss, seed=0).tolist() == [True] * n_low + [False] * n_high
 
 
-@settings(deadline=None)
 @given(seeds, st.integers(2, 7), st.integers(1, 12))
 def test_dynamic_threshold_is_its_formula(seed: int, epochs: int, n: int) -> None:
     rows = torch.rand(epochs, n, generator=torch.Generator().manual_seed(seed))
@@ -70,7 +68,6 @@ def test_dynamic_threshold_is_its_formula(seed: int, epochs: int, n: int) -> Non
     )
 
 
-@settings(deadline=None)
 @given(seeds, st.integers(1, 5), st.integers(2, 4))
 def test_records_hold_margins_wrong_events_and_losses(seed: int, epochs: int, k: int) -> None:
     """Batches in any order, epoch by epoch, against a loop over samples."""
@@ -100,7 +97,6 @@ def test_records_hold_margins_wrong_events_and_losses(seed: int, epochs: int, k:
     np.testing.assert_allclose(records.losses, rows, rtol=1e-6)
 
 
-@settings(deadline=None)
 @given(seeds, st.sampled_from([1.0, 50.0, 90.0, 99.0, 100.0]))
 def test_aum_keeps_what_lies_above_the_percentile(seed: int, percentile: float) -> None:
     generator = torch.Generator().manual_seed(seed)
@@ -119,7 +115,6 @@ def test_wrong_events_above_the_share_are_dropped(events: list[int], share: floa
     assert kept.tolist() == [e <= share * 9 for e in events]
 
 
-@settings(deadline=None)
 @given(seeds, st.floats(0.01, 1), st.integers(1, 50))
 def test_random_keeps_its_share_of_any_samples(seed: int, share: float, n: int) -> None:
     kept, again = (select_random(n, share, torch.Generator().manual_seed(seed)) for _ in range(2))

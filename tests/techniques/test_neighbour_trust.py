@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 import torch
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from torch import nn
 
@@ -33,7 +33,6 @@ def slow_dilution(
     return rows
 
 
-@settings(deadline=None)
 @given(st.integers(2, 9), st.integers(0, 99), st.floats(0.05, 5))
 def test_dilution_equals_the_formula(b: int, seed: int, temperature: float) -> None:
     generator = torch.Generator().manual_seed(seed)

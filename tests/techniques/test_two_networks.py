@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 import torch
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from labelnoise.data.batch import Batch
@@ -33,7 +33,6 @@ def test_the_share_falls_to_what_is_kept_in_equal_steps(epoch: int, share: float
     assert keep_share(epoch, forget_rate=0.2, warmup_epochs=4) == pytest.approx(share)
 
 
-@settings(deadline=None)
 @given(
     st.lists(st.tuples(st.integers(0, 5), st.integers(0, 5)), min_size=1, max_size=20),
     st.floats(0, 1),

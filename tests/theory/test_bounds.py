@@ -5,7 +5,7 @@ from collections.abc import Callable
 
 import pytest
 import torch
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from labelnoise.errors import InputError
@@ -17,7 +17,6 @@ sizes = st.integers(1, 10_000)
 positive = st.floats(1e-3, 1e3)
 
 
-@settings(deadline=None)
 @given(n=sizes, d=sizes, xi_std=positive, target=positive)
 def test_signal_norm_for_inverts_n_snr_squared(
     n: int, d: int, xi_std: float, target: float
@@ -37,7 +36,6 @@ def test_the_defaults_of_the_experiments() -> None:
     assert bounds.stage_one_length(200, 20, 0.05, 1.0, 800) == pytest.approx(100)
 
 
-@settings(deadline=None)
 @given(n=sizes, m=sizes, d=sizes, eta=positive, xi_std=positive)
 def test_stage_one_is_as_long_as_one_noise_patch_takes_to_be_learned(
     n: int, m: int, d: int, eta: float, xi_std: float

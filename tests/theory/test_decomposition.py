@@ -43,7 +43,7 @@ def random_coefficients(m: int, n: int, seed: int = 0) -> Coefficients:
     return Coefficients(draw[..., 0], draw[..., 1:])
 
 
-@settings(deadline=None, max_examples=30)
+@settings(max_examples=30)
 @given(
     n=st.integers(1, 12),
     spare=st.integers(0, 20),
@@ -207,7 +207,7 @@ def scalars_by_loop(c: Coefficients, label: Tensor, is_noisy: Tensor) -> dict[st
     }
 
 
-@settings(deadline=None, max_examples=30)
+@settings(max_examples=30)
 @given(
     samples=st.lists(st.tuples(st.integers(0, 1), st.booleans()), min_size=1, max_size=8),
     seed=st.integers(0, 100),

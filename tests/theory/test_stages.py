@@ -127,7 +127,7 @@ def test_the_step_found_is_kept(kind: type[StageDetector]) -> None:
     assert detector.triggered_step == found
 
 
-@settings(deadline=None, max_examples=60)
+@settings(max_examples=60)
 @given(
     leads=st.lists(st.sampled_from([NAN, -2.0, -1.0, 0.0, 1.0, 2.0, 3.0]), max_size=20),
     patience=st.integers(1, 3),
