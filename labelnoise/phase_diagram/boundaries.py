@@ -32,12 +32,14 @@ BOUNDARIES: dict[str, Boundary] = {
         r"$n\,$SNR$^2$ = {level:g}",
         lambda s, _: bounds.n_snr_squared(s.n, s.signal_norm, s.xi_std, s.d),
     ),
-    # 1: gamma and rho_bar grow alike in the first steps.
+    # 1: the largest gamma and rho_bar grow alike in the first steps. A filter active on +mu sees
+    # y = +1 alone, so that the largest gamma is that of the class with fewer wrong labels.
     "early_ratio": Boundary(
         r"$n\,$SNR$^2 (1 - 2\tau) / 2$ = {level:g}",
-        lambda s, _: bounds.early_ratio(
-            bounds.n_snr_squared(s.n, s.signal_norm, s.xi_std, s.d),
-            (s.tau_plus + s.tau_minus) / 2,
+        lambda s, _: (
+            bounds.n_snr_squared(s.n, s.signal_norm, s.xi_std, s.d)
+            * (1 - 2 * min(s.tau_plus, s.tau_minus))
+            / 2
         ),
     ),
     # n |mu|^4 / (sigma^4 d): the exponent of the error without label noise.
@@ -55,7 +57,7 @@ BOUNDARIES: dict[str, Boundary] = {
     # Drawn where the quantity itself passes the floor: use it with test errors, at level 0.
     "stage_two_floor": Boundary(
         r"min($\tau_+, \tau_-$) / 2",
-        lambda s, value: value - bounds.stage_two_error_floor(s.tau_plus, s.tau_minus),
+        lambda s, value: value - min(s.tau_plus, s.tau_minus) / 2,
     ),
 }
 

@@ -17,7 +17,7 @@ from labelnoise.errors import InputError
 from labelnoise.phase_diagram.boundaries import BOUNDARIES, check_boundary, line
 from labelnoise.phase_diagram.grid import Grid
 from labelnoise.phase_diagram.quantities import QUANTITIES, Quantity
-from labelnoise.phase_diagram.scaling import fit_power
+from labelnoise.phase_diagram.scaling import fit_power, is_complete
 from labelnoise.phase_diagram.statistics import over_seeds
 from labelnoise.report.style import ALL, NOISY, finish, new_figure
 from labelnoise.theory.simulation import Setting
@@ -172,9 +172,12 @@ def _boundaries(
 def _scaling(
     drawing: Drawing, grid: Grid, settings: Sequence[Setting], values: NDArray[Any]
 ) -> Figure:
-    """Every cell's mean against what theory says, with a fitted power for each panel's value."""
+    """Every cell's mean against what theory says, with a fitted power for each panel's value.
+
+    Cells where any seed has no number are neither drawn nor fitted.
+    """
     assert drawing.against is not None
-    mean = _typical(values)
+    mean = np.where(is_complete(values), over_seeds(values)[0], np.nan)
     theory = line(drawing.against, settings, mean).reshape(mean.shape)
     figure = new_figure(5.6, 4.4)
     axes = figure.subplots()
