@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -77,9 +78,9 @@ def draw(drawing: Drawing, grid: Grid, settings: Sequence[Setting], values: NDAr
 
 
 def _map(drawing: Drawing, grid: Grid, settings: Sequence[Setting], values: NDArray[Any]) -> Figure:
-    """A panel a value: colours are means over seeds, white where half of them have no number."""
-    mean = _typical(values)
+    """A panel a value: colours are typical over seeds, white where half of them have no number."""
     quantity = QUANTITIES[drawing.quantity]
+    mean = _typical(values, quantity)
     panels = grid.shape[0]
     figure = new_figure(1.4 + 4.1 * panels, 4.0)
     row = figure.subplots(1, panels, squeeze=False)[0]
@@ -204,9 +205,16 @@ def _value(grid: Grid, panel: int) -> str:
     return f"{grid.panels.values[panel]:g}"
 
 
-def _typical(values: NDArray[Any]) -> NDArray[Any]:
-    """Means over seeds; nan where fewer than half of them have a number, and a mean were luck."""
+def _typical(values: NDArray[Any], quantity: Quantity) -> NDArray[Any]:
+    """Means over seeds, or medians of what may spread over decades, as steps do.
+
+    nan where fewer than half of them have a number, and any of both were luck.
+    """
     mean, _, count = over_seeds(values)
+    if quantity.log:
+        with warnings.catch_warnings():  # of cells that have no number
+            warnings.simplefilter("ignore", RuntimeWarning)
+            mean = np.nanmedian(values, -1)
     return np.where(2 * count < values.shape[-1], np.nan, mean)
 
 
