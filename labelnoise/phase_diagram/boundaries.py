@@ -9,7 +9,6 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from labelnoise.errors import InputError
 from labelnoise.theory import bounds
 from labelnoise.theory.simulation import Setting
 
@@ -68,19 +67,6 @@ def line(name: str, settings: Sequence[Setting], mean: NDArray[Any]) -> NDArray[
     Raises:
         InputError: there is no such boundary.
     """
-    check_boundary(name)
     field = BOUNDARIES[name].field
     found = [field(s, v) for s, v in zip(settings, mean.ravel().tolist(), strict=True)]
     return np.array(found).reshape(mean.shape)
-
-
-def check_boundary(name: str, key: str = "boundaries") -> None:
-    """Refuse a name that the table has not.
-
-    Raises:
-        InputError: names those that it has.
-    """
-    if name not in BOUNDARIES:
-        raise InputError(
-            f"figure.{key}: {name} does not exist, choose from: {', '.join(BOUNDARIES)}"
-        )

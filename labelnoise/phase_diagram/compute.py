@@ -101,16 +101,21 @@ def compute_cells(cells: Sequence[Setting], task: Task) -> dict[str, NDArray[Any
     for members in alike.values():
         runs = [cells[i] for i in members for _ in task.seeds]
         steps = task.logged_steps()
-        trajectories = simulate(
-            runs,
-            list(task.seeds) * len(members),
-            steps,
-            test_samples=0 if task.tested == "none" else task.test_samples,
-            test_steps=steps[-1:] if task.tested == "end" else None,
-            dtype=getattr(torch, task.dtype),
-            device=task.device,
-            memory_limit=task.memory_limit,
-        )
+        try:
+            trajectories = simulate(
+                runs,
+                list(task.seeds) * len(members),
+                steps,
+                test_samples=0 if task.tested == "none" else task.test_samples,
+                test_steps=steps[-1:] if task.tested == "end" else None,
+                dtype=getattr(torch, task.dtype),
+                device=task.device,
+                memory_limit=task.memory_limit,
+            )
+        except torch.linalg.LinAlgError:
+            raise InputError(
+                "runs have diverged: lower the learning rate, setting.eta, or raise theory_t1"
+            ) from None
         for name, values in read_off(trajectories, runs, task.tested).items():
             array = whole.setdefault(name, np.empty((len(cells), len(task.seeds))))
             array[members] = values.reshape(len(members), -1)

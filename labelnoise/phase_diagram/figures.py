@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import warnings
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -15,15 +15,19 @@ from matplotlib.lines import Line2D
 from numpy.typing import NDArray
 
 from labelnoise.errors import InputError
-from labelnoise.phase_diagram.boundaries import BOUNDARIES, check_boundary, line
+from labelnoise.phase_diagram.boundaries import BOUNDARIES, line
 from labelnoise.phase_diagram.grid import Grid
 from labelnoise.phase_diagram.quantities import QUANTITIES, Quantity
+from labelnoise.phase_diagram.read import choice, mapping, numbers
 from labelnoise.phase_diagram.scaling import fit_power, is_complete
 from labelnoise.phase_diagram.statistics import over_seeds
 from labelnoise.report.style import ALL, NOISY, finish, new_figure
 from labelnoise.theory.simulation import Setting
 
+FIGURE = ("quantity", "kind", "against", "contours", "boundaries", "title")
 MARKERS = ("o", "s", "^", "v", "D")
+# What stands alone on a logarithmic axis: the floor is drawn where a quantity passes it.
+AGAINST = tuple(name for name in BOUNDARIES if name != "stage_two_floor")
 LINES = ("--", "-.", ":", (0, (5, 1, 1, 1, 1, 1)))
 
 
@@ -35,37 +39,66 @@ class Drawing:
         kind: of ``KINDS``.
         quantity: of ``QUANTITIES``.
         contours: levels of the quantity.
-        boundaries: levels of the theory's lines, by name of ``BOUNDARIES``.
+        boundaries: names of ``BOUNDARIES``, each with levels of the theory's line.
         against: for "scaling", the line's field on the horizontal axis.
         title: above the panels.
-
-    Raises:
-        InputError: a name that does not exist.
     """
 
     kind: str
     quantity: str
     contours: tuple[float, ...] = ()
-    boundaries: Mapping[str, tuple[float, ...]] | None = None
+    boundaries: tuple[tuple[str, tuple[float, ...]], ...] = ()
     against: str | None = None
     title: str = ""
 
-    def __post_init__(self) -> None:
-        if self.kind not in KINDS:
-            raise InputError(f"figure.kind must be one of {', '.join(KINDS)}, got {self.kind}")
-        if self.quantity not in QUANTITIES:
+    @classmethod
+    def read(cls, words: Any) -> Drawing:
+        """From the configuration's ``figure``.
+
+        Raises:
+            InputError: says what came and what is allowed.
+        """
+        words = mapping("figure", words, FIGURE, "{quantity: test_error, kind: map, ...}")
+        lines, example = words.get("boundaries") or [], "{name: n_snr_squared, levels: [4]}"
+        if not isinstance(lines, list):
             raise InputError(
-                f"figure.quantity={self.quantity} does not exist, "
-                f"choose from: {', '.join(QUANTITIES)}"
+                f"figure.boundaries must be a list as [{example}], or null, got {lines}"
             )
-        for name in self.boundaries or {}:
-            check_boundary(name)
-        if self.kind == "scaling":
-            if self.against is None:
-                raise InputError(
-                    f"figure.kind=scaling needs figure.against, one of {', '.join(BOUNDARIES)}"
+        entries = [mapping("figure.boundaries", e, ("name", "levels"), example) for e in lines]
+        contours, against = words.get("contours") or [], words.get("against")
+        kind = choice("figure.kind", words.get("kind"), KINDS)
+        if kind == "scaling":
+            choice("figure.against", against, AGAINST)
+        return cls(
+            kind=kind,
+            quantity=choice("figure.quantity", words.get("quantity"), QUANTITIES),
+            contours=tuple(numbers("figure.contours", contours) if contours else ()),
+            boundaries=tuple(
+                (
+                    choice("figure.boundaries.name", e.get("name"), BOUNDARIES),
+                    tuple(numbers("figure.boundaries.levels", e.get("levels"))),
                 )
-            check_boundary(self.against, "against")
+                for e in entries
+            ),
+            against=against if kind == "scaling" else None,
+            title="" if words.get("title") is None else str(words["title"]),
+        )
+
+    def check(self, grid: Grid, settings: Sequence[Setting]) -> None:
+        """Refuse before anything is computed what could not be drawn then.
+
+        Raises:
+            InputError: a panel of a scaling with fewer than three places.
+        """
+        if self.kind == "scaling":
+            assert self.against is not None
+            theory = line(self.against, settings, np.zeros(grid.shape))
+            places = min(len(np.unique(panel)) for panel in theory)
+            if places < 3:
+                raise InputError(
+                    f"a power law needs three values of figure.against={self.against}, the axes "
+                    f"give {places} in a panel: choose an axis that changes it"
+                )
 
 
 def draw(drawing: Drawing, grid: Grid, settings: Sequence[Setting], values: NDArray[Any]) -> Figure:
@@ -87,6 +120,7 @@ def _map(drawing: Drawing, grid: Grid, settings: Sequence[Setting], values: NDAr
     norm = _norm(mean, quantity)
     colours = "RdBu_r" if quantity.signed else "viridis"
     cells = np.arange(len(settings)).reshape(grid.shape)
+    missed = {(name, level) for name, levels in drawing.boundaries for level in levels}
     for panel, axes in enumerate(row):
         shown = axes.pcolormesh(
             grid.x.values, grid.y.values, mean[panel], norm=norm, cmap=colours, rasterized=True
@@ -95,10 +129,12 @@ def _map(drawing: Drawing, grid: Grid, settings: Sequence[Setting], values: NDAr
         axes.set_yscale(grid.y.scale)
         _contours(axes, drawing, grid, mean[panel])
         own = [settings[i] for i in cells[panel].ravel()]
-        _boundaries(axes, drawing, grid, own, mean[panel])
+        missed -= _boundaries(axes, drawing, grid, own, mean[panel])
         name = "" if grid.panels is None else f"{grid.panels.label} = {_value(grid, panel)}"
         finish(axes, grid.x.label, grid.y.label if panel == 0 else "", name)
         axes.grid(visible=False)
+    for name, level in sorted(missed):
+        print(f"the line {name} = {level:g} lies outside of the map")
     figure.colorbar(shown, ax=list(row), label=quantity.label)
     if drawing.title:
         figure.suptitle(drawing.title, fontsize=11)
@@ -146,12 +182,13 @@ def _runs_through(field: NDArray[Any], level: float) -> bool:
 
 def _boundaries(
     axes: Axes, drawing: Drawing, grid: Grid, settings: Sequence[Setting], mean: NDArray[Any]
-) -> None:
-    """The theory's lines, named in a legend, those that run through the panel."""
+) -> set[tuple[str, float]]:
+    """The theory's lines that run through the panel, named in a legend; which these are."""
+    drawn: set[tuple[str, float]] = set()
     if not _is_drawable(grid):
-        return
+        return drawn
     handles = []
-    for style, (name, levels) in zip(LINES * 4, (drawing.boundaries or {}).items(), strict=False):
+    for style, (name, levels) in zip(LINES * 4, drawing.boundaries, strict=False):
         field = line(name, settings, mean)
         for level in levels:
             if _runs_through(field, level):
@@ -165,9 +202,11 @@ def _boundaries(
                     linewidths=1.6,
                 )
                 label = BOUNDARIES[name].label.format(level=level)
+                drawn.add((name, level))
                 handles.append(Line2D([], [], color=NOISY, ls=style, lw=1.6, label=label))
     if handles:
         axes.legend(handles=handles, fontsize=7.5, framealpha=0.85)
+    return drawn
 
 
 def _scaling(

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+import math
+from collections.abc import Mapping
 from dataclasses import dataclass
 from itertools import product
 from typing import Any
@@ -11,10 +12,14 @@ import numpy as np
 from numpy.typing import NDArray
 
 from labelnoise.errors import InputError
-from labelnoise.phase_diagram.parameters import WHOLE, combine, known, setting_of
+from labelnoise.phase_diagram.parameters import PARAMETERS, WHOLE, combine, known, setting_of
+from labelnoise.phase_diagram.read import choice, mapping, number, numbers
 from labelnoise.theory.simulation import Setting
 
+AXIS = ("name", "values", "from", "to", "points", "scale")
 SCALES = ("linear", "log")
+# Beyond these a command is a slip rather than a map.
+MOST_POINTS, MOST_CELLS = 100_000, 10_000_000
 
 
 @dataclass(frozen=True)
@@ -36,43 +41,38 @@ class Axis:
         return known(self.name, "axis").label
 
     @classmethod
-    def read(cls, where: str, words: Mapping[str, Any]) -> Axis:
+    def read(cls, where: str, words: Any) -> Axis:
         """An axis from its part of the configuration: ``values``, or ``from``, ``to``, ``points``.
 
         Raises:
             InputError: names ``where`` and what is wrong there.
         """
-        name, scale = str(words["name"]), str(words.get("scale", "linear"))
-        known(name, f"{where}.name")
-        if scale not in SCALES:
-            raise InputError(f"{where}.scale must be one of {', '.join(SCALES)}, got {scale}")
+        example = "{name: d, values: [200,800]} or {name: d, from: 100, to: 1e6, points: 5}"
+        words = mapping(where, words, AXIS, example)
+        name = choice(f"{where}.name", words.get("name"), PARAMETERS)
+        scale = choice(f"{where}.scale", words.get("scale", "linear"), SCALES)
         if words.get("values") is not None:
-            values = _numbers(f"{where}.values", list(words["values"]))
+            values = np.array(numbers(f"{where}.values", words["values"]))
+        elif words.get("from") is None or words.get("to") is None:
+            raise InputError(f"{where} must be as {example}, got {words}")
         else:
-            low, high = _numbers(f"{where}.from and {where}.to", [words["from"], words["to"]])
-            points = words["points"]
-            if not isinstance(points, int) or points < 1:
-                raise InputError(f"{where}.points must be a whole number from 1, got {points}")
-            if scale == "log" and not 0 < low <= high:
+            low, high = (number(f"{where}.{end}", words[end]) for end in ("from", "to"))
+            points = words.get("points")
+            if type(points) is not int or not 1 <= points <= MOST_POINTS:
                 raise InputError(
-                    f"{where}.from and {where}.to must be above 0 and ascend on a log axis, "
+                    f"{where}.points must be a whole number from 1 to {MOST_POINTS:,}, got {points}"
+                )
+            if low > high or (scale == "log" and low <= 0):
+                above = "be above 0 and " if scale == "log" else ""
+                raise InputError(
+                    f"{where}.from and {where}.to must {above}ascend on a {scale} axis, "
                     f"got {low:g} and {high:g}"
                 )
             spread = np.geomspace if scale == "log" else np.linspace
             values = spread(low, high, points)
         if name in WHOLE:
             values = values.round()
-        values = np.unique(values)
-        if not len(values):
-            raise InputError(f"{where}.values is empty: give at least one value of {name}")
-        return cls(name, values, scale)
-
-
-def _numbers(what: str, given: Sequence[Any]) -> NDArray[np.float64]:
-    bad = [v for v in given if isinstance(v, str | None) or not np.isfinite(float(v))]
-    if bad:
-        raise InputError(f"{what} must be finite numbers, got {bad[0]}")
-    return np.array([float(v) for v in given])
+        return cls(name, np.unique(values), scale)
 
 
 @dataclass(frozen=True)
@@ -113,6 +113,9 @@ class Grid:
         names = [axis.name for axis in self.axes]
         if len(set(names)) < len(names):
             raise InputError(f"the axes are {', '.join(names)}: choose different parameters")
+        count = math.prod(self.shape)
+        if count > MOST_CELLS:
+            raise InputError(f"the axes make {count:,} cells, at most {MOST_CELLS:,} are possible")
         cells = product(*(axis.values.tolist() for axis in self.axes))
         return [
             setting_of(combine(self.base, dict(zip(names, cell, strict=True)))) for cell in cells

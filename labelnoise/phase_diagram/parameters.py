@@ -37,7 +37,7 @@ PARAMETERS: dict[str, Parameter] = {
     "n": Parameter("n", ("n",), _given),
     "m": Parameter("m", ("m",), _given),
     "xi_std": Parameter(r"$\sigma_\xi$", ("xi_std",), _given),
-    "orthogonal": Parameter("orthogonal", ("orthogonal",), _given),
+    "orthogonal": Parameter("orthogonal", ("orthogonal",), lambda v, _: bool(v)),
     "d": Parameter("d", ("d",), _given),
     "d_over_n": Parameter("d / n", ("d",), lambda v, s: round(v * s["n"])),
     "tau": Parameter(r"$\tau_+ = \tau_-$", ("tau_plus", "tau_minus"), _given),
@@ -68,6 +68,9 @@ PARAMETERS: dict[str, Parameter] = {
     ),
 }
 WHOLE = ("n", "m", "d")
+# The largest values that are no slip, and the words that may be 0.
+MOST = {"n": 10**5, "m": 10**5, "d": 10**15}
+FROM_0 = ("tau", "tau_plus", "tau_minus", "sigma_0", "start_scale")
 
 
 def known(name: str, where: str) -> Parameter:
@@ -105,6 +108,15 @@ def combine(base: Values, chosen: Values) -> dict[str, float]:
     return {**rest, **chosen}
 
 
+def _check_range(name: str, value: float) -> None:
+    if name == "orthogonal":
+        if value not in (0, 1):
+            raise InputError(f"orthogonal must be true or false, got {value:g}")
+    elif not math.isfinite(value) or value < 0 or (value == 0 and name not in FROM_0):
+        allowed = "0 or more" if name in FROM_0 else "above 0"
+        raise InputError(f"{name} must be finite and {allowed}, got {value:g}")
+
+
 def setting_of(words: Values) -> Setting:
     """The setting of one run.
 
@@ -121,10 +133,17 @@ def setting_of(words: Values) -> Setting:
     values: dict[str, float] = {}
     for name, parameter in PARAMETERS.items():
         if name in words:
+            _check_range(name, words[name])
             try:
                 value = parameter.value(words[name], values)
             except KeyError as error:
                 raise InputError(f"setting.{name} needs {error.args[0]}: give both") from None
+            for target in parameter.sets:
+                if value > MOST.get(target, math.inf):
+                    raise InputError(
+                        f"{target} can be up to {MOST[target]:g}, "
+                        f"setting.{name}={words[name]:g} makes it {value:g}"
+                    )
             whole = name in WHOLE and value == int(value)
             values |= dict.fromkeys(parameter.sets, int(value) if whole else value)
     for field in fields(Setting):

@@ -17,15 +17,18 @@ from labelnoise.errors import InputError
 from labelnoise.phase_diagram.compute import Task, assemble, compute_parts, parts_of
 from labelnoise.phase_diagram.figures import Drawing, draw
 from labelnoise.phase_diagram.grid import Axis, Grid
+from labelnoise.phase_diagram.parameters import PARAMETERS
 from labelnoise.phase_diagram.quantities import QUANTITIES, TESTED
+from labelnoise.phase_diagram.read import mapping, number
 from labelnoise.phase_diagram.statistics import over_seeds
-from labelnoise.phase_diagram.store import Store
+from labelnoise.phase_diagram.store import Store, flat
 
 # What determines the numbers; the rest says where they lie, how they are made and drawn.
 COMPUTED = (
     "x", "y", "panels", "setting", "steps", "seed", "seeds", "test_samples", "test_at",
     "logged_per_decade", "dtype",
 )  # fmt: skip
+MOST = {"steps": 10**8, "seeds": 10**6, "test_samples": 10**7, "logged_per_decade": 10**4}
 MEGABYTE = 2**20
 
 
@@ -39,8 +42,8 @@ def phase_diagram(cfg: DictConfig, directory: Path) -> dict[str, Any]:
         InputError: one line that says what came and what is allowed.
     """
     plain: Any = OmegaConf.to_container(cfg, resolve=True)
-    drawing = _drawing(plain["figure"])
-    tested = _tested(plain["test_at"] or measured_there(directory), drawing.quantity)
+    drawing = Drawing.read(plain["figure"])
+    tested = _tested(plain["test_at"], drawing.quantity, directory)
     grid = read_grid(plain)
     task = _task(plain, tested)
     settings = grid.settings()
@@ -48,12 +51,21 @@ def phase_diagram(cfg: DictConfig, directory: Path) -> dict[str, Any]:
     block, blocks = _block(plain)
     config = {key: plain[key] for key in COMPUTED} | {"test_at": tested}
     store = Store(directory, config, _fingerprint(config))
-    store.claim()
+    drawing.check(grid, settings)
+    sources = _sources(plain["merge"])
+    for source in sources:
+        store.check_source(source)
+    begins = store.claim()
     started = time.perf_counter()
-    for other in plain["merge"] or ():
-        print(f"{store.take_over(Path(other))} parts taken over from {other}")
     mine = range(len(parts)) if block is None else range(block, len(parts), blocks)
-    compute_parts(store, settings, task, mine)
+    try:
+        for source in sources:
+            print(f"{store.take_over(source)} parts taken over from {source}")
+        compute_parts(store, settings, task, mine)
+    except InputError:
+        if begins:
+            store.release()
+        raise
     seconds = time.perf_counter() - started
     outcome: dict[str, Any] = {
         "cells": sum(len(parts[n]) for n in mine),
@@ -87,10 +99,15 @@ def read_grid(plain: Mapping[str, Any]) -> Grid:
         InputError: an axis or a parameter that cannot be.
     """
     panels = plain["panels"]
-    base = {str(k): v for k, v in plain["setting"].items() if v is not None}
-    for name, value in base.items():
-        if isinstance(value, str):
-            raise InputError(f"setting.{name} must be a number, got {value}")
+    words = mapping("setting", plain["setting"], PARAMETERS, "{n: 20, d: 1000, ...}")
+    base = {
+        # true and false are numbers for this word alone, and any other is out of its range
+        name: float(value)
+        if name == "orthogonal" and isinstance(value, bool)
+        else number(f"setting.{name}", value)
+        for name, value in words.items()
+        if value is not None
+    }
     return Grid(
         Axis.read("x", plain["x"]),
         Axis.read("y", plain["y"]),
@@ -99,33 +116,10 @@ def read_grid(plain: Mapping[str, Any]) -> Grid:
     )
 
 
-def _drawing(figure: Mapping[str, Any]) -> Drawing:
-    lines = figure["boundaries"] or []
-    try:
-        boundaries = {str(entry["name"]): _numbers(entry["levels"]) for entry in lines}
-    except (TypeError, ValueError, KeyError):
-        raise InputError(
-            "figure.boundaries must be a list as [{name: n_snr_squared, levels: [1]}], or null, "
-            f"got {lines}"
-        ) from None
-    try:
-        contours = _numbers(figure["contours"] or ())
-    except (TypeError, ValueError):
-        raise InputError(
-            f"figure.contours must be a list of numbers, or null, got {figure['contours']}"
-        ) from None
-    return Drawing(
-        kind=figure["kind"],
-        quantity=figure["quantity"],
-        contours=contours,
-        boundaries=boundaries,
-        against=figure["against"],
-        title=figure["title"] or "",
-    )
-
-
-def _numbers(values: Any) -> tuple[float, ...]:
-    return tuple(float(value) for value in values)
+def _sources(merge: Any) -> list[Path]:
+    if not isinstance(merge, list | None) or not all(isinstance(s, str) for s in merge or ()):
+        raise InputError(f"merge must be a list of directories as [from_a/big], got {merge}")
+    return [Path(source) for source in merge or ()]
 
 
 def measured_there(directory: Path) -> str | None:
@@ -137,24 +131,31 @@ def measured_there(directory: Path) -> str | None:
     return test_at if test_at in TESTED else None
 
 
-def _tested(test_at: str | None, quantity: str) -> str:
-    """Where test errors are measured: as asked, at least where the quantity needs it."""
+def _tested(test_at: str | None, quantity: str, directory: Path) -> str:
+    """Where test errors are measured: as asked or as there, enough for the quantity."""
     needed = QUANTITIES[quantity].tested
+    there = measured_there(directory)
+    found = test_at or there or needed
+    if found not in TESTED:
+        raise InputError(f"test_at must be null or one of {', '.join(TESTED)}, got {found}")
+    if TESTED.index(found) >= TESTED.index(needed):
+        return found
     if test_at is None:
-        return needed
-    if test_at not in TESTED:
-        raise InputError(f"test_at must be null or one of {', '.join(TESTED)}, got {test_at}")
-    if TESTED.index(test_at) < TESTED.index(needed):
-        raise InputError(f"figure.quantity={quantity} needs test_at={needed}, got {test_at}")
-    return test_at
+        raise InputError(
+            f"{directory} was measured with test_at={there}, figure.quantity={quantity} needs "
+            f"{needed}: choose another name="
+        )
+    raise InputError(f"figure.quantity={quantity} needs test_at={needed}, got {test_at}")
 
 
 def _task(plain: Mapping[str, Any], tested: str) -> Task:
-    for key in ("steps", "seeds", "test_samples", "logged_per_decade"):
-        if plain[key] < 1:
-            raise InputError(f"{key} must be at least 1, got {plain[key]}")
-    if not plain["memory_limit_mb"] > 0:
-        raise InputError(f"memory_limit_mb must be above 0, got {plain['memory_limit_mb']}")
+    for key, most in MOST.items():
+        if not 1 <= plain[key] <= most:
+            raise InputError(f"{key} must be from 1 to {most:,}, got {plain[key]}")
+    if not 0 < plain["memory_limit_mb"] < float("inf"):
+        raise InputError(
+            f"memory_limit_mb must be finite and above 0, got {plain['memory_limit_mb']}"
+        )
     if plain["seed"] < 0:
         raise InputError(f"seed must be 0 or more, got {plain['seed']}")
     if plain["dtype"] not in ("float32", "float64"):
@@ -187,5 +188,5 @@ def _block(plain: Mapping[str, Any]) -> tuple[int | None, int]:
 
 
 def _fingerprint(config: Mapping[str, Any]) -> str:
-    text = json.dumps(config, sort_keys=True)
+    text = json.dumps(flat(config), sort_keys=True)
     return hashlib.sha256(text.encode()).hexdigest()[:12]

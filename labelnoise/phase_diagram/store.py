@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import csv
 import json
 import os
@@ -47,8 +48,8 @@ class Store:
         self.table = path / "diagram.csv"
         self.figures = path / "figures"
 
-    def claim(self) -> None:
-        """Begin here, or go on with the same diagram.
+    def claim(self) -> bool:
+        """Begin here, or go on with the same diagram; whether it begins.
 
         Raises:
             InputError: another diagram lies here, or something else.
@@ -59,6 +60,16 @@ class Store:
             raise InputError(f"{self.path} is not empty and holds no diagram: choose another name=")
         else:
             self.describe(status="running")
+            return True
+        return False
+
+    def release(self) -> None:
+        """Leave nothing of a diagram that could not begin, so that another one may."""
+        if not any((self.path / "parts").glob("*")):
+            self.manifest.unlink(missing_ok=True)
+            for folder in (self.path / "parts", self.path):
+                with contextlib.suppress(OSError):  # not there, or of others too
+                    folder.rmdir()
 
     def describe(self, **more: Any) -> None:
         """Write the manifest."""
@@ -96,16 +107,19 @@ class Store:
             return f"{path} holds other cells"
         return arrays
 
-    def take_over(self, other: Path) -> int:
-        """Copy the parts of the same diagram from another directory; how many there were.
+    def check_source(self, other: Path) -> None:
+        """Refuse a directory whose parts are not this diagram's.
 
         Raises:
             InputError: no diagram lies there, or another one.
         """
         if not (other / "manifest.json").is_file():
-            raise InputError(f"{other} holds no diagram: it has no manifest.json")
-        self._refuse_another(other / "manifest.json")
-        found = sorted((other / "parts").glob("[0-9]*.npz"))
+            raise InputError(f"merge: {other} holds no diagram, it has no manifest.json")
+        self._refuse_another(other / "manifest.json", "leave it out of merge=")
+
+    def take_over(self, other: Path) -> int:
+        """Copy the parts of the same diagram from another directory; how many there were."""
+        found = [path for path in sorted((other / "parts").glob("*.npz")) if path.stem.isdecimal()]
         for path in found:
             if not self.part(int(path.stem)).is_file():
                 _replace(self.part(int(path.stem)), path.read_bytes())
@@ -139,15 +153,15 @@ class Store:
             writer.writerows(zip(*(c.tolist() for c in columns.values()), strict=True))
         os.replace(temporary, self.table)
 
-    def _refuse_another(self, manifest: Path) -> None:
+    def _refuse_another(self, manifest: Path, advice: str = "choose another name=") -> None:
         try:
-            other = json.loads(manifest.read_text())["config"]
-        except (ValueError, KeyError, TypeError):
-            raise InputError(f"{manifest} is damaged: choose another name=") from None
-        if changed := differences(self.config, other):
+            other = flat(json.loads(manifest.read_text())["config"])
+        except (ValueError, KeyError, TypeError, AttributeError):
+            raise InputError(f"{manifest} is damaged: {advice}") from None
+        if changed := differences(flat(self.config), other):
             raise InputError(
                 f"{manifest.parent} holds another diagram, nothing was changed there "
-                f"({'; '.join(changed)}): choose another name="
+                f"({'; '.join(changed)}): {advice}"
             )
 
 
@@ -157,13 +171,38 @@ def _is_ours(entry: Path) -> bool:
     return entry.name in known or entry.name.startswith("manifest.")
 
 
+def flat(config: Mapping[str, Any]) -> dict[str, Any]:
+    """Every value under its path, numbers as floats: 32 and 32.0 are one configuration.
+
+    Example:
+        >>> flat({"x": {"name": "d", "to": 32}, "seeds": 10})
+        {'x.name': 'd', 'x.to': 32.0, 'seeds': 10.0}
+    """
+    found: dict[str, Any] = {}
+    for key, value in config.items():
+        if isinstance(value, Mapping):
+            found |= {f"{key}.{inner}": v for inner, v in flat(value).items()}
+        else:
+            found[key] = _as_float(value)
+    return found
+
+
+def _said(value: Any) -> str:
+    return f"{value:g}" if isinstance(value, float) else str(value)
+
+
+def _as_float(value: Any) -> Any:
+    if isinstance(value, list):
+        return [_as_float(item) for item in value]
+    return float(value) if type(value) is int else value
+
+
 def differences(ours: Mapping[str, Any], theirs: Mapping[str, Any]) -> list[str]:
     """``key: ours instead of theirs`` for what differs."""
-    a, b = json.loads(json.dumps(ours)), dict(theirs)
     return [
-        f"{key}: {a.get(key)} instead of {b.get(key)}"
-        for key in sorted(a.keys() | b.keys())
-        if a.get(key) != b.get(key)
+        f"{key}: {_said(ours.get(key))} instead of {_said(theirs.get(key))}"
+        for key in sorted(ours.keys() | theirs.keys())
+        if ours.get(key) != theirs.get(key)
     ]
 
 

@@ -77,15 +77,21 @@ def test_axes_of_whole_numbers_keep_each_once() -> None:
     ("words", "message"),
     [
         ({"name": "dimension", "values": [1]}, r"x.name=dimension does not exist, choose from: n,"),
-        ({"name": "d", "values": []}, "x.values is empty"),
-        ({"name": "d", "from": 1, "to": 2, "points": 0}, "x.points must be .* from 1, got 0"),
+        ({"name": "d", "values": []}, "x.values must be a list of numbers"),
+        (
+            {"name": "d", "from": 1, "to": 2, "points": 0},
+            "x.points must be .* from 1 to 100,000, got 0",
+        ),
         ({"name": "d", "from": 1, "to": 2, "points": 2.5}, "x.points must be .*, got 2.5"),
         (
             {"name": "d", "from": 0, "to": 2, "points": 3, "scale": "log"},
             "x.from and x.to must be above 0 and ascend on a log axis, got 0 and 2",
         ),
-        ({"name": "d", "from": "a", "to": 2, "points": 3}, "must be finite numbers, got a"),
-        ({"name": "d", "values": [1], "scale": "cubic"}, "x.scale must be one of linear, log"),
+        ({"name": "d", "from": "a", "to": 2, "points": 3}, "x.from must be a finite number, got a"),
+        (
+            {"name": "d", "values": [1], "scale": "cubic"},
+            "x.scale=cubic does not exist, choose from: linear, log",
+        ),
     ],
 )
 def test_axes_that_cannot_be_are_refused(words: dict[str, object], message: str) -> None:

@@ -114,6 +114,22 @@ def test_another_diagram_of_the_same_name_is_refused(diagram: Draw, tmp_path: Pa
     assert {path: path.stat().st_mtime_ns for path in (tmp_path / "a").rglob("*")} == before
 
 
+def test_a_number_is_the_same_however_it_is_spelled(diagram: Draw, tmp_path: Path) -> None:
+    diagram("a", "x.to=32", "setting.xi_std=1")
+    part = tmp_path / "a" / "parts" / "00000.npz"
+    before = part.stat().st_mtime_ns
+    diagram("a", "x.to=32.0", "setting.xi_std=1.0")
+    assert part.stat().st_mtime_ns == before
+
+
+@pytest.mark.parametrize("words", ["merge=[/nowhere]", "setting.theory_t1=1e-300", "setting.n=1e4"])
+def test_what_could_not_begin_leaves_nothing(diagram: Draw, tmp_path: Path, words: str) -> None:
+    with pytest.raises(InputError):
+        diagram("a", words, "memory_limit_mb=9")
+    assert not (tmp_path / "a").exists()
+    diagram("a")
+
+
 def test_the_picture_may_change_without_computing(diagram: Draw, tmp_path: Path) -> None:
     diagram("a", "test_at=all")  # without the word, the next ones take what is there
     written = (tmp_path / "a" / "parts" / "00000.npz").stat().st_mtime_ns
@@ -176,36 +192,87 @@ def test_a_power_law_is_found_with_its_interval() -> None:
 @pytest.mark.parametrize(
     ("words", "message"),
     [
-        (["x.points=0"], "x.points must be a whole number from 1, got 0"),
+        (["x.points=0"], "x.points must be a whole number from 1 to 100,000, got 0"),
         (["x.name=dd"], "x.name=dd does not exist, choose from: n, m"),
         (["x.name=tau"], "the axes are tau, tau: choose different parameters"),
         (["x.name=signal_norm", "y.name=snr"], "snr and signal_norm both set signal_norm"),
         (["figure.quantity=error"], "figure.quantity=error does not exist, choose from: test_e"),
-        (["figure.kind=pie"], "figure.kind must be one of map, scaling, got pie"),
+        (["figure.kind=pie"], "figure.kind=pie does not exist, choose from: map, scaling"),
+        (["x=null"], "x must be as {name: d, values: .*, got None"),
+        (["panels=d"], "panels must be as {name: d, values: .*, got d"),
+        (["panels={name: d}"], "panels must be as {name: d, values: .*, got {'name': 'd'}"),
+        (["panels={values: [1]}"], "panels.name=None does not exist, choose from: n, m"),
+        (["x.values=5"], r"x.values must be a list of numbers as \[1,2.5\], got 5"),
+        (["x.values=[[1]]"], r"x.values must be a finite number, got \[1\]"),
+        (["x.values=[nan]"], "x.values must be a finite number, got nan"),
+        (["x.values=[true]"], "x.values must be a finite number, got True"),
+        (["x.from=[1]"], r"x.from must be a finite number, got \[1\]"),
+        (["x.from=4", "x.to=2", "x.scale=linear"], "x.from and x.to must ascend on a linear axis"),
+        (["x.points=true"], "x.points must be a whole number from 1 to 100,000, got True"),
+        (["x.points=1000000000000"], "x.points must be a whole number from 1 to 100,000, got 1000"),
+        (
+            ["x.points=20000", "y.points=20000"],
+            "the axes make 400,000,000 cells, at most 10,000,000",
+        ),
+        (["+x.foo=1"], "x.foo does not exist, x has: name, values, from, to, points, scale"),
+        (["setting=null"], "setting must be as {n: 20, .*, got None"),
+        (["setting.n=nan"], "setting.n must be a finite number, got nan"),
+        (["setting.n=[1]"], r"setting.n must be a finite number, got \[1\]"),
+        (["setting.n=1e30"], r"n can be up to 100000, setting.n=1e\+30 makes it 1e\+30"),
+        (["setting.d=1e30"], r"d can be up to 1e\+15, setting.d=1e\+30 makes it 1e\+30"),
+        (["setting.orthogonal=7"], "orthogonal must be true or false, got 7"),
+        (["setting.m=true"], "setting.m must be a finite number, got True"),
+        (["setting.theory_t1=0"], "theory_t1 must be finite and above 0, got 0"),
+        (["setting.theory_t1=1e-300"], "runs have diverged: lower the learning rate"),
+        (["setting.start_scale=-1"], "start_scale must be finite and 0 or more, got -1"),
+        (["figure=null"], "figure must be as {quantity: test_error, .*, got None"),
+        (["figure.kind=[map]"], r"figure.kind=\['map'\] does not exist, choose from: map, scaling"),
+        (["figure.contours=wide"], "figure.contours must be a list of numbers as .*, got wide"),
+        (["figure.contours=[nan]"], "figure.contours must be a finite number, got nan"),
+        (["figure.boundaries=snr"], r"boundaries must be a list as \[{name: .*, or null, got snr"),
+        (
+            ["figure.boundaries=[snr]"],
+            "figure.boundaries must be as {name: n_snr_squared, .*, got snr",
+        ),
         (
             ["figure.boundaries=[{name: snr, levels: [1]}]"],
-            "figure.boundaries: snr does not exist, ",
+            "boundaries.name=snr does not exist, ch",
         ),
-        (["figure.contours=wide"], "figure.contours must be a list of numbers, or null, got wide"),
-        (["figure.boundaries=[snr]"], r"must be a list as \[{name: n_snr_squared, levels: \[1\]}"),
-        (["figure.boundaries=[{name: snr, levels: [x]}]"], "must be a list as"),
-        (["figure.kind=scaling"], "figure.kind=scaling needs figure.against"),
+        (
+            ["figure.boundaries=[{name: theory_t1, levels: 1}]"],
+            "boundaries.levels must be a list of",
+        ),
+        (["figure.kind=scaling"], "figure.against=None does not exist, choose from: n_snr_squared"),
+        (
+            ["figure.kind=scaling", "figure.against=theory_t1"],
+            "needs three values of figure.against=theory_t1, the axes give 1 in a panel",
+        ),
+        (
+            ["figure.kind=scaling", "figure.against=stage_two_floor"],
+            "figure.against=stage_two_floor does not exist",
+        ),
         (["test_at=end", "figure.quantity=degradation"], "degradation needs test_at=all, got end"),
         (["test_at=often"], "test_at must be null or one of none, end, all, got often"),
-        (["seeds=0"], "seeds must be at least 1, got 0"),
-        (["steps=0"], "steps must be at least 1, got 0"),
+        (["seeds=0"], "seeds must be from 1 to 1,000,000, got 0"),
+        (["steps=0"], "steps must be from 1 to 100,000,000, got 0"),
         (["dtype=float16"], "dtype must be float32 or float64, got float16"),
         (["block=3", "blocks=3"], "block must be from 0 to 2, below blocks=3, got 3"),
-        (["memory_limit_mb=0"], "memory_limit_mb must be above 0, got 0"),
+        (["memory_limit_mb=0"], "memory_limit_mb must be finite and above 0, got 0"),
+        (["memory_limit_mb=inf"], "memory_limit_mb must be finite and above 0, got inf"),
         (
             ["memory_limit_mb=1", "setting.n=400"],
             r"takes \d MB and the memory limit is 1 MB: raise",
         ),
-        (["setting.eta=abc", "setting.theory_t1=null"], "setting.eta must be a number, got abc"),
+        (
+            ["setting.eta=abc", "setting.theory_t1=null"],
+            "setting.eta must be a finite number, got a",
+        ),
         (["setting.eta=0.1"], "eta and theory_t1 both set eta"),
         (["y.to=1.5"], "tau_plus must be from 0 to below 1"),
         (["device=tpu"], "device must be"),
-        (["merge=[nowhere]"], "nowhere holds no diagram"),
+        (["merge=[nowhere]"], "merge: nowhere holds no diagram"),
+        (["merge=nowhere"], "merge must be a list of directories as .*, got nowhere"),
+        (["merge=[5]"], r"merge must be a list of directories as .*, got \[5\]"),
     ],
 )
 def test_bad_input_is_refused(diagram: Draw, words: list[str], message: str) -> None:
