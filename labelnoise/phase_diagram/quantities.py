@@ -84,7 +84,7 @@ QUANTITIES: dict[str, Quantity] = {
         signed=True,
     ),
     "early_stop_gain": Quantity(
-        "test error at the end - where noise overtakes signal",
+        "test error: end - where noise overtakes signal",
         lambda o: o.last("test_error") - o.at("test_error", _or_end(o, o.stages.crossing_step)),
         "all",
         signed=True,
