@@ -7,6 +7,7 @@ one of 0.78). One dimension more is a difference of 0.1 in |xi|^2 at d = 9.
 
 from __future__ import annotations
 
+import numpy as np
 import pytest
 import torch
 from scipy.stats import ks_2samp
@@ -132,6 +133,18 @@ def test_noisy_test_labels_are_flipped_at_the_rate_of_their_own_class() -> None:
     assert (
         found["test_error_noisy"] < 0.3
     ).all()  # the other class's rates would make it above 0.7
+
+
+def test_runs_at_rest_are_not_stepped_on() -> None:
+    """Where the first steps throw all filters out of reach: 10^6 steps are as good as 100."""
+    setting = Setting(n=20, m=10, d=10**12, signal_norm=3.0, eta=0.1)
+    found = simulate([setting] * 40, range(40), [100, 101], test_samples=0).measures
+    at_rest = np.flatnonzero((found["loss"][0] == found["loss"][1]) & (found["loss"][0] == 0))
+    seeds = at_rest.tolist()
+    assert len(seeds) > 5
+    long = simulate([setting] * len(seeds), seeds, [100, 10**6], test_samples=50).measures
+    for name, values in long.items():
+        np.testing.assert_array_equal(values[0], values[1], name)
 
 
 def test_a_run_depends_on_its_setting_and_seed_alone() -> None:
