@@ -1,0 +1,99 @@
+"""Files that are whole or not there: written under another name, flushed to the disk, renamed."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
+from typing import IO, Any
+
+import numpy as np
+
+# The name of a file that is being written: hidden, and marked with the process that writes it.
+_PART = ".{name}.{pid}.part"
+
+
+@contextmanager
+def replacing(path: Path, mode: str = "wb", **options: Any) -> Iterator[IO[Any]]:
+    """Open a new file that takes the place of ``path`` when the block ends.
+
+    The file is written in the folder of ``path`` and reaches the disk before it gets its name. A
+    block that fails leaves ``path`` as it was and no other file.
+
+    Args:
+        path: the file; its folder must exist.
+        mode: "wb" or "w".
+        options: of the built-in ``open``.
+
+    Example:
+        >>> from tempfile import TemporaryDirectory
+        >>> with TemporaryDirectory() as folder:
+        ...     with replacing(Path(folder, "a.txt"), "w") as file:
+        ...         _ = file.write("all of it")
+        ...     Path(folder, "a.txt").read_text(), len(list(Path(folder).iterdir()))
+        ('all of it', 1)
+    """
+    part = part_of(path)
+    try:
+        with part.open(mode, **options) as file:
+            yield file
+            file.flush()
+            os.fsync(file.fileno())
+        rename(part, path)
+    finally:
+        part.unlink(missing_ok=True)
+
+
+def part_of(path: Path) -> Path:
+    """The name under which this process writes ``path`` until the file is whole."""
+    return path.with_name(_PART.format(name=path.name, pid=os.getpid()))
+
+
+def rename(part: Path, path: Path) -> None:
+    """Give a finished file its name, and have the folder's entry reach the disk too."""
+    os.replace(part, path)
+    folder = os.open(path.parent, os.O_RDONLY)
+    try:
+        os.fsync(folder)
+    finally:
+        os.close(folder)
+
+
+def remove_parts(folder: Path) -> None:
+    """Remove the unfinished files in ``folder`` that killed processes left there.
+
+    Only the process that holds the folder's lock may call this.
+    """
+    for part in folder.glob(".*.part"):
+        part.unlink(missing_ok=True)
+
+
+def write_text(path: Path, text: str) -> None:
+    """Write ``text`` as UTF-8, whole or not at all."""
+    with replacing(path, "w", encoding="utf-8") as file:
+        file.write(text)
+
+
+def write_json(path: Path, value: Any) -> None:
+    """Write ``value`` as indented JSON, whole or not at all.
+
+    Raises:
+        ValueError: ``value`` holds NaN or infinity, which JSON does not have.
+    """
+    write_text(path, json.dumps(value, indent=2, allow_nan=False) + "\n")
+
+
+def write_arrays(path: Path, arrays: Mapping[str, Any], *, compressed: bool = False) -> None:
+    """Write named arrays as an .npz without pickles, whole or not at all."""
+    save = np.savez_compressed if compressed else np.savez
+    with replacing(path) as file:
+        save(file, allow_pickle=False, **{name: np.asarray(value) for name, value in arrays.items()})
+
+
+def sha256(path: Path) -> str:
+    """The SHA-256 of a file's content in hexadecimal digits."""
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
