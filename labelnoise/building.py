@@ -10,14 +10,14 @@ from typing import Any
 
 import pytorch_lightning as pl
 from hydra.errors import InstantiationException
-from hydra.utils import instantiate
+from hydra.utils import get_class, instantiate
 from omegaconf import DictConfig, OmegaConf
 from pytorch_lightning.callbacks import ModelCheckpoint, RichProgressBar
-from pytorch_lightning.loggers import Logger
+from pytorch_lightning.loggers import Logger, TensorBoardLogger
 from pytorch_lightning.utilities.exceptions import MisconfigurationException
 from torch import nn
 
-from labelnoise.checkpoints import ResumeCheckpoint
+from labelnoise.checkpoints import ResumeCheckpoint, WholeFiles
 from labelnoise.classifier import NoisyLabelClassifier
 from labelnoise.data.module import NoisyLabelDataModule
 from labelnoise.distributed import EqualBuffers, is_rank_zero, world_size
@@ -67,11 +67,18 @@ def one_line_refusals() -> Iterator[None]:
         ) from error
 
 
+def data_to_read(cfg: DictConfig) -> NoisyLabelDataModule:
+    """The data module with its label noise, before it has looked for a file."""
+    datamodule = instantiate(cfg.data)(noise=instantiate(cfg.noise))
+    assert isinstance(datamodule, NoisyLabelDataModule)
+    return datamodule
+
+
 def build_learner(
     cfg: DictConfig, learner: type[NoisyLabelClassifier] = NoisyLabelClassifier
 ) -> tuple[NoisyLabelDataModule, NoisyLabelClassifier]:
     """The data, read and flipped, and the untrained classifier, whose size follows from them."""
-    datamodule = instantiate(cfg.data)(noise=instantiate(cfg.noise))
+    datamodule = data_to_read(cfg)
     datamodule.prepare_data()
     datamodule.setup("fit")
     make: Callable[..., NoisyLabelClassifier] = learner  # each takes networks in its own number
@@ -87,8 +94,14 @@ def build_learner(
     return datamodule, classifier
 
 
-def build(cfg: DictConfig, run: RunDirectory) -> Parts:
-    """Instantiate the parts; the data are read and flipped here, since the model's size follows."""
+def build(cfg: DictConfig, run: RunDirectory, resumed_step: int | None = None) -> Parts:
+    """Instantiate the parts; the data are read and flipped here, since the model's size follows.
+
+    Args:
+        cfg: the configuration.
+        run: where the parts write.
+        resumed_step: of the checkpoint that the run goes on from; None where it begins.
+    """
     check_options(cfg)
     techniques = build_techniques(cfg)
     datamodule, classifier = build_learner(cfg, learner_of(techniques))
@@ -97,19 +110,19 @@ def build(cfg: DictConfig, run: RunDirectory) -> Parts:
     callbacks = [*monitors.values(), *techniques.values()]
     if world_size() > 1:
         callbacks.insert(0, EqualBuffers())
-    callbacks.append(ResumeCheckpoint(run.last_checkpoint, cfg.checkpoint_every_n_steps))
+    callbacks.append(ResumeCheckpoint(run, cfg.checkpoint_every_n_steps))
     if cfg.keep_checkpoint_every_n_epochs is not None:
         callbacks.append(_kept_checkpoints(run, cfg.keep_checkpoint_every_n_epochs))
     if cfg.trainer.get("enable_progress_bar", True):
         callbacks.append(ProgressBar(refresh_rate=20))
     trainer = instantiate(cfg.trainer)(
         callbacks=callbacks,
-        logger=_loggers(cfg, run),
+        logger=_loggers(cfg, run, resumed_step),
         default_root_dir=run.path,
         val_check_interval=cfg.eval_every_n_steps or 1.0,
         # Counted over the whole training, also where an epoch is shorter than the interval.
         check_val_every_n_epoch=None if cfg.eval_every_n_steps else 1,
-        **({"plugins": plugins()} if world_size() > 1 else {}),
+        plugins=[WholeFiles(), *(plugins() if world_size() > 1 else [])],
     )
     return Parts(datamodule, classifier, monitors, techniques, trainer)
 
@@ -158,11 +171,21 @@ def _kept_checkpoints(run: RunDirectory, every_n_epochs: int) -> ModelCheckpoint
     )
 
 
-def _loggers(cfg: DictConfig, run: RunDirectory) -> list[Logger]:
+def _loggers(cfg: DictConfig, run: RunDirectory, resumed_step: int | None) -> list[Logger]:
+    """Loggers that write into the run; TensorBoard forgets what came after the checkpoint."""
     if not is_rank_zero():
         return []
+    # What a killed run logged after its checkpoint is measured and logged again.
+    purge = {"purge_step": 0 if resumed_step is None else resumed_step + 1}
+    again = purge if run.tensorboard.exists() else {}
     return [
-        instantiate(node, save_dir=str(run.path), name="", version="tensorboard")
+        instantiate(
+            node,
+            save_dir=str(run.path),
+            name="",
+            version="tensorboard",
+            **(again if issubclass(get_class(node._target_), TensorBoardLogger) else {}),
+        )
         for node in cfg.logger.values()
     ]
 

@@ -14,6 +14,7 @@ from omegaconf import OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
 from labelnoise.errors import InputError
+from labelnoise.interrupts import interruptible
 
 # Asked for by the user, before the doors set it for themselves.
 _TRACEBACKS = os.environ.get("HYDRA_FULL_ERROR") == "1"
@@ -27,14 +28,16 @@ def one_line_errors(config_name: str = "config") -> Iterator[None]:
 
     A user's error is an InputError, wherever in the chain of causes, and whatever Hydra or
     OmegaConf refuse in the configuration; the project's own defects keep their tracebacks.
-    ``HYDRA_FULL_ERROR=1`` shows the traceback of every error.
+    ``HYDRA_FULL_ERROR=1`` shows the traceback of every error. Ctrl-C ends with exit status 130 and
+    SIGTERM with 143.
     """
     global _config_name
     _config_name = config_name
     # Hydra prints errors over many lines and exits, unless it is asked to let them through.
     os.environ["HYDRA_FULL_ERROR"] = "1"
     try:
-        yield
+        with interruptible():
+            yield
     except Exception as error:
         _exit_with_one_line(error)
         raise

@@ -18,7 +18,7 @@ from labelnoise.presets import check_preset, register_presets
 CONF_DIR = Path(__file__).resolve().parents[1] / "conf"
 
 # Where a run lies and how it is shown; two runs that differ in these alone are the same run.
-_NOT_PART_OF_THE_RUN = ("name", "output_dir", "resume", "logger")
+_NOT_PART_OF_THE_RUN = ("name", "output_dir", "resume", "rerun", "logger")
 
 
 @dataclass
@@ -50,6 +50,7 @@ class Config:
     output_dir: str = MISSING
     name: str = MISSING
     resume: str | None = MISSING
+    rerun: bool = MISSING
 
 
 def register_schema() -> None:

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import csv
 import math
-import os
 from collections.abc import Mapping
 from pathlib import Path
 
 import numpy as np
+
+from labelnoise.files import replacing
 
 
 class History:
@@ -51,13 +52,11 @@ class History:
 
     def write_csv(self, path: Path) -> None:
         """Write one row a step, empty where a metric was not measured, replacing ``path`` whole."""
-        part = path.with_suffix(".part")
-        with part.open("w", newline="") as file:
+        with replacing(path, "w", newline="", encoding="utf-8") as file:
             writer = csv.DictWriter(file, ["step", *self.names])
             writer.writeheader()
             for step, row in sorted(self.rows.items()):
                 writer.writerow({"step": step, **row})
-        os.replace(part, path)
 
     @classmethod
     def read_csv(cls, path: Path) -> History:

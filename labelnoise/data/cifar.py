@@ -18,6 +18,7 @@ from labelnoise.data.cifar_files import (
 )
 from labelnoise.data.images import ImageDataModule, Images, equal_per_class
 from labelnoise.errors import InputError
+from labelnoise.files import content_of
 from labelnoise.noise import LabelNoise
 from labelnoise.seeding import stream
 
@@ -77,6 +78,12 @@ class CIFARDataModule(ImageDataModule):
         if not self._is_fetched:
             fetch(self.published, self.root, download=self.download, verify=self.verify)
             self._is_fetched = True
+
+    def sources(self) -> dict[str, str | None]:
+        listed = [
+            path for train in (True, False) for path, _ in self.published.paths(self.root, train)
+        ]
+        return super().sources() | {"data.root": content_of(*listed)}
 
     def _read(self) -> tuple[Images, Images]:
         train = read_part(self.published, self.root, train=True)

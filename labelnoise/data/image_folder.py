@@ -13,6 +13,7 @@ from torch import Tensor
 from labelnoise.data.image_files import decode_all, list_images, read_given_labels
 from labelnoise.data.images import ImageDataModule, Images
 from labelnoise.errors import InputError
+from labelnoise.files import content_of, listing_of
 from labelnoise.noise import LabelNoise, NoiseRecord
 
 # Of natural images, as torchvision's pretrained networks take them.
@@ -68,6 +69,22 @@ class ImageFolderDataModule(ImageDataModule):
         self.root = Path(root).expanduser()
         self.labels = None if labels is None else Path(labels).expanduser()
         self.image_size = image_size
+
+    def sources(self) -> dict[str, str | None]:
+        found = super().sources() | {"data.root": self._files_found()}
+        return found if self.labels is None else found | {"data.labels": content_of(self.labels)}
+
+    def _files_found(self) -> str | None:
+        """Names, sizes and times of the images; to read them all would take too long."""
+        try:
+            files = [
+                self.root / part / file
+                for part in ("train", "test")
+                for file in list_images(self.root / part)[1]
+            ]
+        except InputError:  # told when the images are read
+            return None
+        return listing_of(self.root, files)
 
     def _read(self) -> tuple[Images, Images]:
         self.class_names, train, train_label = list_images(self.root / "train")

@@ -181,6 +181,9 @@ class ImageDataModule(NoisyLabelDataModule):
         self.shuffle_seed = seed if shuffle_seed is None else shuffle_seed
         self._is_set_up = False
 
+    def sources(self) -> dict[str, str | None]:
+        return self.noise.sources()
+
     def _read(self) -> tuple[Images, Images]:
         """The training and the test images; sets ``class_names`` where they are not known yet."""
         raise NotImplementedError

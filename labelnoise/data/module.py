@@ -48,6 +48,13 @@ class NoisyLabelDataModule(pl.LightningDataModule):
             if split is not None and split.nbytes <= SHARE_FOR_DATA * free_memory(device):
                 setattr(self, name, split.to(device))
 
+    def sources(self) -> dict[str, str | None]:
+        """A fingerprint for each option that names files, None where they are not there.
+
+        Two runs with the same options and fingerprints have the same data.
+        """
+        return {}
+
     def sample_names(self, source_index: Tensor) -> list[str]:
         """What to call samples in a list for people: their places, unless there are files."""
         return [str(i) for i in source_index.tolist()]

@@ -169,6 +169,9 @@ class SignalNoiseDataModule(NoisyLabelDataModule):
         self.input_shape = (2, d)
         self.signal: Tensor | None = None
 
+    def sources(self) -> dict[str, str | None]:
+        return self.noise.sources()
+
     def setup(self, stage: str | None = None) -> None:
         """Draw the three splits and flip their labels; a second call changes nothing."""
         if self.signal is not None:

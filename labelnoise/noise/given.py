@@ -12,6 +12,7 @@ from jaxtyping import Bool, Float, Int, Integer
 from torch import Tensor
 
 from labelnoise.errors import InputError
+from labelnoise.files import content_of
 from labelnoise.noise.checks import check_labels
 from labelnoise.noise.flips import permute_within_classes
 from labelnoise.noise.kinds import CleanSplit, LabelNoise
@@ -49,6 +50,9 @@ class HumanNoise(LabelNoise):
     _train_matrix: dict[tuple[int, ...], Tensor] = field(
         default_factory=dict, init=False, repr=False, compare=False
     )
+
+    def sources(self) -> dict[str, str | None]:
+        return _path_content(self.path)
 
     def keeps(self, split: CleanSplit) -> Bool[Tensor, " n"]:
         """The samples whose given label is one of the data's classes."""
@@ -179,6 +183,9 @@ class FileNoise(LabelNoise):
     seed: int = 0
     kind: ClassVar[str] = "file"
 
+    def sources(self) -> dict[str, str | None]:
+        return _path_content(self.path)
+
     def keeps(self, split: CleanSplit) -> Bool[Tensor, " n"]:
         """The samples of the earlier run, where that left some out."""
         saved = NoiseRecord.load(self.path)
@@ -235,3 +242,7 @@ def _check_order(
             f"{len(in_data)} places, first at {place} (file {int(in_file[place])}, data "
             f"{int(in_data[place])}); write the file of these data"
         )
+
+
+def _path_content(path: str | Path) -> dict[str, str | None]:
+    return {"noise.path": content_of(Path(path).expanduser())}

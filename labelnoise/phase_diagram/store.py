@@ -5,7 +5,6 @@ from __future__ import annotations
 import contextlib
 import csv
 import json
-import os
 import zipfile
 import zlib
 from collections.abc import Iterable, Mapping
@@ -18,6 +17,7 @@ from numpy.typing import NDArray
 
 import labelnoise
 from labelnoise.errors import InputError
+from labelnoise.files import remove_parts, replacing, write_arrays, write_text
 from labelnoise.phase_diagram.grid import Grid
 from labelnoise.phase_diagram.statistics import over_seeds
 
@@ -54,6 +54,7 @@ class Store:
         Raises:
             InputError: another diagram lies here, or something else.
         """
+        remove_parts(self.path, self.path / "parts")
         if self.manifest.is_file():
             self._refuse_another(self.manifest)
         elif self.path.is_dir() and not all(_is_ours(entry) for entry in self.path.iterdir()):
@@ -75,7 +76,8 @@ class Store:
         """Write the manifest."""
         versions = {"labelnoise": labelnoise.__version__, "torch": torch.__version__}
         whole = {"config": self.config, "fingerprint": self.fingerprint, "versions": versions}
-        _replace(self.manifest, json.dumps(whole | more, indent=2).encode())
+        self.path.mkdir(parents=True, exist_ok=True)
+        write_text(self.manifest, json.dumps(whole | more, indent=2) + "\n")
 
     def part(self, number: int) -> Path:
         return self.path / "parts" / f"{number:05}.npz"
@@ -84,10 +86,7 @@ class Store:
         """Keep the cells of one part."""
         path = self.part(number)
         path.parent.mkdir(parents=True, exist_ok=True)
-        temporary = path.with_suffix(f".{os.getpid()}.tmp")
-        with temporary.open("wb") as file:
-            np.savez(file, fingerprint=np.array(self.fingerprint), **arrays)  # type: ignore[arg-type]
-        os.replace(temporary, path)
+        write_arrays(path, {"fingerprint": self.fingerprint, "number": number, **arrays})
 
     def read_part(
         self, number: int, shape: tuple[int, int], names: Iterable[str]
@@ -100,6 +99,8 @@ class Store:
             with path.open("rb") as raw, np.load(raw, allow_pickle=False) as file:
                 if str(file["fingerprint"]) != self.fingerprint:
                     return f"{path} belongs to another diagram"
+                if int(file["number"]) != number:
+                    return f"{path} holds part {int(file['number'])}"
                 arrays = {name: file[name] for name in names}
         except (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile, zlib.error) as error:
             return f"{path} cannot be read ({type(error).__name__})"
@@ -122,7 +123,9 @@ class Store:
         found = [path for path in sorted((other / "parts").glob("*.npz")) if path.stem.isdecimal()]
         for path in found:
             if not self.part(int(path.stem)).is_file():
-                _replace(self.part(int(path.stem)), path.read_bytes())
+                self.part(int(path.stem)).parent.mkdir(parents=True, exist_ok=True)
+                with replacing(self.part(int(path.stem))) as file:
+                    file.write(path.read_bytes())
         return len(found)
 
     def write_whole(self, grid: Grid, seeds: list[int], arrays: Arrays) -> None:
@@ -131,10 +134,7 @@ class Store:
         said = {f"{k}_name": np.array(axis.name) for k, axis in axes.items()}
         values = {k: axis.values for k, axis in axes.items()}
         fields = {name: a.reshape(*grid.shape, len(seeds)) for name, a in arrays.items()}
-        temporary = self.whole.with_suffix(".tmp")
-        with temporary.open("wb") as file:
-            np.savez_compressed(file, seeds=np.array(seeds), **said, **values, **fields)  # type: ignore[arg-type]
-        os.replace(temporary, self.whole)
+        write_arrays(self.whole, {"seeds": seeds, **said, **values, **fields}, compressed=True)
         self._write_table(grid, arrays)
 
     def _write_table(self, grid: Grid, arrays: Arrays) -> None:
@@ -146,12 +146,10 @@ class Store:
         for name, array in arrays.items():
             mean, spread, count = over_seeds(array)
             columns |= {f"{name}_mean": mean, f"{name}_std": spread, f"{name}_count": count}
-        temporary = self.table.with_suffix(".tmp")
-        with temporary.open("w", newline="") as file:
+        with replacing(self.table, "w", newline="", encoding="utf-8") as file:
             writer = csv.writer(file)
             writer.writerow(columns)
             writer.writerows(zip(*(c.tolist() for c in columns.values()), strict=True))
-        os.replace(temporary, self.table)
 
     def _refuse_another(self, manifest: Path, advice: str = "choose another name=") -> None:
         try:
@@ -168,7 +166,7 @@ class Store:
 def _is_ours(entry: Path) -> bool:
     """What a sweep leaves before its first job begins, or another job while it begins."""
     known = ("multirun.yaml", "parts", ".submitit")
-    return entry.name in known or entry.name.startswith("manifest.")
+    return entry.name in known or entry.name.startswith((".manifest.", ".lock"))
 
 
 def flat(config: Mapping[str, Any]) -> dict[str, Any]:
@@ -204,11 +202,3 @@ def differences(ours: Mapping[str, Any], theirs: Mapping[str, Any]) -> list[str]
         for key in sorted(ours.keys() | theirs.keys())
         if ours.get(key) != theirs.get(key)
     ]
-
-
-def _replace(path: Path, content: bytes) -> None:
-    """Write a file so that it is there whole or not at all."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    temporary = path.with_suffix(f".{os.getpid()}.tmp")
-    temporary.write_bytes(content)
-    os.replace(temporary, path)

@@ -35,11 +35,13 @@ class LoadedRun:
 
     def coefficients(self) -> dict[str, NDArray[Any]]:
         """The arrays of coefficients.npz; see :class:`labelnoise.monitors.CoefficientMonitor`."""
+        self.directory.manifest.check(self.directory.coefficients)
         with np.load(self.directory.coefficients, allow_pickle=False) as arrays:
             return dict(arrays)
 
     def gradients(self) -> dict[str, NDArray[Any]]:
         """The arrays of gradients.npz; see :class:`labelnoise.monitors.GradientMonitor`."""
+        self.directory.manifest.check(self.directory.gradients)
         with np.load(self.directory.gradients, allow_pickle=False) as arrays:
             return dict(arrays)
 
@@ -99,6 +101,8 @@ def read_dynamics(run: RunDirectory, rows: int | None = None) -> LoadedDynamics:
         InputError: the run kept none.
     """
     log = DynamicsLog(run.dynamics)
+    if run.summary.exists():  # a run that is reporting has not told their checksums yet
+        run.manifest.check(*sorted(run.dynamics.glob("*.np[yz]")))
     with reading(run.dynamics):
         with np.load(run.dynamics / "samples.npz", allow_pickle=False) as arrays:
             samples = {name: arrays[name] for name in SAMPLES}
@@ -125,6 +129,7 @@ def load_run(path: str | Path) -> LoadedRun:
     directory = RunDirectory(Path(path))
     with reading(directory.path):
         summary = directory.read_summary()
+        directory.manifest.check(directory.metrics)
         for key in ("noise", "stages", "final", "report_card"):
             summary[key]  # whatever reads it may rely on these
         return LoadedRun(directory, summary, History.read_csv(directory.metrics))

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import csv
-import os
 from collections.abc import Mapping
 from itertools import islice
 from pathlib import Path
@@ -15,6 +14,7 @@ from numpy.typing import NDArray
 from labelnoise.dynamics import DynamicsLog
 from labelnoise.dynamics.scores import SCORES
 from labelnoise.errors import InputError
+from labelnoise.files import replacing
 from labelnoise.history import History
 from labelnoise.report.loaded import LoadedDynamics, load_run, read_dynamics
 from labelnoise.run_directory import RunDirectory
@@ -103,13 +103,11 @@ def _write(dynamics: LoadedDynamics, rows: int, score: str, path: Path) -> NDArr
     wrong = suggested != dynamics.label
     # Stable and lexical: probably wrong first, then the score, then the place.
     order = np.lexsort((-scores[score], ~wrong))
-    part = path.with_suffix(".part")
-    with part.open("w", newline="", encoding="utf-8") as file:
+    with replacing(path, "w", newline="", encoding="utf-8") as file:
         writer = csv.DictWriter(file, list(_row(dynamics, scores, suggested, 0, 0)))
         writer.writeheader()
         for rank, i in enumerate(order, start=1):
             writer.writerow(_row(dynamics, scores, suggested, rank, int(i)))
-    os.replace(part, path)
     return suggested
 
 
