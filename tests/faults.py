@@ -21,6 +21,7 @@ import sys
 import time
 from collections import Counter
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from tempfile import mkdtemp
@@ -117,10 +118,8 @@ def results(run: Path) -> dict[str, Any]:
 def kill_after(share: float, number: int, seconds: float) -> Callable[[int], None]:
     def disturb(pid: int) -> None:
         time.sleep(share * seconds)
-        try:
+        with suppress(ProcessLookupError):
             os.kill(pid, number)
-        except ProcessLookupError:
-            pass
 
     return disturb
 

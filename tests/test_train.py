@@ -35,8 +35,8 @@ def test_a_run_leaves_what_reports_rely_on(run_tiny: Run, tmp_path: Path) -> Non
     run = tmp_path / "run"
     assert json.loads((run / "summary.json").read_text()) == summary
     assert {path.name for path in run.iterdir()} == {
-        ".hydra", ".lock", "checkpoints", "coefficients.npz", "figures", "manifest.json", "metrics.csv",
-        "noise.npz", "run.log", "summary.json", "tensorboard",
+        ".hydra", ".lock", "checkpoints", "coefficients.npz", "figures", "manifest.json",
+        "metrics.csv", "noise.npz", "run.log", "summary.json", "tensorboard",
     }  # fmt: skip
     assert summary.keys() >= {"status", "step", "seconds", "config_hash", "noise", "stages"}
     assert summary["stages"].keys() == {
