@@ -234,6 +234,7 @@ def _refuse_another_run(directory: RunDirectory, cfg: DictConfig) -> None:
         raise InputError(
             f"{directory.path} is not empty and holds no run: choose another name= or output_dir="
         )
+    directory.manifest.check(directory.overrides)
     other = directory.read_config()
     if config_hash(other) != config_hash(cfg):
         changed = "; ".join(differences(cfg, other))

@@ -109,9 +109,9 @@ def results(run: Path) -> dict[str, Any]:
                 weights = torch.load(path, weights_only=True)["state_dict"]
                 found[name] = {k: v.numpy().tobytes() for k, v in weights.items()}
         elif name == "summary.json":
-            found[name] = {**json.loads(path.read_text()), "seconds": None}
+            found[name] = {**json.loads(path.read_text()), "seconds": None, "overrides": None}
         elif name != "manifest.json":
-            found[name] = path.read_bytes()
+            found[name] = path.read_bytes().replace(run.name.encode(), b"NAME")
     return found
 
 
