@@ -66,8 +66,8 @@ faults: $(INSTALLED) ## Kill runs, damage their files and fill their disk, 200 t
 board: $(INSTALLED) ## Open TensorBoard on outputs/ (or LOGDIR=...)
 	$(PYTHON) -m tensorboard.main --logdir $(LOGDIR)
 
-figures: $(INSTALLED) ## Draw the README's figures again
-	$(PYTHON) docs/make_figures.py
+figures: $(INSTALLED) ## Draw figures and tables of README and docs again: ARGS="two_stages --cifar10 data"
+	$(PYTHON) docs/make_figures.py $(ARGS)
 
 constraints: $(INSTALLED) ## Pin the newest versions that pyproject.toml allows in constraints.txt
 	$(PYTHON) -m pip install --quiet --dry-run --ignore-installed --report $(VENV)/resolved.json --editable ".[dev]"
