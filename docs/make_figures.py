@@ -4,8 +4,8 @@ python docs/make_figures.py two_stages stages          those two
 python docs/make_figures.py --cifar10 data             all, with CIFAR-10 found in data/
 python docs/make_figures.py --keep outputs/readme ...  keep the runs there, and go on after a kill
 
-Figures go to docs/figures, numbers to docs/measured.json, and from there into the pages' tables. A test
-compares the pages with docs/measured.json, and that with a run of the same command.
+Figures go to docs/figures, numbers to docs/measured.json, and from there into the pages' tables.
+Tests compare the pages with docs/measured.json, and that with a run of the same command.
 """
 
 from __future__ import annotations

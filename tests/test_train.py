@@ -64,6 +64,13 @@ def test_a_run_leaves_what_reports_rely_on(run_tiny: Run, tmp_path: Path) -> Non
     assert "noise symmetric" in (run / "run.log").read_text()
 
 
+def test_coefficients_keep_the_precision_of_the_data(run_tiny: Run, tmp_path: Path) -> None:
+    for dtype in ("float32", "float64"):
+        run_tiny(f"data.dtype={dtype}", "monitor=coefficients", "max_steps=20", name=dtype)
+        with np.load(tmp_path / dtype / "coefficients.npz", allow_pickle=False) as arrays:
+            assert {arrays[k].dtype for k in ("gamma", "rho_max", "rho_sum")} == {np.dtype(dtype)}
+
+
 def test_the_same_seed_is_the_same_run(run_tiny: Run, tmp_path: Path) -> None:
     for name in ("one", "again"):
         run_tiny("batch_size=7", name=name)

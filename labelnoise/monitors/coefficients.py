@@ -47,7 +47,7 @@ class CoefficientMonitor(Monitor):
         coefficients = read_coefficients(trainer, module)
         self.steps.append(trainer.global_step)
         for name, value in _by_sample(coefficients).items():
-            self.arrays[name].append(value.float())
+            self.arrays[name].append(value.to(self.train_split.input.dtype))
         split = self.train_split
         scalars = coefficient_scalars(coefficients, split.label, split.is_noisy)
         scalars["residual"] = read_residual(trainer, module, coefficients)

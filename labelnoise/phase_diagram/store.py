@@ -12,12 +12,11 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import torch
 from numpy.typing import NDArray
 
-import labelnoise
 from labelnoise.errors import InputError
 from labelnoise.files import remove_parts, replacing, write_arrays, write_text
+from labelnoise.manifest import versions
 from labelnoise.phase_diagram.grid import Grid
 from labelnoise.phase_diagram.statistics import over_seeds
 
@@ -74,8 +73,7 @@ class Store:
 
     def describe(self, **more: Any) -> None:
         """Write the manifest."""
-        versions = {"labelnoise": labelnoise.__version__, "torch": torch.__version__}
-        whole = {"config": self.config, "fingerprint": self.fingerprint, "versions": versions}
+        whole = {"config": self.config, "fingerprint": self.fingerprint, "versions": versions()}
         self.path.mkdir(parents=True, exist_ok=True)
         write_text(self.manifest, json.dumps(whole | more, indent=2) + "\n")
 
@@ -153,10 +151,17 @@ class Store:
 
     def _refuse_another(self, manifest: Path, advice: str = "choose another name=") -> None:
         try:
-            other = flat(json.loads(manifest.read_text())["config"])
+            whole = json.loads(manifest.read_text(encoding="utf-8"))
+            other, theirs = flat(whole["config"]), dict(whole["versions"])
         except (ValueError, KeyError, TypeError, AttributeError):
             raise InputError(f"{manifest} is damaged: {advice}") from None
-        if changed := differences(flat(self.config), other):
+        changed = differences(flat(self.config), other)
+        changed += [
+            f"{name} {ours} instead of {theirs.get(name)}"
+            for name, ours in versions().items()
+            if theirs.get(name) != ours
+        ]
+        if changed:
             raise InputError(
                 f"{manifest.parent} holds another diagram, nothing was changed there "
                 f"({'; '.join(changed)}): {advice}"
