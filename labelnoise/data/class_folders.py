@@ -26,8 +26,11 @@ REASONS = {
     "dangling_link": "links to nothing",
     "special": "neither file nor folder",
     "system": "left by an operating system or a program",
-    "other_folders": "folders beside train and test",
+    "other_splits": "folders beside train and test named like a split",
 }
+
+# Other folders beside train and test are somebody's own, such as a run's outputs.
+SPLIT_NAMES = {"dev", "eval", "extra", "holdout", "val", "valid", "validation"}
 
 # What systems and programs leave, in lower case; macOS writes ._NAME beside every file NAME.
 SYSTEM_NAMES = {
@@ -160,16 +163,14 @@ def reason_by_name(name: str) -> str | None:
 
 
 def left_out_of_root(root: Path) -> Counter[str]:
-    """Images and folders beside ``train`` and ``test``; what is in these folders is not counted."""
-    count = _Count()
+    """Images and further splits beside ``train`` and ``test``; a split counts as one."""
+    count, left_out = _Count(), Counter[str]()
     for entry in _entries(root):
         if _is_dir(entry):
-            if entry.name not in ("train", "test") and reason_by_name(entry.name) is None:
-                count.left_out["other_folders"] += 1
-        elif count.is_image(entry):
-            count.left_out["loose"] += 1
-    # Tables and notes belong here.
-    return Counter({k: v for k, v in count.left_out.items() if k in ("other_folders", "loose")})
+            left_out["other_splits"] += entry.name.lower() in SPLIT_NAMES
+        else:
+            left_out["loose"] += count.is_image(entry)  # tables and notes belong here
+    return +left_out
 
 
 def describe_left_out(left_out: Counter[str], endings: Counter[str]) -> str:

@@ -51,7 +51,7 @@ def clutter(root: Path) -> dict[str, int]:
     write_image(train / ".git" / "33.png")
     (train / "Thumbs.db").write_bytes(b"")
     (root / "test" / "dog" / ".DS_Store").write_bytes(b"")
-    write_image(root / "raw" / "34.png")
+    write_image(root / "val" / "34.png")
     write_image(root / "35.png")
     (root / "labels.csv").write_text("")
     return {
@@ -62,7 +62,7 @@ def clutter(root: Path) -> dict[str, int]:
         "special": 1,
         "loose": 2,
         "system": 5,
-        "other_folders": 1,
+        "other_splits": 1,
     }
 
 
