@@ -6,8 +6,9 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from PIL import Image
+from PIL import Image, features
 
+from labelnoise.data.image_files import decode_all
 from labelnoise.data.image_folder import ImageFolderDataModule
 from labelnoise.noise import NoNoise
 
@@ -47,3 +48,16 @@ def one_line(error: pytest.ExceptionInfo) -> str:
     message = str(error.value)
     assert "\n" not in message
     return message
+
+
+def needs(feature: str, value: str) -> Any:
+    """A value for Pillows that were built with the feature."""
+    missing = not features.check(feature)
+    return pytest.param(value, marks=pytest.mark.skipif(missing, reason=f"no {feature} here"))
+
+
+def pixel(path: Path, background: tuple[int, int, int] = (255, 255, 255)) -> tuple[int, ...]:
+    """The one colour of an image of 2 x 2 pixels."""
+    image, _ = decode_all([path], 2, background)
+    assert (image == image[:, :, :1, :1]).all()
+    return tuple(image[0, :, 0, 0].tolist())

@@ -81,8 +81,8 @@ def warn_of_missing_classes(data: NoisyLabelDataModule) -> None:
         present = set(label.unique().tolist())
         missing = [str(name) for k, name in enumerate(data.class_names) if k not in present]
         if missing:
-            count = f"{len(missing)} of {len(data.class_names)} classes"
-            log.warning("no %s sample is labelled as one of %s: %s", part, count, some(missing))
+            count = f"{len(missing)} of {len(data.class_names)}"
+            log.warning("classes without a %s sample: %s (%s)", part, some(missing), count)
 
 
 def _moved(tensor: Tensor, device: torch.device) -> Tensor:

@@ -76,7 +76,7 @@ def test_a_class_that_test_lacks_is_named(root, caplog):
     (root / "test" / "cat").rmdir()
     with caplog.at_level(logging.WARNING, "labelnoise"):
         make(root, val_fraction=0)
-    assert caplog.messages == ["no test sample is labelled as one of 1 of 3 classes: cat"]
+    assert caplog.messages == ["classes without a test sample: cat (1 of 3)"]
 
 
 def test_a_class_that_no_given_label_names_is_named(root, caplog):
@@ -85,8 +85,8 @@ def test_a_class_that_no_given_label_names_is_named(root, caplog):
     with caplog.at_level(logging.WARNING, "labelnoise"):
         make(root, labels=root / "labels.csv", val_fraction=0.5)
     assert caplog.messages == [
-        "no training sample is labelled as one of 1 of 3 classes: eel",
-        "no validation sample is labelled as one of 1 of 3 classes: eel",
+        "classes without a training sample: eel (1 of 3)",
+        "classes without a validation sample: eel (1 of 3)",
     ]
 
 
