@@ -12,7 +12,7 @@ from torch import Tensor
 
 from labelnoise.data.batch import Split
 from labelnoise.data.loaders import TensorLoader, batches_so_far
-from labelnoise.data.module import NoisyLabelDataModule
+from labelnoise.data.module import NoisyLabelDataModule, warn_of_missing_classes
 from labelnoise.distributed import rank, world_size
 from labelnoise.errors import InputError
 from labelnoise.noise import LabelNoise, NoiseRecord
@@ -181,6 +181,7 @@ class SignalNoiseDataModule(NoisyLabelDataModule):
         self.train, self.noise_record, self.noise_patches = self._draw(self.n, "train")
         self.val: Split | None = self._draw(self.n_val, "val")[0] if self.n_val else None
         self.test = self._draw(self.n_test, "test")[0]
+        warn_of_missing_classes(self)
 
     @cached_property
     def decomposition(self) -> SignalNoiseDecomposition:

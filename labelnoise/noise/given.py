@@ -17,6 +17,7 @@ from labelnoise.noise.checks import check_labels
 from labelnoise.noise.flips import permute_within_classes
 from labelnoise.noise.kinds import CleanSplit, LabelNoise
 from labelnoise.noise.label_files import read_labels
+from labelnoise.noise.label_words import check_places
 from labelnoise.noise.matrices import transition_matrix
 from labelnoise.noise.record import NoiseRecord
 
@@ -100,6 +101,9 @@ class HumanNoise(LabelNoise):
         if given.clean_label is not None:
             clean = torch.tensor(_classes(split))[split.clean_label]
             _check_order(self.path, given.clean_label[index], clean)
+        elif split.class_names is not None and split.source_classes is None:
+            # True labels that agree with the data's would say what the numbers mean.
+            check_places(given.label.tolist(), split.class_names, f"label file '{self.path}'")
         return given.column, given.label[index]
 
     def _labels(self, split: CleanSplit) -> Int[Tensor, " n"]:

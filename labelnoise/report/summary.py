@@ -41,6 +41,7 @@ def summarize(
     return {
         **run,
         "data": type(datamodule).__name__,
+        "data_left_out": dict(datamodule.left_out),
         "noise": record.summary(),
         "stages": {
             **stages(history, theory_t1(cfg, datamodule)),
