@@ -61,7 +61,8 @@ def job_folder(numbered: Path, cfg: DictConfig) -> Path:
     """Where a job's run lies: the order of jobs is not what a run is known by.
 
     It is the folder of the sweep that holds the same configuration; where there is none, the one
-    with the job's own number, or with the next free number where another run lies there.
+    with the job's own number, or with the next free number where another run lies there that is not
+    to be replaced (``rerun=true``).
     """
     if not numbered.name.isdigit():
         return numbered
@@ -70,9 +71,9 @@ def job_folder(numbered: Path, cfg: DictConfig) -> Path:
     for folder in others:
         if _hash_in(folder) == ours:
             return folder
-    if _hash_in(numbered) is None:
+    if cfg.get("rerun", False) or _hash_in(numbered) is None:
         return numbered
-    taken = [int(folder.name) for folder in others if _hash_in(folder) is not None]
+    taken = [int(folder.name) for folder in others if RunDirectory(folder).config.exists()]
     return numbered.with_name(str(max(taken) + 1))
 
 

@@ -12,7 +12,7 @@ from zipfile import BadZipFile
 
 import numpy as np
 from numpy.typing import NDArray
-from omegaconf import OmegaConf
+from omegaconf import DictConfig, OmegaConf
 
 from labelnoise.dynamics import DynamicsLog, RunningScores
 from labelnoise.errors import InputError
@@ -134,14 +134,11 @@ def load_run(path: str | Path) -> LoadedRun:
         directory.manifest.check(directory.metrics)
         for key in ("noise", "stages", "final", "report_card"):
             summary[key]  # whatever reads it may rely on these
-        return LoadedRun(
-            directory, summary, History.read_csv(directory.metrics), read_config(directory)
-        )
+        history, config = History.read_csv(directory.metrics), _plain(directory.read_config())
+        return LoadedRun(directory, summary, history, config)
 
 
-def read_config(directory: RunDirectory) -> dict[str, Any]:
-    """The resolved configuration of a run, in plain types."""
-    plain = OmegaConf.to_container(OmegaConf.load(directory.config))
-    if not isinstance(plain, dict):
-        raise ValueError(f"{directory.config.name} holds no configuration")
+def _plain(config: DictConfig) -> dict[str, Any]:
+    plain = OmegaConf.to_container(config)
+    assert isinstance(plain, dict)
     return {str(key): value for key, value in plain.items()}

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 from hydra.experimental.callback import Callback
 from omegaconf import DictConfig
 
+from labelnoise.errors import InputError
 from labelnoise.files import replacing
 from labelnoise.report.settings import by_setting, settings_of, telling_keys, without_seeds
 
@@ -96,10 +97,13 @@ def report_sweep(directory: Path) -> None:
 
     runs, unfinished = [], []
     for folder in job_folders(directory):
-        if (folder / "summary.json").is_file():
+        if not (folder / "summary.json").is_file():
+            unfinished += [folder.name] if any(folder.iterdir()) else []
+            continue
+        try:
             runs.append(load_run(folder))
-        elif any(folder.iterdir()):
-            unfinished.append(folder.name)
+        except InputError as error:
+            print(f"left out of the report: {error}")
     if runs:
         write_sweep(directory, runs)
     if unfinished:
