@@ -18,7 +18,7 @@ from labelnoise.presets import check_preset, register_presets
 CONF_DIR = Path(__file__).resolve().parents[1] / "conf"
 
 # Where a run lies and how it is shown; two runs that differ in these alone are the same run.
-_NOT_PART_OF_THE_RUN = ("name", "output_dir", "resume", "rerun", "logger")
+NOT_PART_OF_THE_RUN = ("name", "output_dir", "resume", "rerun", "logger")
 
 
 @dataclass
@@ -131,7 +131,7 @@ def run_config(cfg: DictConfig) -> dict[str, Any]:
     """The resolved part of the configuration that determines the run's results."""
     plain = OmegaConf.to_container(cfg, resolve=True)
     assert isinstance(plain, dict)
-    return {str(k): v for k, v in plain.items() if k not in _NOT_PART_OF_THE_RUN}
+    return {str(k): v for k, v in plain.items() if k not in NOT_PART_OF_THE_RUN}
 
 
 def config_hash(cfg: DictConfig) -> str:

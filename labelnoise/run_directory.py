@@ -16,7 +16,7 @@ from omegaconf import DictConfig, OmegaConf
 
 from labelnoise.command_line import explain
 from labelnoise.config import config_hash, differences
-from labelnoise.errors import InputError
+from labelnoise.errors import BusyError, InputError
 from labelnoise.files import remove_parts, write_text
 from labelnoise.manifest import Manifest, versions
 
@@ -140,7 +140,8 @@ def claim(path: Path, cfg: DictConfig, overrides: Sequence[str]) -> Iterator[Run
     run that lies there is moved to ``.replaced`` first.
 
     Raises:
-        InputError: another process writes there, or another run's results lie there.
+        BusyError: another process writes there.
+        InputError: another run's results lie there.
     """
     directory = RunDirectory(path)
     path.mkdir(parents=True, exist_ok=True)
@@ -151,7 +152,7 @@ def claim(path: Path, cfg: DictConfig, overrides: Sequence[str]) -> Iterator[Run
     try:
         lock.acquire()
     except Timeout:
-        raise InputError(f"another process is writing to {path}: choose another name=") from None
+        raise BusyError(f"another process is writing to {path}: choose another name=") from None
     fresh = False
     try:
         if again and not _is_fresh(directory):

@@ -10,6 +10,7 @@ from typing import Any, NamedTuple
 import numpy as np
 from matplotlib.figure import Figure
 
+from labelnoise.files import replacing
 from labelnoise.history import History
 from labelnoise.report.loaded import LoadedRun
 from labelnoise.report.style import ALL, NOISY, SIGNAL, finish, new_figure
@@ -94,7 +95,7 @@ def _cell(rule: str, found: Sequence[Regret]) -> str:
 
 def write_regrets(path: Path, settings: Mapping[str, Sequence[LoadedRun]]) -> None:
     """Write a row for every run and rule: setting, run, rule, step, points, stopped (1 or 0)."""
-    with path.open("w", newline="") as file:
+    with replacing(path, "w", newline="") as file:
         writer = csv.writer(file)
         writer.writerow(["setting", "run", "rule", *Regret._fields])
         for name, members in settings.items():
