@@ -29,6 +29,7 @@ from labelnoise.run_directory import RunDirectory
 from labelnoise.schedules import check_schedule
 from labelnoise.seeding import derive_seed
 from labelnoise.techniques import Loss, Technique, check_composition, learner_of
+from labelnoise.truth import check_truth
 
 # What libraries raise for values of a wrong type or size; InputErrors say more and pass through.
 _REFUSALS: tuple[type[Exception], ...] = (
@@ -107,6 +108,11 @@ def build(cfg: DictConfig, run: RunDirectory, resumed_step: int | None = None) -
     datamodule, classifier = build_learner(cfg, learner_of(techniques))
     # Monitors look before techniques change anything at the same step.
     monitors = {str(name): instantiate(node) for name, node in cfg.monitor.items()}
+    check_truth(
+        datamodule.noise_record.truth,
+        {f"technique={name}": t.oracle_knowledge() for name, t in techniques.items()}
+        | {f"monitor={name}": ["true labels"] for name, m in monitors.items() if m.needs_truth},
+    )
     callbacks = [*monitors.values(), *techniques.values()]
     if world_size() > 1:
         callbacks.insert(0, EqualBuffers())

@@ -151,7 +151,7 @@ def _keep_noise(record: NoiseRecord, run: RunDirectory) -> None:
     Raises:
         InputError: the file is damaged, or the labels are others than the run was begun with.
     """
-    log.info("noise: %s", record.describe())
+    log.info("%s", record.describe())
     if not is_rank_zero():
         return
     if not run.noise.exists():
@@ -170,7 +170,7 @@ def _fit(parts: Parts, checkpoint: Path | None, batch_size: int | None) -> None:
     trainer, classifier, datamodule = parts.trainer, parts.classifier, parts.datamodule
     if checkpoint is None:
         for logger in trainer.loggers:
-            add_layout(logger)
+            add_layout(logger, datamodule.train.truth_known)
     try:
         trainer.fit(classifier, datamodule=datamodule, ckpt_path=checkpoint, weights_only=True)
     except ValueError as error:
