@@ -145,7 +145,9 @@ def test_a_run_says_nothing_of_clean_and_noisy_samples(
     nothing_said((run / "metrics.csv").read_text().splitlines()[0].split(","))
     nothing_said((run / "suspects.csv").read_text().splitlines()[0].split(","))
     nothing_said((run / "run.log").read_text().splitlines())
-    nothing_said([*said(json.loads((run / "summary.json").read_text()))])
+    written = json.loads((run / "summary.json").read_text())
+    del written["overrides"]  # what was typed, with a monitor's name
+    nothing_said([*said(written)])
     nothing_said(capsys.readouterr().out.splitlines())
     nothing_said(drawn)
     nothing_said(tensorboard_words(run / "tensorboard"))
@@ -173,7 +175,7 @@ def test_reports_on_such_runs_say_nothing_either(
 ) -> None:
     for job, rate in enumerate((0.1, 0.05)):
         run_wrong(WATCH, f"optimizer.lr={rate}", name=f"sweep/{job}")
-    run_wrong("technique=stochastic_reset", name="sweep/2")
+    run_wrong(WATCH, "technique=stochastic_reset", name="sweep/2")
     capsys.readouterr()
     report_sweep(tmp_path / "sweep")
     nothing_said(capsys.readouterr().out.splitlines())
@@ -195,6 +197,8 @@ def test_reports_on_such_runs_say_nothing_either(
 
 # At rest at the defaults, or in need of a number that such data do not give.
 OPTIONS = {
+    # Not before the run is killed.
+    "early_stop": ("technique.early_stop.patience=3", "max_epochs=6"),
     "co_teaching": ("technique.co_teaching.forget_rate=0.2",),
     "jocor": ("technique.jocor.forget_rate=0.2",),
     "neighbour_trust": ("technique.neighbour_trust.warmup_epochs=1",),
@@ -275,7 +279,8 @@ def test_what_needs_the_truth_is_refused_in_one_line(
     assert not (tmp_path / "run").exists(), "nothing is left behind"
     if "truth" in named:
         return
-    run_wrong(*words, f"data.labels={csv_of_swaps(tmp_path)}", "data.truth=folders")
+    known = (f"data.labels={csv_of_swaps(tmp_path)}", "data.truth=folders")
+    run_wrong(*words, "monitor=[memorization,gradients]", *known)
 
 
 def csv_of_swaps(folder: Path) -> Path:
@@ -371,3 +376,17 @@ def test_clean_labels_that_are_not_known_cannot_be_asked_for() -> None:
     with pytest.raises(UnknownTruth):
         _ = record.is_noisy
     assert record.fingerprint != NoiseRecord("none", 0, 0.0, None, label, label, 2).fingerprint
+
+
+@pytest.mark.slow
+def test_two_processes_train_on_such_data_as_one(run_wrong: RunWrong, tmp_path: Path) -> None:
+    options = ("technique=co_teaching", "technique.co_teaching.forget_rate=0.2", "model.filters=8")
+    alone = run_wrong(*options, name="one")
+    two = ("trainer=ddp", "trainer.accelerator=cpu", "trainer.devices=2", "batch_size=5")
+    both = run_wrong(*options, *two, name="two")
+    assert both["step"] == alone["step"] and both["noise"] == alone["noise"]
+    for key, value in alone["final"].items():
+        assert both["final"][key] == (None if value is None else pytest.approx(value, abs=1e-4))
+    ours, theirs = (load_run(tmp_path / name).history for name in ("two", "one"))
+    assert ours.names == theirs.names
+    nothing_said(ours.names)
