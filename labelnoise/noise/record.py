@@ -17,11 +17,12 @@ from labelnoise.errors import InputError
 from labelnoise.files import write_arrays
 from labelnoise.noise.checks import check_labels
 from labelnoise.noise.matrices import transition_matrix
+from labelnoise.noise.record_file import read_record_arrays
 from labelnoise.truth import TRUTHS, Truth, known
 
-_REQUIRED = ("kind", "num_classes", "clean_label", "label")
-# Records of earlier versions do not say where their labels come from; these kinds did not flip.
-_GIVEN_KINDS = ("human", "csv")
+# Records of earlier versions do not say where their labels come from. We flipped those of all other
+# kinds; those took the folders' names for the true labels of a CSV without asking.
+_OLDER: dict[str, Truth] = {"human": "given", "csv": "unknown"}
 
 
 @dataclass(frozen=True, eq=False)
@@ -205,62 +206,36 @@ class NoiseRecord:
             InputError: for a file that is missing, damaged, or holds something else.
         """
         source = Path(path).expanduser()
-        if not source.is_file():
-            raise InputError(
-                f"noise record '{source}' is no file; write the noise.npz of an earlier run"
-            )
-        try:
-            arrays = _read_npz(source)
-        except Exception as error:  # damage can surface as any error, from zip's to zlib's
-            raise InputError(
-                f"noise record '{source}' cannot be read ({type(error).__name__}): it is damaged "
-                "or no .npz of plain arrays; write the noise.npz of an earlier run"
-            ) from error
-        truth: Any = str(arrays["truth"]) if "truth" in arrays else None
-        required = [name for name in _REQUIRED if truth != "unknown" or name != "clean_label"]
-        missing = [name for name in required if name not in arrays]
-        if missing:
-            raise InputError(
-                f"noise record '{source}' holds {', '.join(arrays) or 'nothing'} and lacks "
-                f"{', '.join(missing)}; write the noise.npz of an earlier run"
-            )
+        arrays = read_record_arrays(source)
         seed, rate = arrays.get("seed"), arrays.get("rate_requested")
         matrix, places = arrays.get("matrix_requested"), arrays.get("source_index")
         try:
             num_classes = int(arrays["num_classes"].item())
-            clean, label = (
-                check_labels(torch.from_numpy(arrays[name]), num_classes, name)
-                if name in arrays
-                else None
+            labels = {
+                name: check_labels(torch.from_numpy(arrays[name]), num_classes, name)
                 for name in ("clean_label", "label")
-            )
-            assert label is not None, "it is required"
+                if name in arrays
+            }
             kind = str(arrays["kind"].item())
+            truth: Any = str(arrays["truth"]) if "truth" in arrays else _OLDER.get(kind, "made")
             return cls(
                 kind=kind,
                 seed=None if seed is None else int(seed.item()),
                 rate_requested=None if rate is None else float(rate.item()),
                 matrix_requested=None if matrix is None else torch.from_numpy(matrix),
-                clean_label=clean,
-                label=label,
+                clean_label=None if truth == "unknown" else labels["clean_label"],
+                label=labels["label"],
                 num_classes=num_classes,
                 # Records of earlier versions have none of these.
                 dropped_outside_classes=int(arrays.get("dropped_outside_classes", np.array(0))),
                 source_index=None if places is None else torch.from_numpy(places),
-                truth=truth or ("given" if kind in _GIVEN_KINDS else "made"),
+                truth=truth,
             )
         except (ValueError, TypeError) as error:  # InputError is a ValueError
             raise InputError(
                 f"noise record '{source}' holds {', '.join(arrays)}, and not as a record does: "
                 f"{error}; write the noise.npz of an earlier run"
             ) from error
-
-
-def _read_npz(path: Path) -> dict[str, np.ndarray]:
-    """Every array of the file; reading them all checks that none is damaged."""
-    # Opened here, since numpy leaves a damaged file open.
-    with open(path, "rb") as file, np.load(file, allow_pickle=False) as arrays:
-        return {name: arrays[name] for name in arrays.files}
 
 
 def _rounded(values: Tensor | None) -> list[Any] | None:

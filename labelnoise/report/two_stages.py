@@ -17,7 +17,8 @@ from labelnoise.report.style import ALL, CLEAN, NOISY, SIGNAL, TEST, new_figure,
 class Curve(NamedTuple):
     """One line of a panel: the metric drawn, its label, colour and line style.
 
-    In the label, ``{test}`` and ``{val}`` stand for what the labels of these data are called.
+    In the label, ``{test}`` and ``{val}`` stand for what the labels of these data are called, and
+    ``{train}`` for the training samples.
     """
 
     metric: str
@@ -36,7 +37,7 @@ ERRORS = (
     Curve("val/acc", "validation error, {val} labels", ALL),
 )
 ACCURACIES = (
-    Curve("train/acc", "all", ALL),
+    Curve("train/acc", "{train}", ALL),
     Curve("train/acc_clean", "clean samples", CLEAN),
     Curve("train/acc_noisy", "noisy samples (wrong label fitted)", NOISY),
     Curve("test/acc", "test, {test} labels", TEST, "--"),
@@ -116,7 +117,11 @@ def label_of(curve: Curve, summary: Mapping[str, Any]) -> str:
         >>> label_of(ERRORS[0], {"test_labels": "given"})
         'test error, given labels'
     """
-    return curve.label.format(test=labels_of_test([summary]), val=labels_of_val(summary))
+    return curve.label.format(
+        test=labels_of_test([summary]),
+        val=labels_of_val(summary),
+        train="all" if truth_known(summary) else "training, given labels",
+    )
 
 
 def _draw(axes: Axes, column: Column, curves: Sequence[Curve], complement: bool = False) -> None:
