@@ -84,7 +84,7 @@ def _table(setting: str, members: Sequence[tuple[str, LoadedRun]], timed: bool) 
     for technique, run in members:
         by_technique.setdefault(technique, []).append(run.summary)
     plain = _seconds(by_technique["none"]) if "none" in by_technique else None
-    known = any(truth_known(run.summary) for run in members)
+    known = any(truth_known(run.summary) for _, run in members)
     columns = {name: f for name, f in COLUMNS.items() if known or name not in BY_TRUTH}
     rows = []
     for technique, runs in by_technique.items():
