@@ -54,7 +54,7 @@ def _training_rows(summary: Mapping[str, Any]) -> list[tuple[str, str]]:
     return [
         ("label noise", f"{noise['kind']}, {_percent(noise['rate_realised'])} of the labels wrong"),
         ("all clean samples fitted", _step(stages["clean_fit_step"])),
-        ("noise overtakes signal", _step(stages["crossing_step"])),
+        ("memorization overtakes signal learning", _step(stages["crossing_step"])),
         ("all noisy samples memorized", _step(stages["memorized_step"])),
         ("training accuracy, clean samples", _percent(final["train/acc_clean"])),
         ("training accuracy, noisy samples", _percent(final["train/acc_noisy"])),

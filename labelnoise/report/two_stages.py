@@ -44,7 +44,7 @@ ACCURACIES = (
 )
 BOUNDARIES = (
     ("clean_fit_step", "clean fitted", CLEAN),
-    ("crossing_step", "noise overtakes", SIGNAL),
+    ("crossing_step", "memorization overtakes", SIGNAL),
     ("memorized_step", "memorized", NOISY),
 )
 
