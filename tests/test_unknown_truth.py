@@ -120,7 +120,9 @@ def tensorboard_words(folder: Path) -> list[str]:
     session = plugin_data_pb2.HParamsPluginData()
     metadata = events.SummaryMetadata("_hparams_/session_start_info")
     session.ParseFromString(metadata.plugin_data.content)
-    return [*words, *session.session_start_info.hparams]
+    # Options of monitors are what was typed, not what was found.
+    hparams = [name for name in session.session_start_info.hparams if "monitor" not in name]
+    return [*words, *hparams]
 
 
 def nothing_said(words: list[str]) -> None:
