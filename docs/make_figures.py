@@ -182,10 +182,11 @@ def cell(values: Sequence[Any]) -> str:
 
 def table(recipe: Recipe, measured: Mapping[str, Mapping[str, Sequence[Any]]]) -> str:
     """The numbers as Markdown: a row a quantity, a column a technique."""
-    header = ["", *(recipe.columns[column] for column in measured)]
+    columns = [column for column in recipe.columns if column in measured]
+    header = ["", *(recipe.columns[column] for column in columns)]
     lines = [header, ["---"] * len(header)]
     for name in recipe.rows:
-        cells = [cell(rows[name]) for rows in measured.values()]
+        cells = [cell(measured[column][name]) for column in columns]
         if name.startswith("selection"):  # the other techniques select nothing
             cells = ["" if shown == "never" else shown for shown in cells]
         lines.append([name, *cells])
