@@ -10,7 +10,6 @@ from typing import Any
 
 import pytorch_lightning as pl
 from hydra.errors import InstantiationException
-from hydra.utils import instantiate
 from omegaconf import DictConfig, OmegaConf
 from pytorch_lightning.callbacks import ModelCheckpoint, RichProgressBar
 from pytorch_lightning.loggers import Logger
@@ -28,6 +27,7 @@ from labelnoise.options import check_options
 from labelnoise.run_directory import RunDirectory
 from labelnoise.schedules import check_schedule
 from labelnoise.seeding import derive_seed
+from labelnoise.targets import allowed_modules, instantiate
 from labelnoise.techniques import Loss, Technique, check_composition, learner_of
 
 # What libraries raise for values of a wrong type or size; InputErrors say more and pass through.
@@ -71,13 +71,13 @@ def build_learner(
     cfg: DictConfig, learner: type[NoisyLabelClassifier] = NoisyLabelClassifier
 ) -> tuple[NoisyLabelDataModule, NoisyLabelClassifier]:
     """The data, read and flipped, and the untrained classifier, whose size follows from them."""
-    datamodule = instantiate(cfg.data)(noise=instantiate(cfg.noise))
+    datamodule = build_data(cfg)
     datamodule.prepare_data()
     datamodule.setup("fit")
     make: Callable[..., NoisyLabelClassifier] = learner  # each takes networks in its own number
     classifier = make(
         *_networks(cfg, datamodule, learner.network_count),
-        instantiate(cfg.optimizer),
+        instantiate(cfg.optimizer, allowed_modules(cfg)),
         **_schedule(cfg, datamodule),
         # A run begun by an earlier version is resumed without them.
         channels_last=cfg.get("channels_last", False),
@@ -87,13 +87,21 @@ def build_learner(
     return datamodule, classifier
 
 
+def build_data(cfg: DictConfig) -> NoisyLabelDataModule:
+    """The data module with its label noise; nothing is read yet."""
+    allowed = allowed_modules(cfg)
+    make: Callable[..., NoisyLabelDataModule] = instantiate(cfg.data, allowed)
+    return make(noise=instantiate(cfg.noise, allowed))
+
+
 def build(cfg: DictConfig, run: RunDirectory) -> Parts:
     """Instantiate the parts; the data are read and flipped here, since the model's size follows."""
     check_options(cfg)
+    allowed = allowed_modules(cfg)
     techniques = build_techniques(cfg)
     datamodule, classifier = build_learner(cfg, learner_of(techniques))
     # Monitors look before techniques change anything at the same step.
-    monitors = {str(name): instantiate(node) for name, node in cfg.monitor.items()}
+    monitors = {str(name): instantiate(node, allowed) for name, node in cfg.monitor.items()}
     callbacks = [*monitors.values(), *techniques.values()]
     if world_size() > 1:
         callbacks.insert(0, EqualBuffers())
@@ -102,7 +110,7 @@ def build(cfg: DictConfig, run: RunDirectory) -> Parts:
         callbacks.append(_kept_checkpoints(run, cfg.keep_checkpoint_every_n_epochs))
     if cfg.trainer.get("enable_progress_bar", True):
         callbacks.append(ProgressBar(refresh_rate=20))
-    trainer = instantiate(cfg.trainer)(
+    trainer = instantiate(cfg.trainer, allowed)(
         callbacks=callbacks,
         logger=_loggers(cfg, run),
         default_root_dir=run.path,
@@ -116,7 +124,8 @@ def build(cfg: DictConfig, run: RunDirectory) -> Parts:
 
 def build_techniques(cfg: DictConfig) -> dict[str, Technique]:
     """The techniques by name; a loss that is a plain function is made one."""
-    parts = {str(name): instantiate(node) for name, node in cfg.technique.items()}
+    allowed = allowed_modules(cfg)
+    parts = {str(name): instantiate(node, allowed) for name, node in cfg.technique.items()}
     techniques = {n: p if isinstance(p, Technique) else Loss(p) for n, p in parts.items()}
     check_composition(techniques)
     return techniques
@@ -127,7 +136,8 @@ def _networks(cfg: DictConfig, datamodule: NoisyLabelDataModule, count: int) -> 
     dtype = datamodule.train.batch(slice(1)).input.dtype
     shape = {"input_shape": datamodule.input_shape, "num_classes": datamodule.num_classes}
     seeds = [{"seed": derive_seed(cfg.model.seed, "network", i)} for i in range(1, count)]
-    return [instantiate(cfg.model)(**shape, **seed).to(dtype) for seed in ({}, *seeds)]
+    make = instantiate(cfg.model, allowed_modules(cfg))
+    return [make(**shape, **seed).to(dtype) for seed in ({}, *seeds)]
 
 
 def _schedule(cfg: DictConfig, datamodule: NoisyLabelDataModule) -> dict[str, Any]:
@@ -141,7 +151,7 @@ def _schedule(cfg: DictConfig, datamodule: NoisyLabelDataModule) -> dict[str, An
     steps_per_epoch = math.ceil(batches / cfg.trainer.get("accumulate_grad_batches", 1))
     check_schedule(options, steps_per_epoch, cfg.max_steps, cfg.max_epochs)
     interval = options.pop("interval", "epoch")
-    return {"scheduler": instantiate(options), "interval": interval}
+    return {"scheduler": instantiate(options, allowed_modules(cfg)), "interval": interval}
 
 
 def _kept_checkpoints(run: RunDirectory, every_n_epochs: int) -> ModelCheckpoint:
@@ -162,7 +172,9 @@ def _loggers(cfg: DictConfig, run: RunDirectory) -> list[Logger]:
     if not is_rank_zero():
         return []
     return [
-        instantiate(node, save_dir=str(run.path), name="", version="tensorboard")
+        instantiate(
+            node, allowed_modules(cfg), save_dir=str(run.path), name="", version="tensorboard"
+        )
         for node in cfg.logger.values()
     ]
 

@@ -90,7 +90,9 @@ def write_arrays(path: Path, arrays: Mapping[str, Any], *, compressed: bool = Fa
     """Write named arrays as an .npz without pickles, whole or not at all."""
     save = np.savez_compressed if compressed else np.savez
     with replacing(path) as file:
-        save(file, allow_pickle=False, **{name: np.asarray(value) for name, value in arrays.items()})
+        save(
+            file, allow_pickle=False, **{name: np.asarray(value) for name, value in arrays.items()}
+        )
 
 
 def sha256(path: Path) -> str:

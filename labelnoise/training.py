@@ -9,10 +9,9 @@ from pathlib import Path
 from typing import Any
 
 import pytorch_lightning as pl
-from hydra.utils import instantiate
 from omegaconf import DictConfig, OmegaConf
 
-from labelnoise.building import build, one_line_refusals
+from labelnoise.building import build, build_data, one_line_refusals
 from labelnoise.checkpoints import check_readable
 from labelnoise.config import check, config_hash
 from labelnoise.data.images import ImageDataModule
@@ -31,6 +30,7 @@ from labelnoise.report.suspects import summarize_suspects
 from labelnoise.report.tables import print_summary
 from labelnoise.report.tensorboard import add_layout, add_results
 from labelnoise.run_directory import RunDirectory, claim
+from labelnoise.targets import allowed_modules
 
 log = logging.getLogger(__name__)
 
@@ -64,7 +64,7 @@ def train(
             log.info("%s is finished already", run.path)
         else:
             with one_line_refusals():
-                processes = processes_of(cfg.trainer)
+                processes = processes_of(cfg.trainer, allowed_modules(cfg))
             if processes:
                 _launch(cfg, run, overrides, processes)
             else:
@@ -86,7 +86,7 @@ def run_rank(cfg: DictConfig, path: Path, overrides: Sequence[str]) -> None:
 def _launch(cfg: DictConfig, run: RunDirectory, overrides: Sequence[str], processes: int) -> None:
     with one_line_refusals():
         # Once, before all of them look for the files.
-        instantiate(cfg.data)(noise=instantiate(cfg.noise)).prepare_data()
+        build_data(cfg).prepare_data()
     log.info("training on %d processes", processes)
     try:
         launch(cfg, run.path, overrides, processes)
@@ -178,17 +178,20 @@ def _interrupted_run(
     cfg: DictConfig, path: Path, overrides: Sequence[str]
 ) -> tuple[DictConfig, Path, Sequence[str]]:
     """The configuration and directory that ``resume`` names, in place of those just composed."""
-    others = [word for word in overrides if not word.startswith("resume=")]
+    interrupted = RunDirectory(Path(cfg.resume))
+    if not interrupted.config.is_file():
+        what = "has no .hydra/config.yaml" if interrupted.path.is_dir() else "is no folder"
+        raise InputError(f"resume={cfg.resume} holds no run: it {what}")
+    others = [w for w in overrides if not w.startswith(("resume=", "allow_targets="))]
     if others:
         raise InputError(
             f"resume takes the configuration from {cfg.resume}, give it alone, without "
             f"{' '.join(others)}"
         )
-    interrupted = RunDirectory(Path(cfg.resume))
-    if not interrupted.config.is_file():
-        raise InputError(f"resume={cfg.resume} holds no run: it has no .hydra/config.yaml")
     remembered = OmegaConf.load(interrupted.config)
     assert isinstance(remembered, DictConfig)
+    remembered.allow_targets = allowed_modules(cfg)  # as typed now, whatever that directory says
+    check(remembered)
     typed = list(OmegaConf.load(interrupted.overrides))
     if path.is_dir() and not any(path.iterdir()):
         path.rmdir()  # the directory made for a new run

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -166,12 +167,13 @@ def explain_run(
     method: str = "gradient_shap",
     draws: int = 200,
     seed: int = 0,
+    allow_targets: Sequence[str] = (),
 ) -> Explained:
     """Attribute the logits of the given and of the true class to the pixels of training images.
 
     Args:
         path: the run's directory.
-        checkpoint: ``"selected"``, ``"last"`` or a file, as in :func:`load_trained`.
+        checkpoint, allow_targets: as in :func:`load_trained`.
         samples, background, seed: as in :func:`choose`; 100 noisy and 100 clean images against 100
             clean ones are what the code of arXiv 2505.18909 explains.
         method, draws: as in :func:`attribute`.
@@ -180,7 +182,7 @@ def explain_run(
         InputError: the run cannot be loaded, its data are not images, or an argument is refused.
     """
     check_method(method, draws)
-    run = load_trained(path, checkpoint)
+    run = load_trained(path, checkpoint, allow_targets)
     train, model = run.datamodule.train, run.classifier.model
     if train.input.dtype != torch.uint8 or train.input.ndim != 4:
         raise InputError(
