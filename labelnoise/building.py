@@ -16,6 +16,7 @@ from pytorch_lightning.loggers import Logger
 from pytorch_lightning.utilities.exceptions import MisconfigurationException
 from torch import nn
 
+from labelnoise.batch_norm import check_single_samples, smallest_batch
 from labelnoise.checkpoints import ResumeCheckpoint
 from labelnoise.classifier import NoisyLabelClassifier
 from labelnoise.data.module import NoisyLabelDataModule
@@ -25,7 +26,7 @@ from labelnoise.launcher import plugins
 from labelnoise.monitors import Monitor
 from labelnoise.options import check_options
 from labelnoise.run_directory import RunDirectory
-from labelnoise.schedules import check_schedule
+from labelnoise.schedules import check_schedule, run_steps
 from labelnoise.seeding import derive_seed
 from labelnoise.targets import allowed_modules, instantiate
 from labelnoise.techniques import Loss, Technique, check_composition, learner_of
@@ -38,6 +39,7 @@ _REFUSALS: tuple[type[Exception], ...] = (
     OverflowError,
     RuntimeError,
     MemoryError,
+    ImportError,  # Lightning's, for a device or a precision that needs another library
     MisconfigurationException,
 )
 
@@ -99,9 +101,12 @@ def build(cfg: DictConfig, run: RunDirectory) -> Parts:
     check_options(cfg)
     allowed = allowed_modules(cfg)
     techniques = build_techniques(cfg)
-    datamodule, classifier = build_learner(cfg, learner_of(techniques))
-    # Monitors look before techniques change anything at the same step.
     monitors = {str(name): instantiate(node, allowed) for name, node in cfg.monitor.items()}
+    # What Lightning refuses is told before the data are read.
+    instantiate(cfg.trainer, allowed)(logger=False, enable_checkpointing=False, **_ranks())
+    datamodule, classifier = build_learner(cfg, learner_of(techniques))
+    _check_batches(cfg, datamodule, classifier)
+    # Monitors look before techniques change anything at the same step.
     callbacks = [*monitors.values(), *techniques.values()]
     if world_size() > 1:
         callbacks.insert(0, EqualBuffers())
@@ -117,9 +122,30 @@ def build(cfg: DictConfig, run: RunDirectory) -> Parts:
         val_check_interval=cfg.eval_every_n_steps or 1.0,
         # Counted over the whole training, also where an epoch is shorter than the interval.
         check_val_every_n_epoch=None if cfg.eval_every_n_steps else 1,
-        **({"plugins": plugins()} if world_size() > 1 else {}),
+        **_ranks(),
     )
     return Parts(datamodule, classifier, monitors, techniques, trainer)
+
+
+def _ranks() -> dict[str, Any]:
+    return {"plugins": plugins()} if world_size() > 1 else {}
+
+
+def _check_batches(
+    cfg: DictConfig, datamodule: NoisyLabelDataModule, classifier: NoisyLabelClassifier
+) -> None:
+    """Refuse a batch of one sample where a network cannot train on it."""
+    loader = datamodule.train_dataloader()
+    accumulated = cfg.trainer.get("accumulate_grad_batches", 1)
+    steps = run_steps(math.ceil(len(loader) / accumulated), cfg.max_steps, cfg.max_epochs)
+    if smallest_batch(loader, steps * accumulated) > 1:
+        return
+    check_single_samples(
+        classifier.networks,
+        datamodule.train,
+        f"with batch_size={cfg.batch_size} one batch of the {len(datamodule.train)} training "
+        "samples has one for a process: write another batch_size",
+    )
 
 
 def build_techniques(cfg: DictConfig) -> dict[str, Technique]:

@@ -94,10 +94,11 @@ def hints_of(target: Any) -> Mapping[str, Any]:
         return _hints(target)
     found: dict[str, Any] = {}
     for base in target.__mro__:
-        if "__init__" not in vars(base) or base is object:
+        function = vars(base).get("__init__")
+        if function is None or base is object:
             continue
-        found = {**_hints(base.__init__), **found}
-        parameters = inspect.signature(base.__init__).parameters.values()
+        found = {**_hints(function), **found}
+        parameters = inspect.signature(function).parameters.values()
         if not any(parameter.kind is parameter.VAR_KEYWORD for parameter in parameters):
             break
     return found

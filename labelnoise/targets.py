@@ -1,9 +1,9 @@
-"""The classes and functions that a configuration may name as ``_target_``, and making parts of them.
+"""The classes and functions that a configuration may name, and the one place that makes them.
 
 A configuration can come from somebody else: ``resume=DIR`` and ``report attribution DIR`` read the
 one in DIR. A ``_target_`` is therefore looked up in a list before its module is imported, and its
 definition, not the path that leads to it, decides: ``torch.nn.modules.module.torch.load`` is a
-function of torch.serialization, which is not in the list. This is the only module that instantiates.
+function of torch.serialization, which is not in the list.
 """
 
 from __future__ import annotations
@@ -119,9 +119,7 @@ def allowed_modules(cfg: DictConfig) -> list[str]:
     if not OmegaConf.is_list(modules) or not all(
         isinstance(module, str) and _PATH.fullmatch(f"{module}.x") for module in modules
     ):
-        raise InputError(
-            f"allow_targets must be a list of modules as [my_project,my_project.models], got {named}"
-        )
+        raise InputError(f"allow_targets must be a list of modules as [my_project], got {named}")
     return [str(module) for module in modules]
 
 

@@ -116,13 +116,6 @@ def _run(cfg: DictConfig, run: RunDirectory, overrides: Sequence[str]) -> None:
     except SystemExit:  # what Lightning makes of Ctrl-C and of SIGTERM, the latter with status 0
         log.info("interrupted; take it to its end with: python run.py resume=%s", run.path)
         raise SystemExit(143 if trainer.received_sigterm else 130) from None
-    except ValueError as error:
-        if "more than 1 value per channel" not in str(error):
-            raise
-        raise InputError(
-            f"batch norm needs two samples, and the last batch of {len(datamodule.train)} training "
-            f"samples in batches of {cfg.batch_size} has one: write another batch_size"
-        ) from error
     classifier.to(trainer.strategy.root_device)  # from which Lightning has taken it
     step = trainer.global_step
     reports = [technique.report() for technique in parts.techniques.values()]

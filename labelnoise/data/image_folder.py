@@ -12,7 +12,9 @@ from torch import Tensor
 
 from labelnoise.data.image_files import decode_all, list_images, read_given_labels
 from labelnoise.data.images import ImageDataModule, Images
+from labelnoise.distributed import world_size
 from labelnoise.errors import InputError
+from labelnoise.memory import check_fits
 from labelnoise.noise import LabelNoise, NoiseRecord
 
 # Of natural images, as torchvision's pretrained networks take them.
@@ -79,9 +81,21 @@ class ImageFolderDataModule(ImageDataModule):
         _, test, test_label = list_images(self.root / "test", self.class_names)
         if self.labels is not None:
             self._given_label = read_given_labels(self.labels, train, self.class_names)
+        self._check_memory(len(train), len(test))
         self.files = [f"train/{file}" for file in train]
         self.test_files = [f"test/{file}" for file in test]
         return self._decode(self.files, train_label), self._decode(self.test_files, test_label)
+
+    def _check_memory(self, train: int, test: int) -> None:
+        """Before decoding, which can take minutes."""
+        # A validation split is a copy, all samples as one batch are floats.
+        images = test + train * (1 + self.val_fraction + 4 * (self.batch_size is None))
+        check_fits(
+            round(world_size() * images * 3 * self.image_size**2),
+            f"{train} training and {test} test images of data.image_size={self.image_size} with "
+            f"batch_size={'null' if self.batch_size is None else self.batch_size}",
+            "write a smaller size or batch",
+        )
 
     def sample_names(self, source_index: Tensor) -> list[str]:
         """Files of the training images, as in ``files``."""

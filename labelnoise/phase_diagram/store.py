@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import csv
 import json
 import os
 import zipfile
@@ -17,6 +16,7 @@ import torch
 from numpy.typing import NDArray
 
 import labelnoise
+from labelnoise.csv_files import write_rows
 from labelnoise.errors import InputError
 from labelnoise.phase_diagram.grid import Grid
 from labelnoise.phase_diagram.statistics import over_seeds
@@ -146,12 +146,10 @@ class Store:
         for name, array in arrays.items():
             mean, spread, count = over_seeds(array)
             columns |= {f"{name}_mean": mean, f"{name}_std": spread, f"{name}_count": count}
-        temporary = self.table.with_suffix(".tmp")
-        with temporary.open("w", newline="") as file:
-            writer = csv.writer(file)
-            writer.writerow(columns)
-            writer.writerows(zip(*(c.tolist() for c in columns.values()), strict=True))
-        os.replace(temporary, self.table)
+        cells = zip(*(column.tolist() for column in columns.values()), strict=True)
+        write_rows(
+            self.table, list(columns), (dict(zip(columns, row, strict=True)) for row in cells)
+        )
 
     def _refuse_another(self, manifest: Path, advice: str = "choose another name=") -> None:
         try:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import csv
 import json
 import sys
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
@@ -12,6 +11,8 @@ from typing import Any, TypeVar
 
 from hydra.experimental.callback import Callback
 from omegaconf import DictConfig
+
+from labelnoise.csv_files import write_rows
 
 Run = TypeVar("Run")
 
@@ -99,10 +100,7 @@ def write_sweep(directory: Path, summaries: Mapping[Path, Mapping[str, Any]]) ->
         for job, summary in summaries.items()
     ]
     names = list(dict.fromkeys(name for row in rows for name in row))
-    with (directory / "sweep.csv").open("w", newline="") as file:
-        writer = csv.DictWriter(file, names)
-        writer.writeheader()
-        writer.writerows(rows)
+    write_rows(directory / "sweep.csv", names, rows)
     print_sweep(over_seeds(list(summaries.values())), f"mean [min, max] over seeds, {directory}")
     runs = [load_run(job) for job in summaries]
     together = by_setting(runs, lambda run: run.summary)
