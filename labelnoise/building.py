@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from typing import Any
 
 import pytorch_lightning as pl
+import torch
 from hydra.errors import InstantiationException
 from omegaconf import DictConfig, OmegaConf
 from pytorch_lightning.callbacks import ModelCheckpoint, RichProgressBar
@@ -102,7 +103,8 @@ def build(cfg: DictConfig, run: RunDirectory) -> Parts:
     allowed = allowed_modules(cfg)
     techniques = build_techniques(cfg)
     monitors = {str(name): instantiate(node, allowed) for name, node in cfg.monitor.items()}
-    # What Lightning refuses is told before the data are read.
+    # What torch and Lightning refuse is told before the data are read.
+    instantiate(cfg.optimizer, allowed)([nn.Parameter(torch.zeros(1))])
     instantiate(cfg.trainer, allowed)(logger=False, enable_checkpointing=False, **_ranks())
     datamodule, classifier = build_learner(cfg, learner_of(techniques))
     _check_batches(cfg, datamodule, classifier)

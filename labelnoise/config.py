@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Sequence
 from dataclasses import dataclass, fields
-from pathlib import Path, PurePath
+from pathlib import Path
 from typing import Any, get_type_hints
 
 from hydra.core.config_store import ConfigStore
@@ -13,18 +13,16 @@ from omegaconf import MISSING, DictConfig, OmegaConf
 
 from labelnoise.errors import InputError
 from labelnoise.options import check_ranges, check_value
+from labelnoise.places import check_name
 from labelnoise.presets import check_preset, register_presets
 from labelnoise.ranges import TOP
 from labelnoise.targets import check_targets
+from labelnoise.words import LISTS, SINGLE, check_lists
 
 CONF_DIR = Path(__file__).resolve().parents[1] / "conf"
 
 # Not in the configuration of runs that an earlier version began.
 _ADDED = ("channels_last", "compile", "keep_checkpoint_every_n_epochs", "allow_targets")
-
-# Groups that are one part, and those that are parts by name.
-_PARTS = ("data", "noise", "model", "optimizer", "scheduler", "trainer")
-_LISTS = ("technique", "monitor", "logger")
 
 # Where a run lies and how it is shown; two runs that differ in these alone are the same run.
 _NOT_PART_OF_THE_RUN = ("name", "output_dir", "resume", "logger", "allow_targets")
@@ -82,9 +80,9 @@ def check(cfg: DictConfig) -> None:
     """
     check_places(cfg, Config)
     _check_top(cfg)
-    for group in _PARTS:
+    for group in SINGLE:
         _check_part(group, cfg.get(group))
-    for group in _LISTS:
+    for group in LISTS:
         _check_nodes(group, cfg.get(group))
     check_targets(cfg)
     check_ranges(cfg)
@@ -100,6 +98,11 @@ def _check_top(cfg: DictConfig) -> None:
         raise InputError(
             f"set max_steps or max_epochs to at least 1, got max_steps={cfg.max_steps} and "
             f"max_epochs={cfg.max_epochs} (-1 means no limit, for one of the two)"
+        )
+    if cfg.max_steps < 1 and "steps" in (cfg.get("data") or {}):
+        raise InputError(
+            f"max_steps must be at least 1 on these data, whose training is counted in steps, got "
+            f"{cfg.max_steps}"
         )
     for key in ("max_steps", "max_epochs"):
         inner = (cfg.get("trainer") or {}).get(key)
@@ -123,12 +126,7 @@ def check_places(cfg: DictConfig, schema: type) -> None:
     for key in ("name", "output_dir"):
         if not cfg.get(key):
             raise InputError(f"{key} is empty: give a folder, or leave {key}= out")
-    name = PurePath(str(cfg.name))
-    if name.is_absolute() or ".." in name.parts or name == PurePath() or "\0" in str(name):
-        raise InputError(
-            f"name={cfg.name} leads out of output_dir: write a folder in it, and where runs lie as "
-            "output_dir=..."
-        )
+    check_name(cfg.name)
 
 
 def _check_part(group: str, node: Any) -> None:
@@ -189,5 +187,6 @@ def compose_config(name: str, overrides: Sequence[str]) -> DictConfig:
     from hydra import compose as hydra_compose
     from hydra import initialize_config_dir
 
+    check_lists(overrides)
     with initialize_config_dir(str(CONF_DIR), version_base="1.3"):
         return hydra_compose(name, overrides=list(overrides))

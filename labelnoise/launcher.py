@@ -46,13 +46,13 @@ def processes_of(trainer: DictConfig, allowed: Sequence[str] | None = None) -> i
         InputError: a strategy that is not DDP for several devices, or several machines.
     """
     strategy, devices = trainer.get("strategy", "auto"), trainer.get("devices", "auto")
-    if devices in (1, "1") and strategy == "auto":
-        return 0
     if trainer.get("num_nodes", 1) != 1:
         raise InputError(
             f"trainer.num_nodes is {trainer.num_nodes}: one run trains on the devices of one "
             "machine, write 1"
         )
+    if devices in (1, "1") and strategy == "auto":
+        return 0
     from labelnoise.targets import instantiate
 
     # Lightning knows what "auto", -1, "0,2" and the like come to on this machine.

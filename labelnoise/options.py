@@ -6,12 +6,12 @@ import inspect
 import types
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any, Union, get_args, get_origin, get_type_hints
+from typing import Any, Literal, Union, get_args, get_origin, get_type_hints
 
 from omegaconf import DictConfig, OmegaConf
 
 from labelnoise.errors import InputError
-from labelnoise.ranges import FOREIGN, WORDS, Range, range_of
+from labelnoise.ranges import FOREIGN, TAKEN, WORDS, Range, range_of
 from labelnoise.targets import allowed_modules, find, nodes
 
 _PLAIN: dict[Any, str] = {
@@ -22,6 +22,8 @@ _PLAIN: dict[Any, str] = {
     Path: "a path",
     type(None): "null",
 }
+# Options that labelnoise reads beside those of the target.
+_OURS = ("scheduler.interval",)
 # What belongs to Hydra in a node, and is no option of its target.
 _HYDRAS = ("_target_", "_partial_", "_args_", "_convert_", "_recursive_")
 
@@ -37,10 +39,14 @@ def check_options(cfg: DictConfig) -> None:
     """
     allowed = allowed_modules(cfg)
     for path, node in nodes(OmegaConf.to_container(cfg, resolve=True)):
-        hints = hints_of(find(node["_target_"], allowed, path))
+        target = find(node["_target_"], allowed, path)
+        hints, names = hints_of(target), names_of(target)
         for key, value in node.items():
             if key not in _HYDRAS:
                 where = f"{path}.{key}"
+                if names is not None and key not in names and where not in _OURS:
+                    there = ", ".join(sorted(names & set(node)))
+                    raise InputError(f"{where} does not exist, {path} has: {there}")
                 hint, bounds = FOREIGN.get(where, (hints.get(key), None))
                 check_value(where, value, hint, bounds or range_of(node["_target_"], key))
 
@@ -56,6 +62,8 @@ def check_ranges(cfg: DictConfig) -> None:
             where = f"{path}.{key}"
             hint, bounds = FOREIGN.get(where, (None, range_of(str(node["_target_"]), str(key))))
             check_value(where, value, hint, bounds)
+            if where in TAKEN:
+                raise InputError(f"{where} cannot be set: write {TAKEN[where]}")
             if where in WORDS and isinstance(value, str) and value not in WORDS[where]:
                 raise InputError(f"{where} must be one of {', '.join(WORDS[where])}, got {value}")
 
@@ -90,18 +98,36 @@ def check_value(path: str, value: Any, hint: Any, bounds: Range | None) -> None:
 
 def hints_of(target: Any) -> Mapping[str, Any]:
     """The types of a class's or function's arguments, those handed on by ``**options`` too."""
-    if not inspect.isclass(target):
-        return _hints(target)
     found: dict[str, Any] = {}
-    for base in target.__mro__:
-        function = vars(base).get("__init__")
-        if function is None or base is object:
-            continue
+    for function in _constructors(target):
         found = {**_hints(function), **found}
-        parameters = inspect.signature(function).parameters.values()
-        if not any(parameter.kind is parameter.VAR_KEYWORD for parameter in parameters):
-            break
     return found
+
+
+def names_of(target: Any) -> set[str] | None:
+    """The names of a class's or function's arguments; None where it takes any name."""
+    names: set[str] = set()
+    for function in _constructors(target):
+        parameters = inspect.signature(function).parameters.values()
+        names |= {p.name for p in parameters if p.kind is not p.VAR_KEYWORD}
+    return None if _takes_any(function) else names
+
+
+def _constructors(target: Any) -> list[Any]:
+    """The function itself; of a class its ``__init__``, and a base's where it hands options on."""
+    if not inspect.isclass(target):
+        return [target]
+    found = []
+    for base in target.__mro__:
+        if "__init__" in vars(base) and base is not object:
+            found.append(vars(base)["__init__"])
+            if not _takes_any(found[-1]):
+                break
+    return found or [object.__init__]
+
+
+def _takes_any(function: Any) -> bool:
+    return any(p.kind is p.VAR_KEYWORD for p in inspect.signature(function).parameters.values())
 
 
 def _hints(function: Any) -> dict[str, Any]:
@@ -120,7 +146,7 @@ def _kinds(hint: Any) -> tuple[Any, ...]:
         inner = [each for each in get_args(kind) if each is not ...] if of_many else []
         if of_many and len(set(inner)) == 1:
             kinds.append(list[inner[0]])  # type: ignore[valid-type]
-        elif kind in _PLAIN:
+        elif kind in _PLAIN or get_origin(kind) is Literal:
             kinds.append(kind)
         else:
             return ()
@@ -131,6 +157,8 @@ def _fits(value: Any, kinds: tuple[Any, ...]) -> bool:
     if not kinds:
         return True
     lists = [get_args(kind)[0] for kind in kinds if get_origin(kind) is list]
+    if value in [word for kind in kinds if get_origin(kind) is Literal for word in get_args(kind)]:
+        return not isinstance(value, bool) or bool in kinds
     if isinstance(value, list):
         return any(all(_fits(each, _kinds(inner)) for each in value) for inner in lists)
     if isinstance(value, bool):  # which Python takes for a number
@@ -151,6 +179,8 @@ def _said(kind: Any, number: str | None) -> str:
     if get_origin(kind) is list:
         inner = [_said(each, number) for each in _kinds(get_args(kind)[0])]
         return f"a list, each {' or '.join(inner)}" if inner else "a list"
+    if get_origin(kind) is Literal:
+        return " or ".join(str(word) for word in get_args(kind))
     return number if number and kind in (int, float) else _PLAIN[kind]
 
 

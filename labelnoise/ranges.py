@@ -158,13 +158,25 @@ FOREIGN: dict[str, tuple[object, Range]] = {
     "optimizer.momentum": (float, NOT_NEGATIVE),
     "optimizer.weight_decay": (float, NOT_NEGATIVE),
     "trainer.accumulate_grad_batches": (int, COUNT),
-    "trainer.check_val_every_n_epoch": (int | None, COUNT),
     "trainer.gradient_clip_val": (float | None, POSITIVE),
-    "trainer.limit_test_batches": (float | None, POSITIVE),
     "trainer.limit_train_batches": (float | None, POSITIVE),
     "trainer.limit_val_batches": (float | None, NOT_NEGATIVE),
     "trainer.log_every_n_steps": (int | None, _whole(0)),
     "trainer.num_sanity_val_steps": (int | None, _whole(-1)),
+}
+# Arguments of Lightning's Trainer that a run sets itself, or that would make its results those of
+# something else without a word; and what to write instead.
+TAKEN = {
+    "trainer.callbacks": "monitor= and technique=",
+    "trainer.check_val_every_n_epoch": "eval_every_n_steps=",
+    "trainer.default_root_dir": "output_dir=",
+    "trainer.enable_checkpointing": "checkpoint_every_n_steps=",
+    "trainer.fast_dev_run": "trainer=smoke",
+    "trainer.limit_test_batches": "a smaller test set, as data.test_per_class=",
+    "trainer.logger": "logger=",
+    "trainer.max_time": "max_steps= or max_epochs=, which end a run in the same way again",
+    "trainer.overfit_batches": "a smaller training set, as data.per_class=",
+    "trainer.val_check_interval": "eval_every_n_steps=",
 }
 # Words of other libraries' options, refused late and at length where the machine has no such thing.
 WORDS = {"trainer.accelerator": ("auto", "cpu", "gpu", "cuda", "mps")}

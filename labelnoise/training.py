@@ -24,6 +24,7 @@ from labelnoise.distributed import (
 from labelnoise.errors import InputError
 from labelnoise.isolation import isolated, logging_to, seed_globally
 from labelnoise.launcher import launch, processes_of
+from labelnoise.options import check_options
 from labelnoise.report.figures import write_figures
 from labelnoise.report.summary import summarize, write_summary
 from labelnoise.report.suspects import summarize_suspects
@@ -85,6 +86,7 @@ def run_rank(cfg: DictConfig, path: Path, overrides: Sequence[str]) -> None:
 
 def _launch(cfg: DictConfig, run: RunDirectory, overrides: Sequence[str], processes: int) -> None:
     with one_line_refusals():
+        check_options(cfg)
         # Once, before all of them look for the files.
         build_data(cfg).prepare_data()
     log.info("training on %d processes", processes)

@@ -18,6 +18,7 @@ from labelnoise.memory import check_fits
 from labelnoise.noise import LabelNoise, NoiseRecord
 
 # Of natural images, as torchvision's pretrained networks take them.
+CHANNELS = 3
 MEAN, STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
 
 
@@ -60,6 +61,11 @@ class ImageFolderDataModule(ImageDataModule):
         **options: Any,
     ) -> None:
         super().__init__(noise, mean=mean, std=std, **options)
+        if len(mean) != CHANNELS:
+            raise InputError(
+                f"data.mean and data.std have {len(mean)} numbers; write one for each of the "
+                f"{CHANNELS} channels"
+            )
         if image_size < 1:
             raise InputError(f"data.image_size is {image_size}; write 1 or more")
         if labels is not None and noise.kind != "none":

@@ -15,6 +15,8 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from labelnoise.errors import InputError
+from labelnoise.options import check_value
+from labelnoise.ranges import Range
 from labelnoise.report.attribution_figure import MOST_DRAWN, Map, Sample, draw_maps
 from labelnoise.report.checkpoint import load_trained
 from labelnoise.report.shapley import attribute, check_method, incompleteness, logit_difference
@@ -189,6 +191,7 @@ def explain_run(
             f"{path} trained on {type(run.datamodule).__name__}, attribution explains images: "
             "choose a run of data=cifar10, say"
         )
+    check_value("samples", samples, int, Range(1, len(train), whole=True))
     chosen = choose(train.is_noisy, samples, background, seed)
     split = train.subset(torch.cat([chosen.noisy, chosen.clean]))
     input, reference = split.batch().input, train.batch(chosen.background).input
