@@ -187,6 +187,10 @@ _REWRITES: tuple[tuple[str, Callable[[re.Match[str]], str]], ...] = (
         lambda m: f"{m[3]} must be a word, got {m[2]}",
     ),
     (
+        r"Cannot merge DictConfig with ListConfig\s+full_key: (\S+)",
+        lambda m: f"{m[1]} has options of its own, set as {m[1]}.NAME=VALUE, and is no list",
+    ),
+    (
         r"field '([^']+)' is not Optional",
         lambda m: f"{m[1]} cannot be null, leave it out for its default",
     ),
@@ -225,6 +229,8 @@ _REWRITES: tuple[tuple[str, Callable[[re.Match[str]], str]], ...] = (
     ),
     (
         r"override must be a string or a list. Got NoneType",
-        lambda m: "a group cannot be null, write none instead, as in technique=none",
+        lambda m: (
+            "a group cannot be null, write none instead, as in technique=none, or leave it out"
+        ),
     ),
 )

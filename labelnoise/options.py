@@ -114,16 +114,19 @@ def names_of(target: Any) -> set[str] | None:
 
 
 def _constructors(target: Any) -> list[Any]:
-    """The function itself; of a class its ``__init__``, and a base's where it hands options on."""
+    """The function itself; of a class its ``__init__``, and a base's where it hands options on.
+
+    Of labelnoise's own classes that is what ``**options`` mean; another's may swallow them.
+    """
     if not inspect.isclass(target):
         return [target]
     found = []
     for base in target.__mro__:
-        if "__init__" in vars(base) and base is not object:
+        if "__init__" in vars(base):
             found.append(vars(base)["__init__"])
-            if not _takes_any(found[-1]):
+            if not _takes_any(found[-1]) or not base.__module__.startswith("labelnoise."):
                 break
-    return found or [object.__init__]
+    return found
 
 
 def _takes_any(function: Any) -> bool:

@@ -16,7 +16,7 @@ from torch import Tensor
 
 from labelnoise.errors import InputError
 from labelnoise.options import check_value
-from labelnoise.ranges import Range
+from labelnoise.ranges import SEED, Range
 from labelnoise.report.attribution_figure import MOST_DRAWN, Map, Sample, draw_maps
 from labelnoise.report.checkpoint import load_trained
 from labelnoise.report.shapley import attribute, check_method, incompleteness, logit_difference
@@ -184,6 +184,7 @@ def explain_run(
         InputError: the run cannot be loaded, its data are not images, or an argument is refused.
     """
     check_method(method, draws)
+    check_value("seed", seed, int, SEED)
     run = load_trained(path, checkpoint, allow_targets)
     train, model = run.datamodule.train, run.classifier.model
     if train.input.dtype != torch.uint8 or train.input.ndim != 4:
