@@ -13,7 +13,7 @@ PYTEST_ARGS ?=
 JOBS ?= 2
 
 .DEFAULT_GOAL := help
-.PHONY: help install run test test-slow test-all lint format bench board figures constraints clean
+.PHONY: help install run test test-slow test-all lint format bench faults board figures constraints clean
 
 help: ## List the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-12s %s\n", $$1, $$2}' Makefile
@@ -60,11 +60,14 @@ format: $(INSTALLED) ## Fix what can be fixed: imports, format, outputs in noteb
 bench: $(INSTALLED) ## Measure speed and memory
 	$(PYTHON) -m benchmarks $(ARGS)
 
+faults: $(INSTALLED) ## Kill runs, damage their files and fill their disk, 200 times
+	$(PYTHON) -m tests.faults $(ARGS)
+
 board: $(INSTALLED) ## Open TensorBoard on outputs/ (or LOGDIR=...)
 	$(PYTHON) -m tensorboard.main --logdir $(LOGDIR)
 
-figures: $(INSTALLED) ## Draw the README's figures again
-	$(PYTHON) docs/make_figures.py
+figures: $(INSTALLED) ## Draw figures and tables of README and docs again: ARGS="two_stages --cifar10 data"
+	$(PYTHON) docs/make_figures.py $(ARGS)
 
 constraints: $(INSTALLED) ## Pin the newest versions that pyproject.toml allows in constraints.txt
 	$(PYTHON) -m pip install --quiet --dry-run --ignore-installed --report $(VENV)/resolved.json --editable ".[dev]"

@@ -16,6 +16,7 @@ from omegaconf import DictConfig
 from labelnoise.command_line import job, one_line_errors
 from labelnoise.config import check, register_schema
 from labelnoise.report.sweep import sweep_reported
+from labelnoise.sweep_jobs import train_in_sweep
 
 register_schema()
 
@@ -29,8 +30,9 @@ def run(cfg: DictConfig) -> float:
         check(cfg)
         from labelnoise.training import train  # torch is imported once there is something to train
 
-        summary = train(cfg, directory, now.overrides.task)
-    return float(summary["final"]["test/acc"])
+        alone = now.mode == RunMode.RUN
+        summary = (train if alone else train_in_sweep)(cfg, directory, now.overrides.task)
+    return float("nan") if summary is None else float(summary["final"]["test/acc"])
 
 
 if __name__ == "__main__":

@@ -23,8 +23,8 @@ from benchmarks.ratio import Ratio, seconds, side_by_side
 from labelnoise.data.batch import Split
 from labelnoise.data.cifar import select_classes
 from labelnoise.data.cifar_files import PUBLISHED_CIFAR10, read_part
-from labelnoise.data.images import equal_per_class
 from labelnoise.data.loaders import Normalize, TensorLoader
+from labelnoise.data.subsets import equal_per_class
 from labelnoise.seeding import stream
 
 IMAGES, BATCH_SIZE, ROUNDS = 10_000, 128, 5
@@ -67,7 +67,7 @@ def image_loading(root: Path, threads: int) -> Ratio:
     images = read_part(PUBLISHED_CIFAR10, root, train=True).subset(torch.arange(IMAGES))
     mean, std = PUBLISHED_CIFAR10.mean, PUBLISHED_CIFAR10.std
     split = Split(
-        images.image, images.label, images.label, images.source_index, Normalize(mean, std)
+        images.pixels(), images.label, images.label, images.source_index, Normalize(mean, std)
     )
 
     def ours() -> TensorLoader:
@@ -115,7 +115,7 @@ def pair_preparation(root: Path) -> Ratio:
         pair = select_classes(images, PAIR)
         smaller = int(pair.label.bincount(minlength=2).min())
         pair = pair.subset(equal_per_class(pair.label, smaller, stream(0, "pair")))
-        return pair.image, pair.label
+        return pair.pixels(), pair.label
 
     def other() -> tuple[torch.Tensor, torch.Tensor]:
         kept = [(np.asarray(image), PAIR.index(k)) for image, k in dataset if k in PAIR]

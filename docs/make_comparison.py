@@ -2,7 +2,8 @@
 
 python docs/make_comparison.py --human CIFAR-10_human.pt data.root=data
 
-Sweeps lie in outputs/compare; what is finished there is read, the rest is run. ``--choose`` runs
+Sweeps lie in outputs/compare; what is finished there is read, the rest is run. On people's labels
+co_teaching runs twice, with their noise rate and with an estimate of it. ``--choose`` runs
 the candidates for conf/technique_preset/one.yaml instead, on a seed that the comparison does not
 use, and prints what each reaches on noisy validation data, the only thing that they are chosen by.
 """
@@ -10,6 +11,7 @@ use, and prints what each reaches on noisy validation data, the only thing that 
 from __future__ import annotations
 
 import argparse
+import re
 import subprocess
 import sys
 from collections.abc import Iterable
@@ -17,9 +19,12 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import numpy as np
+from omegaconf import OmegaConf
 
-from labelnoise.report.comparison import report_comparison, technique_of
+from labelnoise.config import CONF_DIR
+from labelnoise.report.comparison import report_comparison
 from labelnoise.report.loaded import load_run
+from labelnoise.report.settings import technique_names
 
 # 2,000 labelled images each, of which 1,800 are trained on, and 2,000 clean test images.
 DATA = {
@@ -41,6 +46,9 @@ NOISE = {
         "human": HUMAN,
     },
 }
+# Of "worse", the share of labels that are wrong: of those within the pair, and of all.
+PEOPLES_RATE = {"pair": "0.0804", "ten": "0.4021"}
+TWO_NETWORKS = "co_teaching"
 # Techniques, and options of the last of them.
 CANDIDATES: dict[str, tuple[str, ...]] = {
     "sample_selection": ("rule=gmm", "warmup_epochs=3,6"),
@@ -86,27 +94,38 @@ def choices(directory: Path, extra: list[str]) -> dict[str, tuple[str, ...]]:
 
 def comparisons(extra: list[str], human: str) -> dict[str, tuple[str, ...]]:
     """The sweeps of the comparison: words by name."""
-    return {
-        f"{data}_{noise}": (
-            *words,
-            *kind,
-            *((f"noise.path={human}",) if noise == "human" else ()),
-            *extra,
-        )
-        for data, words in DATA.items()
-        for noise, kind in NOISE[data].items()
-    }
+    sweeps = {}
+    for data, words in DATA.items():
+        for noise, kind in NOISE[data].items():
+            if noise != "human":
+                sweeps[f"{data}_{noise}"] = (*words, *kind, *extra)
+                continue
+            told = (*words, *kind, f"noise.path={human}", *extra)
+            rates = f"technique.{TWO_NETWORKS}.forget_rate={PEOPLES_RATE[data]},estimate"
+            sweeps[f"{data}_human"] = (*told, f"technique={','.join(one_network())}")
+            sweeps[f"{data}_human_{TWO_NETWORKS}"] = (*told, f"technique={TWO_NETWORKS}", rates)
+    return sweeps
+
+
+def one_network() -> list[str]:
+    """The techniques of experiment=compare that need no noise rate."""
+    cfg = OmegaConf.load(CONF_DIR / "experiment" / "compare.yaml")
+    techniques = re.findall(r"\[[^]]*\]|[^,]+", cfg.hydra.sweeper.params.technique)
+    return [technique for technique in techniques if technique != TWO_NETWORKS]
 
 
 def validation_table(sweeps: Iterable[Path]) -> str:
     """A row a candidate: its highest noisy validation accuracy, mean over noise rates, in %."""
     rows: dict[str, list[float]] = {}
-    for directory in sweeps:
-        for path in sorted(directory.glob("*/summary.json")):
-            run = load_run(path.parent)
-            best = float(np.max(run.history.series("val/acc")[1]))
-            data = directory.name.split("_")[1]
-            rows.setdefault(f"{data} {technique_of(run.summary)}", []).append(100 * best)
+    runs = [
+        (directory.name.split("_")[1], load_run(path.parent))
+        for directory in sweeps
+        for path in sorted(directory.glob("*/summary.json"))
+    ]
+    names = technique_names([run.config for _, run in runs])
+    for (data, run), name in zip(runs, names, strict=True):
+        best = float(np.max(run.history.series("val/acc")[1]))
+        rows.setdefault(f"{data} {name}", []).append(100 * best)
     return "\n".join(
         f"{name}: {np.mean(found):.2f} ({len(found)} runs)" for name, found in rows.items()
     )

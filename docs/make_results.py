@@ -12,7 +12,8 @@ from pathlib import Path
 import numpy as np
 
 from labelnoise.report.loaded import LoadedRun, load_run
-from labelnoise.report.sweep import by_setting, mean_and_range
+from labelnoise.report.settings import by_setting
+from labelnoise.report.sweep import mean_and_range
 
 
 def at_best(run: LoadedRun, metric: str) -> float:
@@ -99,10 +100,11 @@ TABLES: dict[str, dict[str, Callable[[LoadedRun], float | None]]] = {
 def main() -> None:
     parser = argparse.ArgumentParser(description="Print the tables of docs/results.md.")
     parser.add_argument("sweeps", nargs="+", type=Path)
-    settings: dict[str, list[LoadedRun]] = {}
+    found: list[LoadedRun] = []
     for sweep in parser.parse_args().sweeps:
         runs = [load_run(path.parent) for path in sorted(sweep.glob("*/summary.json"))]
-        settings |= by_setting(runs, lambda run: run.summary)
+        found += runs
+    settings = by_setting(found, lambda run: run.config)
     for title, rows in TABLES.items():
         print(f"\n| {title} | {' | '.join(settings)} |\n| --- |{' --- |' * len(settings)}")
         for name, value in rows.items():

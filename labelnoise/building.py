@@ -13,12 +13,12 @@ import torch
 from hydra.errors import InstantiationException
 from omegaconf import DictConfig, OmegaConf
 from pytorch_lightning.callbacks import ModelCheckpoint, RichProgressBar
-from pytorch_lightning.loggers import Logger
+from pytorch_lightning.loggers import Logger, TensorBoardLogger
 from pytorch_lightning.utilities.exceptions import MisconfigurationException
 from torch import nn
 
 from labelnoise.batch_norm import check_single_samples, smallest_batch
-from labelnoise.checkpoints import ResumeCheckpoint
+from labelnoise.checkpoints import ResumeCheckpoint, WholeFiles
 from labelnoise.classifier import NoisyLabelClassifier
 from labelnoise.data.module import NoisyLabelDataModule
 from labelnoise.distributed import EqualBuffers, is_rank_zero, world_size
@@ -29,7 +29,7 @@ from labelnoise.options import check_options
 from labelnoise.run_directory import RunDirectory
 from labelnoise.schedules import check_schedule, run_steps
 from labelnoise.seeding import derive_seed
-from labelnoise.targets import allowed_modules, instantiate
+from labelnoise.targets import allowed_modules, find, instantiate
 from labelnoise.techniques import Loss, Technique, check_composition, learner_of
 
 # What libraries raise for values of a wrong type or size; InputErrors say more and pass through.
@@ -70,11 +70,19 @@ def one_line_refusals() -> Iterator[None]:
         ) from error
 
 
+def data_to_read(cfg: DictConfig) -> NoisyLabelDataModule:
+    """The data module with its label noise, before it has looked for a file."""
+    allowed = allowed_modules(cfg)
+    datamodule = instantiate(cfg.data, allowed)(noise=instantiate(cfg.noise, allowed))
+    assert isinstance(datamodule, NoisyLabelDataModule)
+    return datamodule
+
+
 def build_learner(
     cfg: DictConfig, learner: type[NoisyLabelClassifier] = NoisyLabelClassifier
 ) -> tuple[NoisyLabelDataModule, NoisyLabelClassifier]:
     """The data, read and flipped, and the untrained classifier, whose size follows from them."""
-    datamodule = build_data(cfg)
+    datamodule = data_to_read(cfg)
     datamodule.prepare_data()
     datamodule.setup("fit")
     make: Callable[..., NoisyLabelClassifier] = learner  # each takes networks in its own number
@@ -90,47 +98,47 @@ def build_learner(
     return datamodule, classifier
 
 
-def build_data(cfg: DictConfig) -> NoisyLabelDataModule:
-    """The data module with its label noise; nothing is read yet."""
-    allowed = allowed_modules(cfg)
-    make: Callable[..., NoisyLabelDataModule] = instantiate(cfg.data, allowed)
-    return make(noise=instantiate(cfg.noise, allowed))
+def build(cfg: DictConfig, run: RunDirectory, resumed_step: int | None = None) -> Parts:
+    """Instantiate the parts; the data are read and flipped here, since the model's size follows.
 
-
-def build(cfg: DictConfig, run: RunDirectory) -> Parts:
-    """Instantiate the parts; the data are read and flipped here, since the model's size follows."""
+    Args:
+        cfg: the configuration.
+        run: where the parts write.
+        resumed_step: of the checkpoint that the run goes on from; None where it begins.
+    """
     check_options(cfg)
     allowed = allowed_modules(cfg)
     techniques = build_techniques(cfg)
     monitors = {str(name): instantiate(node, allowed) for name, node in cfg.monitor.items()}
     # What torch and Lightning refuse is told before the data are read.
     instantiate(cfg.optimizer, allowed)([nn.Parameter(torch.zeros(1))])
-    instantiate(cfg.trainer, allowed)(logger=False, enable_checkpointing=False, **_ranks())
+    instantiate(cfg.trainer, allowed)(logger=False, enable_checkpointing=False, plugins=_ranks())
     datamodule, classifier = build_learner(cfg, learner_of(techniques))
     _check_batches(cfg, datamodule, classifier)
     # Monitors look before techniques change anything at the same step.
     callbacks = [*monitors.values(), *techniques.values()]
     if world_size() > 1:
         callbacks.insert(0, EqualBuffers())
-    callbacks.append(ResumeCheckpoint(run.last_checkpoint, cfg.checkpoint_every_n_steps))
+    callbacks.append(ResumeCheckpoint(run, cfg.checkpoint_every_n_steps))
     if cfg.keep_checkpoint_every_n_epochs is not None:
         callbacks.append(_kept_checkpoints(run, cfg.keep_checkpoint_every_n_epochs))
     if cfg.trainer.get("enable_progress_bar", True):
         callbacks.append(ProgressBar(refresh_rate=20))
     trainer = instantiate(cfg.trainer, allowed)(
         callbacks=callbacks,
-        logger=_loggers(cfg, run),
+        logger=_loggers(cfg, run, resumed_step),
         default_root_dir=run.path,
         val_check_interval=cfg.eval_every_n_steps or 1.0,
         # Counted over the whole training, also where an epoch is shorter than the interval.
         check_val_every_n_epoch=None if cfg.eval_every_n_steps else 1,
-        **_ranks(),
+        plugins=[WholeFiles(), *_ranks()],
     )
     return Parts(datamodule, classifier, monitors, techniques, trainer)
 
 
-def _ranks() -> dict[str, Any]:
-    return {"plugins": plugins()} if world_size() > 1 else {}
+def _ranks() -> list[Any]:
+    """What Lightning needs where several processes train the run."""
+    return plugins() if world_size() > 1 else []
 
 
 def _check_batches(
@@ -196,12 +204,22 @@ def _kept_checkpoints(run: RunDirectory, every_n_epochs: int) -> ModelCheckpoint
     )
 
 
-def _loggers(cfg: DictConfig, run: RunDirectory) -> list[Logger]:
+def _loggers(cfg: DictConfig, run: RunDirectory, resumed_step: int | None) -> list[Logger]:
+    """Loggers that write into the run; TensorBoard forgets what came after the checkpoint."""
     if not is_rank_zero():
         return []
+    # What a killed run logged after its checkpoint is measured and logged again.
+    allowed = allowed_modules(cfg)
+    purge = {"purge_step": 0 if resumed_step is None else resumed_step + 1}
+    again = purge if run.tensorboard.exists() else {}
     return [
         instantiate(
-            node, allowed_modules(cfg), save_dir=str(run.path), name="", version="tensorboard"
+            node,
+            allowed,
+            save_dir=str(run.path),
+            name="",
+            version="tensorboard",
+            **(again if issubclass(find(node._target_, allowed), TensorBoardLogger) else {}),
         )
         for node in cfg.logger.values()
     ]

@@ -1,57 +1,93 @@
-"""The checkpoint that an interrupted run continues from."""
+"""The checkpoints that an interrupted run goes on from: when they are saved, which is intact."""
 
 from __future__ import annotations
 
+import io
+import logging
 import os
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 import pytorch_lightning as pl
 import torch
 from pytorch_lightning.callbacks import Checkpoint
+from pytorch_lightning.plugins.io import TorchCheckpointIO
 
+from labelnoise.distributed import agreed
 from labelnoise.errors import InputError
+from labelnoise.files import rename, replacing, sha256
+from labelnoise.interrupts import Interrupted, received, take_signals
+from labelnoise.run_directory import RunDirectory
+
+log = logging.getLogger(__name__)
+
+# Those of the generations on disk, and of one more, since a kill may come between two renames.
+_REMEMBERED = 3
+
+
+class WholeFiles(TorchCheckpointIO):
+    """Writes checkpoints whole or not at all, in the folder that they belong to.
+
+    Lightning's own writer puts them into the system's temporary folder first.
+    """
+
+    def save_checkpoint(
+        self, checkpoint: dict[str, Any], path: str | os.PathLike[str], storage_options: Any = None
+    ) -> None:
+        # In memory first: torch turns a full disk into an error without a name.
+        content = io.BytesIO()
+        torch.save(checkpoint, content)
+        target = Path(path)
+        target.parent.mkdir(parents=True, exist_ok=True)
+        with replacing(target) as file:
+            file.write(content.getbuffer())
 
 
 class ResumeCheckpoint(Checkpoint):
-    """Saves ``path`` between two steps, when all that was due at the last one has been done.
+    """Saves ``last.ckpt`` between two steps, when all that was due at the last one has been done.
 
     Lightning's ModelCheckpoint saves at the end of a batch, before the validation due at that very
     step; a run resumed from there would never make it. Where several processes train the run, all
     of them save at the same step: rank 0 writes, the others wait.
 
+    A signal that was deferred is answered here: the run is saved and left at the next step.
+
     Args:
-        path: replaced whole at every save, so that a run killed while saving keeps the one before.
+        run: keeps the checkpoint, and the one before it as ``previous.ckpt``.
         every_n_steps: the interval in optimizer steps; None saves once an epoch.
     """
 
-    def __init__(self, path: Path, every_n_steps: int | None) -> None:
-        self.path = path
+    def __init__(self, run: RunDirectory, every_n_steps: int | None) -> None:
+        self.run = run
         self.every_n_steps = every_n_steps
         self.saved_step = 0
+
+    def on_train_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
+        take_signals()  # Lightning has put its own handlers in their place
 
     def on_train_batch_start(
         self, trainer: pl.Trainer, pl_module: pl.LightningModule, batch: Any, batch_idx: int
     ) -> None:
+        if batch_idx % trainer.accumulate_grad_batches:
+            return  # gradients of a group that has begun are in no checkpoint
         step = trainer.global_step
         due = batch_idx == 0 if self.every_n_steps is None else step % self.every_n_steps == 0
-        if due and step > self.saved_step:
+        (signal,) = agreed(float(received() or 0))
+        if (due or signal) and step > self.saved_step:
             self.saved_step = step
             self._save(trainer)
+        if signal:
+            log.info("interrupted at step %d", step)
+            raise Interrupted(int(signal))
 
     def _save(self, trainer: pl.Trainer) -> None:
+        part = self.run.last_checkpoint.with_name(".last.ckpt.new")
+        with _between_batches(trainer):
+            trainer.save_checkpoint(part)
         if trainer.is_global_zero:
-            self.path.parent.mkdir(exist_ok=True)
-        part = self.path.with_suffix(".part")
-        # The coming batch counts as ready already; a resumed run will make it ready itself.
-        progress = trainer.fit_loop.epoch_loop.batch_progress
-        for count in (progress.current, progress.total):
-            count.ready -= 1
-        trainer.save_checkpoint(part)
-        for count in (progress.current, progress.total):
-            count.ready += 1
-        if trainer.is_global_zero:
-            os.replace(part, self.path)
+            keep(self.run, part, trainer.global_step)
 
     def state_dict(self) -> dict[str, Any]:
         return {"saved_step": self.saved_step}
@@ -60,15 +96,62 @@ class ResumeCheckpoint(Checkpoint):
         self.saved_step = state_dict["saved_step"]
 
 
-def check_readable(path: Path) -> None:
-    """Refuse a damaged checkpoint before anything is built for it.
+@contextmanager
+def _between_batches(trainer: pl.Trainer) -> Iterator[None]:
+    """Set Lightning's progress back to where it was before the coming batch was made ready.
+
+    A resumed run makes that batch ready itself. Left as it is, the progress would say "last batch"
+    in an epoch of one batch, and a resumed run would count that epoch as done.
+    """
+    progress = trainer.fit_loop.epoch_loop.batch_progress
+    was_last, progress.is_last_batch = progress.is_last_batch, False
+    for count in (progress.current, progress.total):
+        count.ready -= 1
+    try:
+        yield
+    finally:
+        progress.is_last_batch = was_last
+        for count in (progress.current, progress.total):
+            count.ready += 1
+
+
+def keep(run: RunDirectory, part: Path, step: int) -> None:
+    """Make ``part`` the run's last checkpoint, and the one before it the previous one."""
+    known = list(run.manifest.section("checkpoints").items())
+    known.append((sha256(part), step))
+    run.manifest.update(checkpoints=dict(known[-_REMEMBERED:]))
+    if run.last_checkpoint.exists():
+        rename(run.last_checkpoint, run.previous_checkpoint)
+    rename(part, run.last_checkpoint)
+
+
+def newest(run: RunDirectory) -> tuple[Path, int] | None:
+    """The checkpoint to go on from with its step; None where the run has to begin at step 0.
+
+    Where ``last.ckpt`` is missing or damaged, ``previous.ckpt`` takes its place, with a warning.
 
     Raises:
-        InputError: the file is truncated, or holds more than tensors and plain values.
+        InputError: no checkpoint is intact.
     """
-    try:
-        torch.load(path, map_location="cpu", weights_only=True)
-    except Exception as error:  # a damaged file can fail in any way
+    known = run.manifest.section("checkpoints")
+    if not known:
+        return None
+    damaged = []
+    for file in (run.last_checkpoint, run.previous_checkpoint):
+        step = known.get(sha256(file)) if file.is_file() else None
+        if step is None:
+            damaged.append(file)
+            continue
+        if damaged:
+            state = "is damaged" if damaged[0].exists() else "is missing"
+            log.warning("%s %s: going on from %s, step %d", damaged[0], state, file.name, step)
+            rename(file, run.last_checkpoint)
+        return run.last_checkpoint, int(step)
+    there = [file.name for file in damaged if file.exists()]
+    if there:
         raise InputError(
-            f"{path} cannot be read, it is damaged: delete it to train that run from its start"
-        ) from error
+            f"{run.checkpoints / there[0]} is damaged, or another run's, and no other checkpoint "
+            f"is intact: delete {' and '.join(there)} to train that run from its start"
+        )
+    log.warning("%s holds no checkpoint any more: training from the start", run.checkpoints)
+    return None

@@ -16,6 +16,7 @@ from omegaconf import OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
 from labelnoise.errors import InputError
+from labelnoise.interrupts import interruptible
 from labelnoise.places import remove_made
 from labelnoise.words import check_words
 
@@ -31,7 +32,8 @@ def one_line_errors(config_name: str = "config") -> Iterator[None]:
 
     A user's error is an InputError, wherever in the chain of causes, and whatever Hydra or
     OmegaConf refuse in the configuration; the project's own defects keep their tracebacks.
-    ``HYDRA_FULL_ERROR=1`` shows the traceback of every error.
+    ``HYDRA_FULL_ERROR=1`` shows the traceback of every error. Ctrl-C ends with exit status 130 and
+    SIGTERM with 143.
     """
     global _config_name
     _config_name = config_name
@@ -41,7 +43,8 @@ def one_line_errors(config_name: str = "config") -> Iterator[None]:
     argparse.ArgumentParser.error = _refuse_flag  # type: ignore[assignment,method-assign]
     try:
         check_words(sys.argv[1:])
-        yield
+        with interruptible():
+            yield
     except Exception as error:
         exit_with_one_line(error)
         raise

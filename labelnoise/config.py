@@ -22,10 +22,10 @@ from labelnoise.words import LISTS, SINGLE, check_lists
 CONF_DIR = Path(__file__).resolve().parents[1] / "conf"
 
 # Not in the configuration of runs that an earlier version began.
-_ADDED = ("channels_last", "compile", "keep_checkpoint_every_n_epochs", "allow_targets")
+_ADDED = ("channels_last", "compile", "keep_checkpoint_every_n_epochs", "rerun", "allow_targets")
 
 # Where a run lies and how it is shown; two runs that differ in these alone are the same run.
-_NOT_PART_OF_THE_RUN = ("name", "output_dir", "resume", "logger", "allow_targets")
+NOT_PART_OF_THE_RUN = ("name", "output_dir", "resume", "rerun", "logger", "allow_targets")
 
 
 @dataclass
@@ -57,12 +57,14 @@ class Config:
     output_dir: str = MISSING
     name: str = MISSING
     resume: str | None = MISSING
+    rerun: Any = MISSING
     allow_targets: Any = MISSING
 
 
 _TOP_TYPES = {key: hint for key, hint in get_type_hints(Config).items() if hint is not Any} | {
     "channels_last": bool,
     "compile": bool,
+    "rerun": bool,
 }
 
 
@@ -149,7 +151,7 @@ def run_config(cfg: DictConfig) -> dict[str, Any]:
     """The resolved part of the configuration that determines the run's results."""
     plain = OmegaConf.to_container(cfg, resolve=True)
     assert isinstance(plain, dict)
-    return {str(k): v for k, v in plain.items() if k not in _NOT_PART_OF_THE_RUN}
+    return {str(k): v for k, v in plain.items() if k not in NOT_PART_OF_THE_RUN}
 
 
 def config_hash(cfg: DictConfig) -> str:

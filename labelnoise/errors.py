@@ -9,3 +9,7 @@ class InputError(ValueError):
     The command line prints its message alone and exits with status 1; any other exception is a
     defect of the project and keeps its traceback.
     """
+
+
+class BusyError(InputError):
+    """Another process is writing to the directory of a run."""

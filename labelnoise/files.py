@@ -5,15 +5,16 @@ from __future__ import annotations
 import hashlib
 import json
 import os
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
+from socket import gethostname
 from typing import IO, Any
 
 import numpy as np
 
 # The name of a file that is being written: hidden, and marked with the process that writes it.
-_PART = ".{name}.{pid}.part"
+_PART = ".{name}.{host}-{pid}.part"
 
 
 @contextmanager
@@ -27,6 +28,9 @@ def replacing(path: Path, mode: str = "wb", **options: Any) -> Iterator[IO[Any]]
         path: the file; its folder must exist.
         mode: "wb" or "w".
         options: of the built-in ``open``.
+
+    Raises:
+        OSError: the disk is full, the folder may not be written to; names ``path``.
 
     Example:
         >>> from tempfile import TemporaryDirectory
@@ -43,13 +47,17 @@ def replacing(path: Path, mode: str = "wb", **options: Any) -> Iterator[IO[Any]]
             file.flush()
             os.fsync(file.fileno())
         rename(part, path)
+    except OSError as error:
+        if error.filename in (None, str(part)):  # a failed write names no file
+            raise OSError(error.errno, error.strerror or str(error), str(path)) from error
+        raise
     finally:
         part.unlink(missing_ok=True)
 
 
 def part_of(path: Path) -> Path:
     """The name under which this process writes ``path`` until the file is whole."""
-    return path.with_name(_PART.format(name=path.name, pid=os.getpid()))
+    return path.with_name(_PART.format(name=path.name, host=gethostname(), pid=os.getpid()))
 
 
 def rename(part: Path, path: Path) -> None:
@@ -62,13 +70,23 @@ def rename(part: Path, path: Path) -> None:
         os.close(folder)
 
 
-def remove_parts(folder: Path) -> None:
-    """Remove the unfinished files in ``folder`` that killed processes left there.
+def remove_parts(*folders: Path) -> None:
+    """Remove the unfinished files that killed processes of this machine left in ``folders``."""
+    for folder in folders:
+        for part in folder.glob(f".*.{gethostname()}-*.part"):
+            pid = part.name.removesuffix(".part").rpartition("-")[2]
+            if pid.isdecimal() and not _is_alive(int(pid)):
+                part.unlink(missing_ok=True)
 
-    Only the process that holds the folder's lock may call this.
-    """
-    for part in folder.glob(".*.part"):
-        part.unlink(missing_ok=True)
+
+def _is_alive(pid: int) -> bool:
+    try:
+        os.kill(pid, 0)
+    except ProcessLookupError:
+        return False
+    except PermissionError:  # another user's
+        return True
+    return pid != os.getpid()  # this process is not writing: it is here
 
 
 def write_text(path: Path, text: str) -> None:
@@ -99,3 +117,24 @@ def sha256(path: Path) -> str:
     """The SHA-256 of a file's content in hexadecimal digits."""
     with path.open("rb") as file:
         return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def content_of(*files: Path) -> str | None:
+    """One SHA-256 of the contents of files, in this order; None where a file is not there.
+
+    Example:
+        >>> content_of(Path("nowhere")) is None
+        True
+    """
+    if not all(file.is_file() for file in files):
+        return None
+    return hashlib.sha256("".join(map(sha256, files)).encode()).hexdigest()
+
+
+def listing_of(folder: Path, files: Iterable[Path]) -> str:
+    """One SHA-256 of the names below ``folder``, the sizes and the times of change of files."""
+    rows = []
+    for file in files:
+        state = file.stat()
+        rows.append(f"{file.relative_to(folder).as_posix()}\0{state.st_size}\0{state.st_mtime_ns}")
+    return hashlib.sha256("\n".join(rows).encode()).hexdigest()

@@ -15,11 +15,9 @@ import sys
 import threading
 import time
 import traceback
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
 from pathlib import Path
 from tempfile import TemporaryDirectory
-from types import FrameType
 from typing import Any
 
 from omegaconf import DictConfig, OmegaConf
@@ -27,6 +25,8 @@ from omegaconf import DictConfig, OmegaConf
 from labelnoise.command_line import explain
 from labelnoise.distributed import RANK, WORLD_SIZE
 from labelnoise.errors import InputError
+from labelnoise.files import write_json
+from labelnoise.interrupts import Interrupted, deferred, interruptible, received
 
 STRATEGIES = (
     "auto",
@@ -78,15 +78,14 @@ def plugins() -> list[Any]:
 def launch(cfg: DictConfig, path: Path, overrides: Sequence[str], processes: int) -> None:
     """Train ``cfg`` in ``path`` on as many processes, and return when all of them have ended.
 
-    Interrupted, by Ctrl-C or SIGTERM, it ends them at once: what they need to go on is in the last
-    checkpoint.
+    After a first Ctrl-C or SIGTERM the processes save the run and leave; a second one ends them.
 
     Raises:
         InputError: what a process refused.
         RuntimeError: a process failed; with its traceback.
         SystemExit: interrupted, or a process was.
     """
-    with TemporaryDirectory(prefix="labelnoise-") as folder, _sigterm_exits():
+    with TemporaryDirectory(prefix="labelnoise-") as folder, deferred():
         orders = Path(folder)
         OmegaConf.save(cfg, orders / "config.yaml", resolve=True)
         OmegaConf.save(OmegaConf.create(list(overrides)), orders / "overrides.yaml")
@@ -138,7 +137,12 @@ def _free_port() -> int:
 
 
 def _wait(ranks: Sequence[subprocess.Popen[bytes]], orders: Path) -> None:
+    asked = False
     while True:
+        if received() is not None and not asked:
+            asked = True
+            for process in ranks:
+                process.terminate()
         codes = [process.poll() for process in ranks]
         if any(codes):
             break
@@ -149,6 +153,9 @@ def _wait(ranks: Sequence[subprocess.Popen[bytes]], orders: Path) -> None:
     end = time.monotonic() + _GRACE
     while time.monotonic() < end and None in [process.poll() for process in ranks]:
         time.sleep(_INTERVAL)
+    signal_received = received()
+    if signal_received is not None:
+        raise Interrupted(signal_received)
     raise _failure([process.poll() for process in ranks], orders)
 
 
@@ -171,23 +178,6 @@ def _failure(codes: Sequence[int | None], orders: Path) -> BaseException:
     return RuntimeError(f"the processes ended with status {list(codes)}")
 
 
-@contextmanager
-def _sigterm_exits() -> Iterator[None]:
-    """SIGTERM as an exception, so that no process is left behind."""
-    if threading.current_thread() is not threading.main_thread():
-        yield
-        return
-
-    def leave(number: int, frame: FrameType | None) -> None:
-        raise SystemExit(128 + number)
-
-    before = signal.signal(signal.SIGTERM, leave)
-    try:
-        yield
-    finally:
-        signal.signal(signal.SIGTERM, before)
-
-
 def _main(folder: str, path: str) -> None:
     """One rank: train as told in ``folder``, and leave word there of a failure."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # a Ctrl-C is for the launcher
@@ -198,7 +188,11 @@ def _main(folder: str, path: str) -> None:
     cfg, overrides = (OmegaConf.load(orders / f"{name}.yaml") for name in ("config", "overrides"))
     assert isinstance(cfg, DictConfig)
     try:
-        run_rank(cfg, Path(path), [str(word) for word in overrides])
+        with interruptible():
+            run_rank(cfg, Path(path), [str(word) for word in overrides])
+    except Interrupted as leaving:
+        sys.stdout.flush()
+        os._exit(int(leaving.code or 0))  # without waiting for peers that left elsewhere
     except Exception as error:
         report = {
             "rank": rank,
@@ -206,9 +200,7 @@ def _main(folder: str, path: str) -> None:
             "line": explain(error),
             "traceback": traceback.format_exc(),
         }
-        part = orders / f"failure-{rank}.part"
-        part.write_text(json.dumps(report))
-        os.replace(part, orders / f"failure-{rank}.json")
+        write_json(orders / f"failure-{rank}.json", report)
         sys.stdout.flush()
         os._exit(1)  # without waiting for peers that wait for this one
 

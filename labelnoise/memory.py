@@ -1,76 +1,101 @@
-"""How much memory is free, asked before a run takes it."""
+"""How much memory is free, and refusing what does not fit before any of the work is done."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+import os
 from pathlib import Path
 
 from labelnoise.errors import InputError
 
-_MEMINFO, _OWN_GROUPS, _GROUPS = Path("/proc/meminfo"), Path("/proc/self/cgroup"), "/sys/fs/cgroup"
-_MEBIBYTE = 2**20
-
-
-def check_fits(needed: int, what: str, advice: str) -> None:
-    """Refuse data that would take more memory than is free, before any of it is taken.
-
-    Args:
-        needed: bytes.
-        what: takes them, for the message: "data.n=1000000 with data.d=800".
-        advice: what to write instead.
-
-    Raises:
-        InputError: with both numbers.
-
-    Example:
-        >>> check_fits(10**18, "data.n=10", "write a smaller data.n")
-        Traceback (most recent call last):
-        ...
-        labelnoise.errors.InputError: data.n=10 takes 953,674,316,406 MiB of memory and ...
-    """
-    free = available_memory()
-    if free is not None and needed > free:
-        raise InputError(
-            f"{what} takes {needed // _MEBIBYTE:,} MiB of memory and {free // _MEBIBYTE:,} MiB are "
-            f"free: {advice}"
-        )
+UNITS = ("bytes", "kB", "MB", "GB", "TB")
 
 
 def available_memory() -> int | None:
-    """Bytes that this process may still take; None on a system that does not tell."""
-    free = [_of_machine(), *_of_groups()]
-    return min((number for number in free if number is not None), default=None)
+    """Bytes that processes here can still take, a container's limit counted in; None if unknown.
 
-
-def _of_machine() -> int | None:
+    Source:
+        proc(5), MemAvailable; the kernel's cgroup-v2 and cgroup-v1 memory documents.
+    """
     try:
-        lines = _MEMINFO.read_text().splitlines()
-    except OSError:
+        lines = Path("/proc/meminfo").read_text().splitlines()
+        fields = dict(line.split(":", 1) for line in lines)
+        free = 1024 * int(fields["MemAvailable"].split()[0])
+    except (OSError, KeyError, ValueError):
+        try:  # all there is, which is no less than what is free
+            free = os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
+        except (AttributeError, OSError, ValueError):
+            return None
+    limits = [_left(folder, *names) for folder in _cgroups() for names in _CGROUP_FILES]
+    return min([free, *(limit for limit in limits if limit is not None)])
+
+
+# The limit, what is used, and how the files' cache, which gives way, is called in memory.stat.
+_CGROUP_FILES = (
+    ("memory.max", "memory.current", "inactive_file"),
+    ("memory.limit_in_bytes", "memory.usage_in_bytes", "total_inactive_file"),
+)
+
+
+def _cgroups() -> list[Path]:
+    """The folders of this process's control groups, and of those above them."""
+    folders = []
+    for line in _words("/proc/self/cgroup"):
+        _, controllers, place = line.split(":", 2)
+        top = Path("/sys/fs/cgroup", "memory" if controllers else "")
+        if controllers in ("", "memory"):
+            own = top / place.lstrip("/")
+            folders += [own, *(above for above in own.parents if above.is_relative_to(top))]
+    return folders
+
+
+def _left(folder: Path, limit: str, used: str, cache: str) -> int | None:
+    """Bytes below a group's limit; None where it has none."""
+    try:
+        most, now = int((folder / limit).read_text()), int((folder / used).read_text())
+    except (OSError, ValueError):  # no such file, or the word max
         return None
-    found = [int(line.split()[1]) * 1024 for line in lines if line.startswith("MemAvailable:")]
-    return found[0] if found else None
+    stat = dict(line.split(" ", 1) for line in _words(folder / "memory.stat"))
+    return max(0, most - now + int(stat.get(cache, 0)))
 
 
-def _of_groups() -> Iterator[int]:
-    """What the limits of this process's control groups leave, of version 1 and 2."""
+def _words(path: str | Path) -> list[str]:
     try:
-        lines = _OWN_GROUPS.read_text().splitlines()
+        return Path(path).read_text().splitlines()
     except OSError:
-        return
-    for line in lines:
-        _, controllers, path = line.split(":", 2)
-        if controllers == "":
-            root, names = Path(_GROUPS), ("memory.max", "memory.current", "inactive_file")
-        elif "memory" in controllers.split(","):
-            root = Path(_GROUPS, "memory")
-            names = ("memory.limit_in_bytes", "memory.usage_in_bytes", "total_inactive_file")
-        else:
-            continue
-        # A container often sees its own group as the root.
-        for folder in {root / path.lstrip("/"), root}:
-            try:
-                limit, used = (int((folder / name).read_text()) for name in names[:2])
-                stat = dict(x.split() for x in (folder / "memory.stat").read_text().splitlines())
-            except (OSError, ValueError):  # not there, or no limit: "max"
-                continue
-            yield limit - used + int(stat.get(names[2], 0))  # files kept in memory give way
+        return []
+
+
+def in_units(size: float) -> str:
+    """A number of bytes in words.
+
+    Example:
+        >>> in_units(12), in_units(184_320_000), in_units(4.4e9)
+        ('12 bytes', '184 MB', '4.4 GB')
+    """
+    place = 0
+    while size >= 1000 and place < len(UNITS) - 1:
+        size, place = size / 1000, place + 1
+    return f"{size:.0f} {UNITS[place]}" if size >= 100 else f"{size:.3g} {UNITS[place]}"
+
+
+def check_fits(needed: int, what: str, instead: str) -> str:
+    """Refuse what takes more memory than is free.
+
+    Args:
+        needed: bytes, all copies that are held at once.
+        what: takes them, in the plural.
+        instead: to write, as a command.
+
+    Returns:
+        The line that says how much is taken of how much.
+
+    Raises:
+        InputError: ``needed`` is more than what is free.
+    """
+    free = available_memory()
+    line = f"{what} take {in_units(needed)} of memory"
+    if free is None:
+        return line
+    if needed > free:
+        raise InputError(f"{line} and {in_units(free)} are free: {instead}")
+    return f"{line}, {in_units(free)} are free"

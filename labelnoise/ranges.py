@@ -176,6 +176,7 @@ TAKEN = {
     "trainer.logger": "logger=",
     "trainer.max_time": "max_steps= or max_epochs=, which end a run in the same way again",
     "trainer.overfit_batches": "a smaller training set, as data.per_class=",
+    "trainer.plugins": "trainer.precision= or trainer.strategy=",
     "trainer.val_check_interval": "eval_every_n_steps=",
 }
 # Words of other libraries' options, refused late and at length where the machine has no such thing.

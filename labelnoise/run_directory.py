@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
-import os
+import logging
 import shutil
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
@@ -15,7 +16,14 @@ from omegaconf import DictConfig, OmegaConf
 
 from labelnoise.command_line import explain
 from labelnoise.config import config_hash, differences
-from labelnoise.errors import InputError
+from labelnoise.errors import BusyError, InputError
+from labelnoise.files import remove_parts, write_text
+from labelnoise.manifest import Manifest, versions
+
+log = logging.getLogger(__name__)
+
+# Where a run that was computed again lies: rerun=true removes nothing.
+REPLACED = ".replaced"
 
 
 class RunDirectory:
@@ -23,6 +31,7 @@ class RunDirectory:
 
     def __init__(self, path: str | Path) -> None:
         self.path = path = Path(path)
+        self.manifest = Manifest(path)
         self.config = path / ".hydra" / "config.yaml"
         self.overrides = path / ".hydra" / "overrides.yaml"
         self.log = path / "run.log"
@@ -36,6 +45,7 @@ class RunDirectory:
         self.tensorboard = path / "tensorboard"
         self.checkpoints = path / "checkpoints"
         self.last_checkpoint = self.checkpoints / "last.ckpt"
+        self.previous_checkpoint = self.checkpoints / "previous.ckpt"
         self.selected_checkpoint = self.checkpoints / "selected.ckpt"
         self.summary = path / "summary.json"
 
@@ -43,12 +53,82 @@ class RunDirectory:
         """The finished run's summary.
 
         Raises:
-            InputError: no finished run lies here.
+            InputError: no finished run lies here, or its summary is damaged.
         """
         if not self.summary.is_file():
             raise InputError(f"{self.path} holds no finished run: it has no summary.json")
-        summary: dict[str, Any] = json.loads(self.summary.read_text())
+        self.manifest.check(self.summary)
+        try:
+            summary = json.loads(self.summary.read_text(encoding="utf-8"))
+            if not isinstance(summary, dict):
+                raise ValueError("it is no object")
+        except ValueError as error:
+            raise InputError(f"{self.summary} is damaged ({error})") from error
         return summary
+
+    def read_config(self) -> DictConfig:
+        """The run's resolved configuration.
+
+        Raises:
+            InputError: no run lies here, or the file is damaged.
+        """
+        if not self.config.is_file():
+            raise InputError(f"{self.path} holds no run: it has no .hydra/config.yaml")
+        config = self._read_yaml(self.config)
+        if not isinstance(config, DictConfig):
+            raise InputError(f"{self.config} is damaged: it is no mapping")
+        return config
+
+    def read_overrides(self) -> list[str]:
+        """The words that were typed for the run.
+
+        Raises:
+            InputError: the file is missing or damaged.
+        """
+        return [str(word) for word in self._read_yaml(self.overrides)]
+
+    def _read_yaml(self, path: Path) -> Any:
+        self.manifest.check(path)
+        try:
+            return OmegaConf.load(path)
+        except Exception as error:  # YAML, encoding or interpolation, each with an error of its own
+            raise InputError(f"{path} is damaged, it cannot be read") from error
+
+    def check_results(self) -> None:
+        """Compare the files of a finished run with their checksums.
+
+        Raises:
+            InputError: a file is missing or damaged.
+        """
+        if self.manifest.exists():
+            self.manifest.check(*self.manifest.files())
+
+    def check_data(self, sources: Mapping[str, str | None]) -> None:
+        """Compare the fingerprints of the files that the run's data come from, or keep them.
+
+        Args:
+            sources: a fingerprint for each option that names files, as ``data.labels``; None where
+                the files are not there. A finished run can be read without them.
+
+        Raises:
+            InputError: the files are others than the run was begun with.
+        """
+        if None in sources.values() and not self.summary.exists():
+            return  # who reads them says which file is missing
+        before = self.manifest.section("data")
+        if not before:
+            self.manifest.update(data=sources)
+            return
+        changed = sorted(k for k in before.keys() | sources if before.get(k) != sources.get(k))
+        absent = [name for name in changed if sources.get(name) is None and self.summary.exists()]
+        if absent:
+            log.warning("%s: the files are not there, nobody compared them", ", ".join(absent))
+        if changed != absent:
+            names = ", ".join(name for name in changed if name not in absent)
+            raise InputError(
+                f"the files of {names} have changed since {self.path} was begun: choose another "
+                "name=, or write rerun=true to compute the run again"
+            )
 
 
 @contextmanager
@@ -56,31 +136,33 @@ def claim(path: Path, cfg: DictConfig, overrides: Sequence[str]) -> Iterator[Run
     """Hold ``path`` for one run of ``cfg``, as long as the block lasts, even if it is killed.
 
     A new directory gets the configuration in ``.hydra``. One that holds the same run is given back
-    as it is, so that the run can be resumed or, when it is finished, read.
+    as it is, so that the run can be resumed or, when it is finished, read. With ``cfg.rerun`` the
+    run that lies there is moved to ``.replaced`` first.
 
     Raises:
-        InputError: another process writes there, or another run's results lie there.
+        BusyError: another process writes there.
+        InputError: another run's results lie there.
     """
     directory = RunDirectory(path)
     path.mkdir(parents=True, exist_ok=True)
-    if not _is_fresh(directory):  # before anything of ours lies there
+    again = bool(cfg.get("rerun", False))
+    if not _is_fresh(directory) and not again:  # before anything of ours lies there
         _refuse_another_run(directory, cfg)
     lock = FileLock(path / ".lock", blocking=False)
     try:
         lock.acquire()
     except Timeout:
-        raise InputError(f"another process is writing to {path}: choose another name=") from None
+        raise BusyError(f"another process is writing to {path}: choose another name=") from None
     fresh = False
     try:
+        if again and not _is_fresh(directory):
+            _set_aside(directory)
         fresh = _is_fresh(directory)
-        if not fresh:  # another process may have begun here meanwhile
+        if fresh:
+            _begin(directory, cfg, overrides)
+        else:  # another process may have begun here meanwhile
             _refuse_another_run(directory, cfg)
-        else:
-            directory.config.parent.mkdir(exist_ok=True)
-            directory.overrides.write_text(OmegaConf.to_yaml(list(overrides)))
-            part = directory.config.with_suffix(".part")
-            OmegaConf.save(cfg, part, resolve=True)
-            os.replace(part, directory.config)
+            remove_parts(path, directory.config.parent, directory.checkpoints, directory.dynamics)
         yield directory
     except Exception as error:
         if fresh and not directory.checkpoints.exists() and explain(error) is not None:
@@ -90,11 +172,44 @@ def claim(path: Path, cfg: DictConfig, overrides: Sequence[str]) -> Iterator[Run
         lock.release()
 
 
+def _begin(directory: RunDirectory, cfg: DictConfig, overrides: Sequence[str]) -> None:
+    """Write the configuration, and before it the checksums that it is checked by."""
+    directory.config.parent.mkdir(exist_ok=True)
+    remove_parts(directory.path, directory.config.parent)
+    texts = {
+        directory.overrides: OmegaConf.to_yaml(list(overrides)),
+        directory.config: OmegaConf.to_yaml(cfg, resolve=True),
+    }
+    directory.manifest.path.unlink(missing_ok=True)  # of a run killed before its configuration
+    directory.manifest.update(versions=versions())
+    directory.manifest.add_files(
+        {path: hashlib.sha256(text.encode()).hexdigest() for path, text in texts.items()}
+    )
+    for path, text in texts.items():
+        write_text(path, text)
+
+
 def _is_fresh(directory: RunDirectory) -> bool:
     """Whether no run lies there; one killed while it started has left no more than these."""
-    begun = {".lock", ".hydra", directory.log.name}
-    found = {entry.name for entry in directory.path.iterdir()}
+    begun = {".lock", ".hydra", REPLACED, directory.log.name, directory.manifest.path.name}
+    found = {entry.name for entry in directory.path.iterdir() if not entry.match(".*.part")}
     return found <= begun and not directory.config.is_file()
+
+
+def _set_aside(directory: RunDirectory) -> None:
+    """Move the run that lies there to ``.replaced/N``; nothing is removed."""
+    if not directory.config.is_file() and not directory.manifest.exists():
+        raise InputError(
+            f"{directory.path} is not empty and holds no run: choose another name= or output_dir="
+        )
+    shelf = directory.path / REPLACED
+    shelf.mkdir(exist_ok=True)
+    numbers = [int(entry.name) for entry in shelf.iterdir() if entry.name.isdecimal()]
+    place = shelf / str(max(numbers, default=0) + 1)
+    place.mkdir()
+    for entry in directory.path.iterdir():
+        if entry.name not in (".lock", REPLACED):
+            entry.rename(place / entry.name)
 
 
 def _free(directory: RunDirectory) -> None:
@@ -102,7 +217,10 @@ def _free(directory: RunDirectory) -> None:
 
     Only the files that this module and the run's start wrote; whatever else is there stays.
     """
-    for file in (directory.config, directory.overrides, directory.noise, directory.log):
+    for file in (
+        directory.config, directory.overrides, directory.noise, directory.log,
+        directory.manifest.path,
+    ):  # fmt: skip
         file.unlink(missing_ok=True)
     (directory.path / ".lock").unlink(missing_ok=True)
     for folder in (directory.tensorboard, directory.dynamics):
@@ -117,11 +235,32 @@ def _refuse_another_run(directory: RunDirectory, cfg: DictConfig) -> None:
         raise InputError(
             f"{directory.path} is not empty and holds no run: choose another name= or output_dir="
         )
-    other = OmegaConf.load(directory.config)
-    assert isinstance(other, DictConfig)
+    directory.manifest.check(directory.overrides)
+    other = directory.read_config()
     if config_hash(other) != config_hash(cfg):
         changed = "; ".join(differences(cfg, other))
         raise InputError(
             f"{directory.path} holds another run, nothing was changed there ({changed}): "
             "choose another name="
+        )
+    _refuse_other_versions(directory)
+
+
+def _refuse_other_versions(directory: RunDirectory) -> None:
+    """Refuse to go on with, or to pass off as this command's, what other versions computed."""
+    if not directory.manifest.exists():
+        raise InputError(
+            f"{directory.path} has no {directory.manifest.path.name}, an earlier version of "
+            "labelnoise wrote it: choose another name=, or write rerun=true to compute it again"
+        )
+    theirs, ours = directory.manifest.section("versions"), versions()
+    changed = [
+        f"{name} {theirs.get(name)} instead of {ours[name]}"
+        for name in ours
+        if theirs.get(name) != ours[name]
+    ]
+    if changed:
+        raise InputError(
+            f"{directory.path} was computed with {', '.join(changed)}: choose another name=, or "
+            "write rerun=true to compute it again"
         )

@@ -4,15 +4,16 @@ from __future__ import annotations
 
 import logging
 import time
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 import pytorch_lightning as pl
-from omegaconf import DictConfig, OmegaConf
+from omegaconf import DictConfig
 
-from labelnoise.building import build, build_data, one_line_refusals
-from labelnoise.checkpoints import check_readable
+from labelnoise.building import Parts, build, data_to_read, one_line_refusals
+from labelnoise.checkpoints import newest
 from labelnoise.config import check, config_hash
 from labelnoise.data.images import ImageDataModule
 from labelnoise.data.module import NoisyLabelDataModule, steps_per_epoch
@@ -22,8 +23,11 @@ from labelnoise.distributed import (
     rank,
 )
 from labelnoise.errors import InputError
+from labelnoise.files import sha256
+from labelnoise.interrupts import deferred, interruptible
 from labelnoise.isolation import isolated, logging_to, seed_globally
 from labelnoise.launcher import launch, processes_of
+from labelnoise.noise import NoiseRecord
 from labelnoise.options import check_options
 from labelnoise.report.figures import write_figures
 from labelnoise.report.summary import summarize, write_summary
@@ -56,24 +60,44 @@ def train(
     Raises:
         InputError: something in the configuration or the data cannot be used.
     """
-    check(cfg)
-    path = Path(cfg.output_dir, cfg.name) if directory is None else Path(directory)
-    if cfg.resume is not None:
-        cfg, path, overrides = _interrupted_run(cfg, path, overrides)
-    with claim(path, cfg, overrides) as run, isolated(cfg.seed, cfg.threads), logging_to(run.log):
-        if run.summary.exists():
-            log.info("%s is finished already", run.path)
-        else:
-            with one_line_refusals():
-                processes = processes_of(cfg.trainer, allowed_modules(cfg))
-            if processes:
-                _launch(cfg, run, overrides, processes)
-            else:
-                _run(cfg, run, overrides)
-        summary = run.read_summary()
-        if cfg.trainer.get("enable_progress_bar", True):
-            print_summary(summary, run.path)
-        return summary
+    with interruptible():
+        path = Path(cfg.output_dir, cfg.name) if directory is None else Path(directory)
+        if cfg.resume is not None:
+            cfg, path, overrides = _interrupted_run(cfg, path, overrides)
+        check(cfg)
+        with (
+            claim(path, cfg, overrides) as run,
+            isolated(cfg.seed, cfg.threads),
+            logging_to(run.log),
+        ):
+            _complete(cfg, run, overrides)
+            summary = run.read_summary()
+            if cfg.trainer.get("enable_progress_bar", True):
+                print_summary(summary, run.path)
+            return summary
+
+
+def _complete(cfg: DictConfig, run: RunDirectory, overrides: Sequence[str]) -> None:
+    """Train the run, go on with it, or see that a finished one is whole."""
+    with one_line_refusals():
+        check_options(cfg)
+        datamodule = data_to_read(cfg)
+    if run.summary.exists():
+        run.check_results()
+        run.check_data(datamodule.sources())
+        log.info("%s is finished already", run.path)
+        return
+    with one_line_refusals():
+        datamodule.prepare_data()  # once, before all processes of a run look for the files
+        run.check_data(datamodule.sources())
+        processes = processes_of(cfg.trainer, allowed_modules(cfg))
+    newest(run)  # so that every process finds an intact last checkpoint
+    if not processes:
+        _run(cfg, run, overrides)
+        return
+    log.info("training on %d processes", processes)
+    with _pointing_to_resume(run):
+        launch(cfg, run.path, overrides, processes)
 
 
 def run_rank(cfg: DictConfig, path: Path, overrides: Sequence[str]) -> None:
@@ -84,82 +108,118 @@ def run_rank(cfg: DictConfig, path: Path, overrides: Sequence[str]) -> None:
         leave_together()
 
 
-def _launch(cfg: DictConfig, run: RunDirectory, overrides: Sequence[str], processes: int) -> None:
-    with one_line_refusals():
-        check_options(cfg)
-        # Once, before all of them look for the files.
-        build_data(cfg).prepare_data()
-    log.info("training on %d processes", processes)
-    try:
-        launch(cfg, run.path, overrides, processes)
-    except (KeyboardInterrupt, SystemExit) as reason:
-        log.info("interrupted; take it to its end with: python run.py resume=%s", run.path)
-        raise SystemExit(reason.code if isinstance(reason, SystemExit) else 130) from None
-
-
 def _run(cfg: DictConfig, run: RunDirectory, overrides: Sequence[str]) -> None:
+    """Build the parts, fit, evaluate and report."""
     started = time.monotonic()
-    checkpoint = run.last_checkpoint if run.last_checkpoint.exists() else None
+    found = newest(run)
+    checkpoint, step = found or (None, None)
     if checkpoint:
-        check_readable(checkpoint)
         log.info("resuming from %s", checkpoint)
     with one_line_refusals():
-        parts = build(cfg, run)
+        parts = build(cfg, run, resumed_step=step)
     if rank() > 0:
         seed_globally(cfg.seed, rank())  # the networks are alike, their dropout is not
-    trainer, classifier, datamodule = parts.trainer, parts.classifier, parts.datamodule
-    if is_rank_zero():
-        datamodule.noise_record.save(run.noise)
-    log.info("noise: %s", datamodule.noise_record.describe())
-    for logger in trainer.loggers:
-        add_layout(logger)
+    _keep_noise(parts.datamodule.noise_record, run)
+    with _pointing_to_resume(run), deferred():
+        _fit(parts, checkpoint)
+        final = _evaluate(parts)
+        if is_rank_zero():
+            run.checkpoints.mkdir(exist_ok=True)
+        parts.trainer.save_checkpoint(run.selected_checkpoint, weights_only=True)
+        if is_rank_zero():
+            facts = {
+                "step": parts.trainer.global_step,
+                "seconds": round(time.monotonic() - started, 2),
+                "config_hash": config_hash(cfg),
+                "overrides": list(overrides),
+            }
+            _report(cfg, run, parts, final, facts)
+
+
+@contextmanager
+def _pointing_to_resume(run: RunDirectory) -> Iterator[None]:
     try:
-        trainer.fit(classifier, datamodule=datamodule, ckpt_path=checkpoint, weights_only=True)
-    except SystemExit:  # what Lightning makes of Ctrl-C and of SIGTERM, the latter with status 0
-        log.info("interrupted; take it to its end with: python run.py resume=%s", run.path)
-        raise SystemExit(143 if trainer.received_sigterm else 130) from None
+        yield
+    except SystemExit:
+        if run.summary.exists():
+            log.info("interrupted when the run had finished")
+        else:
+            log.info("interrupted; take it to its end with: python run.py resume=%s", run.path)
+        raise
+
+
+def _keep_noise(record: NoiseRecord, run: RunDirectory) -> None:
+    """Leave the noise record, or see that a resumed run drew the same labels.
+
+    Raises:
+        InputError: the file is damaged, or the labels are others than the run was begun with.
+    """
+    log.info("noise: %s", record.describe())
+    if not is_rank_zero():
+        return
+    if not run.noise.exists():
+        record.save(run.noise)
+        run.manifest.add_files({run.noise: sha256(run.noise)})
+        return
+    run.manifest.check(run.noise)
+    if NoiseRecord.load(run.noise).fingerprint != record.fingerprint:
+        raise InputError(
+            f"the labels are others than those in {run.noise}: choose another name=, or write "
+            "rerun=true to compute the run again"
+        )
+
+
+def _fit(parts: Parts, checkpoint: Path | None) -> None:
+    trainer, classifier = parts.trainer, parts.classifier
+    if checkpoint is None:
+        for logger in trainer.loggers:
+            add_layout(logger)
+    trainer.fit(classifier, datamodule=parts.datamodule, ckpt_path=checkpoint, weights_only=True)
     classifier.to(trainer.strategy.root_device)  # from which Lightning has taken it
-    step = trainer.global_step
-    reports = [technique.report() for technique in parts.techniques.values()]
-    stopped_early = any(report.get("stopped_step") is not None for report in reports)
+
+
+def _evaluate(parts: Parts) -> dict[str, float]:
+    """The metrics of the network kept, on all splits."""
+    trainer, classifier, datamodule = parts.trainer, parts.classifier, parts.datamodule
     final = {f"train/{k}": v for k, v in classifier.evaluate(datamodule.train).items()}
     if datamodule.val is not None:
         final["val/acc"] = classifier.evaluate(datamodule.val)["acc"]
     trainer.test(classifier, datamodule=datamodule, verbose=False)
     # Lightning averages in single precision: beyond six digits there is only rounding.
     tested = {k: round(v.item(), 6) for k, v in trainer.callback_metrics.items()}
-    final |= {k: v for k, v in tested.items() if k.startswith("test/")}
-    if is_rank_zero():
-        run.checkpoints.mkdir(exist_ok=True)
-    trainer.save_checkpoint(run.selected_checkpoint, weights_only=True)
-    if not is_rank_zero():
-        return
+    return final | {k: v for k, v in tested.items() if k.startswith("test/")}
+
+
+def _report(
+    cfg: DictConfig, run: RunDirectory, parts: Parts, final: dict[str, float], facts: dict[str, Any]
+) -> None:
+    """Leave arrays, curves, figures and last the summary: with it a run is complete."""
+    history = parts.classifier.history
     for monitor in parts.monitors.values():
         monitor.save(run)
-    classifier.history.write_csv(run.metrics)
-    suspects = summarize_suspects(run, classifier.history)
+    history.write_csv(run.metrics)
+    suspects = summarize_suspects(run, history)
+    reports = [technique.report() for technique in parts.techniques.values()]
+    stopped_early = any(report.get("stopped_step") is not None for report in reports)
     summary = summarize(
         cfg,
-        datamodule=datamodule,
-        history=classifier.history,
+        datamodule=parts.datamodule,
+        history=history,
         techniques=parts.techniques,
         final=final,
-        run={
-            "status": "stopped_early" if stopped_early else "finished",
-            "step": step,
-            "seconds": round(time.monotonic() - started, 2),
-            "config_hash": config_hash(cfg),
-            "overrides": list(overrides),
-        },
+        run={"status": "stopped_early" if stopped_early else "finished", **facts},
         suspects=suspects,
-        steps_per_epoch=_steps_per_epoch(trainer, datamodule),
+        steps_per_epoch=_steps_per_epoch(parts.trainer, parts.datamodule),
     )
-    figures = write_figures(run, classifier.history, summary)
-    for logger in trainer.loggers:
+    figures = write_figures(run, history, summary)
+    for logger in parts.trainer.loggers:
         add_results(logger, cfg, summary, figures)
         logger.finalize("success")
-    # Last: a directory with a summary is a run that is complete.
-    write_summary(run.summary, summary)
+    results = [run.metrics, run.coefficients, run.gradients, run.selected_checkpoint]
+    results += sorted(run.dynamics.glob("*.np[yz]"))
+    run.manifest.add_files({file: sha256(file) for file in results if file.is_file()})
+    write_summary(run, summary)
+    run.previous_checkpoint.unlink(missing_ok=True)
 
 
 def _steps_per_epoch(trainer: pl.Trainer, datamodule: NoisyLabelDataModule) -> int | None:
@@ -174,20 +234,17 @@ def _interrupted_run(
 ) -> tuple[DictConfig, Path, Sequence[str]]:
     """The configuration and directory that ``resume`` names, in place of those just composed."""
     interrupted = RunDirectory(Path(cfg.resume))
-    if not interrupted.config.is_file():
-        what = "has no .hydra/config.yaml" if interrupted.path.is_dir() else "is no folder"
-        raise InputError(f"resume={cfg.resume} holds no run: it {what}")
+    if not interrupted.path.is_dir():
+        raise InputError(f"resume={cfg.resume} is no folder: give the directory of a run")
     others = [w for w in overrides if not w.startswith(("resume=", "allow_targets="))]
     if others:
         raise InputError(
             f"resume takes the configuration from {cfg.resume}, give it alone, without "
             f"{' '.join(others)}"
         )
-    remembered = OmegaConf.load(interrupted.config)
-    assert isinstance(remembered, DictConfig)
+    remembered, typed = interrupted.read_config(), interrupted.read_overrides()
+    remembered.rerun = False  # it is this run that goes on
     remembered.allow_targets = allowed_modules(cfg)  # as typed now, whatever that directory says
-    check(remembered)
-    typed = list(OmegaConf.load(interrupted.overrides))
     if path.is_dir() and not any(path.iterdir()):
         path.rmdir()  # the directory made for a new run
     return remembered, interrupted.path, typed

@@ -7,15 +7,24 @@ import os
 from typing import Any
 
 import torch
+from omegaconf import OmegaConf
 from pytorch_lightning import LightningModule, Trainer
 from torch import Tensor, nn
 from torch.nn import functional as F
 
 from labelnoise.classifier import NoisyLabelClassifier
+from labelnoise.config import compose
 from labelnoise.distributed import gather_samples, rank
 from labelnoise.models import TwoLayerCNN
 from labelnoise.seeding import stream
 from labelnoise.techniques import Technique
+
+
+def resolved(*words: str) -> dict[str, Any]:
+    """The configuration that a run with these words leaves in its .hydra/config.yaml."""
+    plain = OmegaConf.to_container(compose(words), resolve=True)
+    assert isinstance(plain, dict)
+    return {str(key): value for key, value in plain.items()}
 
 
 class FailAt(Technique):

@@ -83,6 +83,23 @@ def test_every_rule_names_its_source_and_options_that_exist(path: Path) -> None:
                 assert f"preset:{technique}.{option}," in str(raw[option])
 
 
+@pytest.mark.parametrize(
+    ("words", "beta", "strength"),
+    [
+        (("data=cifar10", "noise=asymmetric"), 0.9, 1.0),
+        (("data=cifar10", "noise=symmetric"), 0.7, 3.0),
+        (("data=cifar10", "noise=human", "noise.path=x"), 0.7, 3.0),
+        (("data=cifar100", "noise=asymmetric"), 0.9, 7.0),
+        (("data=cifar100", "noise=symmetric"), 0.9, 7.0),
+    ],
+)
+def test_elr_has_the_constants_that_its_code_has_for_the_noise(
+    words: tuple[str, ...], beta: float, strength: float
+) -> None:
+    elr = compose(["technique=elr", "technique_preset=paper", *words]).technique.elr
+    assert (elr.beta, elr.strength) == (beta, strength)
+
+
 def test_no_preset_has_no_rules() -> None:
     cfg = compose(["technique=gce"])
     assert find_rule(cfg, "gce") is None

@@ -35,8 +35,8 @@ def test_a_run_leaves_what_reports_rely_on(run_tiny: Run, tmp_path: Path) -> Non
     run = tmp_path / "run"
     assert json.loads((run / "summary.json").read_text()) == summary
     assert {path.name for path in run.iterdir()} == {
-        ".hydra", ".lock", "checkpoints", "coefficients.npz", "figures", "metrics.csv",
-        "noise.npz", "run.log", "summary.json", "tensorboard",
+        ".hydra", ".lock", "checkpoints", "coefficients.npz", "figures", "manifest.json",
+        "metrics.csv", "noise.npz", "run.log", "summary.json", "tensorboard",
     }  # fmt: skip
     assert summary.keys() >= {"status", "step", "seconds", "config_hash", "noise", "stages"}
     assert summary["stages"].keys() == {
@@ -62,6 +62,13 @@ def test_a_run_leaves_what_reports_rely_on(run_tiny: Run, tmp_path: Path) -> Non
         assert arrays["rho_max"].shape == arrays["rho_sum"].shape == (steps, 2, 20)
     assert OmegaConf.load(run / ".hydra" / "config.yaml").noise_rate == 0.2
     assert "noise symmetric" in (run / "run.log").read_text()
+
+
+def test_coefficients_keep_the_precision_of_the_data(run_tiny: Run, tmp_path: Path) -> None:
+    for dtype in ("float32", "float64"):
+        run_tiny(f"data.dtype={dtype}", "monitor=coefficients", "max_steps=20", name=dtype)
+        with np.load(tmp_path / dtype / "coefficients.npz", allow_pickle=False) as arrays:
+            assert {arrays[k].dtype for k in ("gamma", "rho_max", "rho_sum")} == {np.dtype(dtype)}
 
 
 def test_the_same_seed_is_the_same_run(run_tiny: Run, tmp_path: Path) -> None:

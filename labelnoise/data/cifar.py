@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, ClassVar
 
@@ -16,8 +17,10 @@ from labelnoise.data.cifar_files import (
     fetch,
     read_part,
 )
-from labelnoise.data.images import ImageDataModule, Images, equal_per_class
+from labelnoise.data.images import ImageDataModule
+from labelnoise.data.subsets import Images, equal_per_class
 from labelnoise.errors import InputError
+from labelnoise.files import content_of
 from labelnoise.noise import LabelNoise
 from labelnoise.seeding import stream
 
@@ -27,7 +30,7 @@ def select_classes(images: Images, classes: Sequence[int]) -> Images:
 
     Example:
         >>> image = torch.zeros(4, 3, 1, 1, dtype=torch.uint8)
-        >>> images = Images(image, torch.tensor([7, 3, 5, 7]), torch.arange(4))
+        >>> images = Images.in_memory(image, torch.tensor([7, 3, 5, 7]))
         >>> chosen = select_classes(images, [7, 5])
         >>> chosen.label.tolist(), chosen.source_index.tolist()
         ([0, 1, 0], [0, 2, 3])
@@ -36,8 +39,7 @@ def select_classes(images: Images, classes: Sequence[int]) -> Images:
     table[list(classes)] = torch.arange(len(classes))
     label = table[images.label]
     index = (label >= 0).nonzero().flatten()
-    chosen = images.subset(index)
-    return Images(chosen.image, label[index], chosen.source_index)
+    return replace(images.subset(index), label=label[index])
 
 
 class CIFARDataModule(ImageDataModule):
@@ -77,6 +79,12 @@ class CIFARDataModule(ImageDataModule):
         if not self._is_fetched:
             fetch(self.published, self.root, download=self.download, verify=self.verify)
             self._is_fetched = True
+
+    def sources(self) -> dict[str, str | None]:
+        listed = [
+            path for train in (True, False) for path, _ in self.published.paths(self.root, train)
+        ]
+        return super().sources() | {"data.root": content_of(*listed)}
 
     def _read(self) -> tuple[Images, Images]:
         train = read_part(self.published, self.root, train=True)

@@ -14,7 +14,7 @@ from jaxtyping import Int, UInt8
 from torchvision.datasets import CIFAR10, CIFAR100
 from torchvision.datasets.utils import check_integrity, download_and_extract_archive
 
-from labelnoise.data.images import Images
+from labelnoise.data.subsets import Images
 from labelnoise.errors import InputError
 from labelnoise.noise import CIFAR10_CLASSES, CIFAR100_CLASSES
 
@@ -196,4 +196,4 @@ def read_part(published: Published, root: Path, *, train: bool) -> Images:
         folder, purpose = root / published.files.base_folder, "train" if train else "test"
         raise InputError(f"{folder} has no image to {purpose} on; fetch it anew")
     image = torch.from_numpy(np.concatenate([data for data, _ in batches]))
-    return Images(image.view(-1, *IMAGE_SHAPE), label, torch.arange(len(label)))
+    return Images.in_memory(image.view(-1, *IMAGE_SHAPE), label)

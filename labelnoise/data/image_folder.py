@@ -2,20 +2,32 @@
 
 from __future__ import annotations
 
+import logging
+from collections import Counter
 from collections.abc import Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import torch
-from jaxtyping import Int
+from jaxtyping import Int, UInt8
 from torch import Tensor
 
-from labelnoise.data.image_files import decode_all, list_images, read_given_labels
-from labelnoise.data.images import ImageDataModule, Images
-from labelnoise.distributed import world_size
+from labelnoise.data.class_folders import (
+    Listing,
+    describe_left_out,
+    left_out_of_root,
+    list_images,
+)
+from labelnoise.data.image_files import NOTES, WHITE, colour_of, decode_all
+from labelnoise.data.images import ImageDataModule
+from labelnoise.data.label_table import read_given_labels
+from labelnoise.data.subsets import Images
 from labelnoise.errors import InputError
-from labelnoise.memory import check_fits
+from labelnoise.files import content_of, listing_of
 from labelnoise.noise import LabelNoise, NoiseRecord
+
+log = logging.getLogger(__name__)
 
 # Of natural images, as torchvision's pretrained networks take them.
 CHANNELS = 3
@@ -34,12 +46,15 @@ class ImageFolderDataModule(ImageDataModule):
         root: the folder that holds train and test.
         labels: CSV with the columns file,label, one row for every training image.
         image_size: side of the images; the shorter side is resized to it, the middle cut out.
+        background: the colour behind images that are transparent, by name or as red, green, blue.
         mean, std: of each channel, on the scale of 0 to 1.
         options: those of :class:`ImageDataModule`.
 
     Attributes (after ``setup``):
         files: the training images as ``train/CLASS/name``; a source index is a place in this list.
         test_files: the test images likewise.
+        left_out: files that are not read and files that are read in part, by reason: the keys of
+            ``REASONS`` in class_folders.py and of ``NOTES`` in image_files.py.
 
     Raises:
         InputError: at once for noise on top of ``labels``; when set up, for images or labels that
@@ -48,6 +63,7 @@ class ImageFolderDataModule(ImageDataModule):
 
     files: list[str]
     test_files: list[str]
+    size_options = "data.image_size, data.per_class or data.test_per_class"
 
     def __init__(
         self,
@@ -56,6 +72,7 @@ class ImageFolderDataModule(ImageDataModule):
         root: str | Path,
         labels: str | Path | None = None,
         image_size: int = 32,
+        background: Any = WHITE,
         mean: Sequence[float] = MEAN,
         std: Sequence[float] = STD,
         **options: Any,
@@ -76,40 +93,77 @@ class ImageFolderDataModule(ImageDataModule):
         self.root = Path(root).expanduser()
         self.labels = None if labels is None else Path(labels).expanduser()
         self.image_size = image_size
+        self.input_shape = (3, image_size, image_size)
+        self.background = colour_of(background)
+
+    def sources(self) -> dict[str, str | None]:
+        found = super().sources() | {"data.root": self._files_found()}
+        return found if self.labels is None else found | {"data.labels": content_of(self.labels)}
+
+    def _files_found(self) -> str | None:
+        """Names, sizes and times of the images; to read them all would take too long."""
+        try:
+            files = [
+                self.root / part / file
+                for part in ("train", "test")
+                for file in list_images(self.root / part).files
+            ]
+        except InputError:  # told when the images are read
+            return None
+        return listing_of(self.root, files)
 
     def _read(self) -> tuple[Images, Images]:
-        self.class_names, train, train_label = list_images(self.root / "train")
+        train = list_images(self.root / "train")
+        self.class_names = train.class_names
         if len(self.class_names) < 2:
             raise InputError(
                 f"{self.root / 'train'} has one class, '{self.class_names[0]}'; put the images "
                 "into two or more class folders"
             )
-        _, test, test_label = list_images(self.root / "test", self.class_names)
+        test = list_images(self.root / "test", self.class_names)
+        self._count(train, test)
         if self.labels is not None:
-            self._given_label = read_given_labels(self.labels, train, self.class_names)
-        self._check_memory(len(train), len(test))
-        self.files = [f"train/{file}" for file in train]
-        self.test_files = [f"test/{file}" for file in test]
-        return self._decode(self.files, train_label), self._decode(self.test_files, test_label)
+            self._given_label = read_given_labels(self.labels, train.files, self.class_names)
+        self.files = [f"train/{file}" for file in train.files]
+        self.test_files = [f"test/{file}" for file in test.files]
+        return self._images(self.files, train.label), self._images(self.test_files, test.label)
 
-    def _check_memory(self, train: int, test: int) -> None:
-        """Before decoding, which can take minutes."""
-        # A validation split is a copy, all samples as one batch are floats.
-        images = test + train * (1 + self.val_fraction + 4 * (self.batch_size is None))
-        check_fits(
-            round(world_size() * images * 3 * self.image_size**2),
-            f"{train} training and {test} test images of data.image_size={self.image_size} with "
-            f"batch_size={'null' if self.batch_size is None else self.batch_size}",
-            "write a smaller size or batch",
+    def _count(self, train: Listing, test: Listing) -> None:
+        """Say what is read and what is not."""
+        left_out = train.left_out + test.left_out + left_out_of_root(self.root)
+        why = describe_left_out(left_out, train.endings + test.endings)
+        log.log(
+            logging.WARNING if why else logging.INFO,
+            f"{self.root}: {len(train.files)} training and {len(test.files)} test images in "
+            f"{len(self.class_names)} classes; left out: {why or 'nothing'}",
         )
+        self.left_out = dict(left_out)
 
     def sample_names(self, source_index: Tensor) -> list[str]:
         """Files of the training images, as in ``files``."""
         return [self.files[i] for i in source_index.tolist()]
 
-    def _decode(self, files: Sequence[str], label: Int[Tensor, " n"]) -> Images:
-        image = decode_all([self.root / file for file in files], self.image_size)
-        return Images(image, label, torch.arange(len(files)))
+    def _images(self, files: Sequence[str], label: Int[Tensor, " n"]) -> Images:
+        return Images(label, torch.arange(len(files)), partial(self._decode_some, files))
+
+    def _decode_some(
+        self, files: Sequence[str], places: Int[Tensor, " k"]
+    ) -> UInt8[Tensor, "k c h w"]:
+        return self._decode([files[i] for i in places.tolist()])[0]
+
+    def _decode(self, files: Sequence[str]) -> tuple[UInt8[Tensor, "n c h w"], Counter[str]]:
+        return decode_all([self.root / file for file in files], self.image_size, self.background)
+
+    def _pixels(self, train: Images, test: Images) -> tuple[Tensor, Tensor]:
+        """Decoded together: one answer names all files that cannot be read."""
+        files = [self.files[i] for i in train.source_index.tolist()]
+        files += [self.test_files[i] for i in test.source_index.tolist()]
+        image, notes = self._decode(files)
+        if notes:
+            said = [f"{notes[key]} {words}" for key, words in NOTES.items() if notes[key]]
+            log.warning("%s: of the images read, %s", self.root, ", ".join(said))
+            self.left_out = {**self.left_out, **notes}
+        return image[: len(train)], image[len(train) :]
 
     def _draw_pool(self, pool: Images) -> NoiseRecord:
         if self.labels is None:

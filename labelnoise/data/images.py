@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import logging
+import math
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from functools import partial
 from typing import Any
 
 import torch
-from jaxtyping import Int, UInt8
 from torch import Tensor
 
 from labelnoise.data.batch import Split
@@ -19,108 +20,15 @@ from labelnoise.data.loaders import (
     check_batch_size,
     crop_and_flip,
 )
-from labelnoise.data.module import NoisyLabelDataModule
+from labelnoise.data.module import NoisyLabelDataModule, warn_of_missing_classes
+from labelnoise.data.subsets import Images, equal_per_class, hold_out
 from labelnoise.distributed import rank, world_size
 from labelnoise.errors import InputError
+from labelnoise.memory import check_fits
 from labelnoise.noise import CleanSplit, LabelNoise, NoiseRecord
 from labelnoise.seeding import stream
 
-
-@dataclass(frozen=True)
-class Images:
-    """Decoded images with their true labels, and where each stood in what was read.
-
-    Shapes: ``image`` (n, 3, h, w) uint8; ``label``, ``source_index`` (n,) int64.
-    """
-
-    image: UInt8[Tensor, "n c h w"]
-    label: Int[Tensor, " n"]
-    source_index: Int[Tensor, " n"]
-
-    def __len__(self) -> int:
-        return len(self.label)
-
-    def subset(self, index: Int[Tensor, " k"]) -> Images:
-        """The images at ``index``, in that order; no copy where that is all of them in order."""
-        if torch.equal(index, torch.arange(len(self))):
-            return self
-        return Images(
-            self.image.index_select(0, index), self.label[index], self.source_index[index]
-        )
-
-    def moved_to_front(self, index: Int[Tensor, " k"]) -> Images:
-        """The images at ascending places, moved to the front of the memory that all of them take.
-
-        Afterwards the images are in disorder. No second copy is made, as :meth:`subset` would.
-
-        Example:
-            >>> image = torch.arange(4).byte().view(4, 1, 1, 1)
-            >>> images = Images(image, torch.arange(4), torch.arange(4))
-            >>> front = images.moved_to_front(torch.tensor([0, 2, 3]))
-            >>> front.image.flatten().tolist(), front.image.data_ptr() == images.image.data_ptr()
-            ([0, 2, 3], True)
-        """
-        if len(index) == len(self):
-            return self
-        start = 0
-        for chunk in index.split(1024):
-            # A place moves to itself or further to the front, where nothing is needed any more.
-            self.image[start : start + len(chunk)] = self.image.index_select(0, chunk)
-            start += len(chunk)
-        return Images(self.image[:start], self.label[index], self.source_index[index])
-
-
-def equal_per_class(
-    label: Int[Tensor, " n"],
-    per_class: int,
-    generator: torch.Generator,
-    option: str = "per_class",
-) -> Int[Tensor, " k"]:
-    """Where to find ``per_class`` samples of each class present, drawn at random, in order.
-
-    Raises:
-        InputError: ``per_class`` is below 1 or above the smallest class's size; names the option.
-
-    Example:
-        >>> equal_per_class(torch.tensor([0, 1, 0, 1, 1]), 2, torch.Generator().manual_seed(0))
-        tensor([0, 1, 2, 4])
-    """
-    classes, counts = label.unique(return_counts=True)
-    if not 1 <= per_class <= int(counts.min()):
-        raise InputError(
-            f"data.{option} is {per_class} and the smallest class has {int(counts.min())} images; "
-            f"write 1 to {int(counts.min())}, or null for all"
-        )
-    chosen = []
-    for k in classes:
-        members = (label == k).nonzero().flatten()
-        chosen.append(members[torch.randperm(len(members), generator=generator)[:per_class]])
-    return torch.cat(chosen).sort().values
-
-
-def hold_out(
-    n: int, fraction: float, generator: torch.Generator
-) -> tuple[Int[Tensor, " rest"], Int[Tensor, " held"]]:
-    """Split 0..n-1 at random into a rest and round(fraction n) held out, each in order.
-
-    Raises:
-        InputError: the fraction is outside [0, 1), or leaves a part it asks for without samples.
-
-    Example:
-        >>> rest, held = hold_out(10, 0.2, torch.Generator().manual_seed(0))
-        >>> len(rest), len(held), torch.cat([rest, held]).sort().values.tolist() == [*range(10)]
-        (8, 2, True)
-    """
-    if not 0 <= fraction < 1:
-        raise InputError(f"data.val_fraction is {fraction}; write a share in [0, 1), 0 for none")
-    size = round(n * fraction)
-    if size == n or (fraction > 0 and size == 0):
-        raise InputError(
-            f"data.val_fraction={fraction} of {n} training images leaves {n - size} to train on "
-            f"and {size} to validate on; write another share, 0 for none"
-        )
-    order = torch.randperm(n, generator=generator)
-    return order[size:].sort().values, order[:size].sort().values
+log = logging.getLogger(__name__)
 
 
 class ImageDataModule(NoisyLabelDataModule):
@@ -137,7 +45,8 @@ class ImageDataModule(NoisyLabelDataModule):
         per_class: training images a class to keep, drawn at random; None for all. Where labels from
             a file lie outside the classes, their images are dropped before.
         test_per_class: test images a class to keep, drawn at random; None for all.
-        val_fraction: share of the pool that is held out; 0 for no validation split.
+        val_fraction: share of the pool that is held out; 0 for no validation split. Every class of
+            the given labels keeps a training sample, see :func:`hold_out`.
         augment: shift training images by up to an eighth of their height (4 of 32 pixels), mirror
             half of them.
         eval_batch_size: of the validation and test batches.
@@ -150,6 +59,7 @@ class ImageDataModule(NoisyLabelDataModule):
         source_classes: the K numbers of the classes in the published data set, where these are some
             of them; else None.
         source_size: training images in the published data set.
+        size_options: what to write smaller where the images do not fit into memory.
         input_shape: (3, h, w).
         train, val, test: the splits; ``val`` is None without held-out images. ``test.label`` is
             noisy, ``test.clean_label`` true.
@@ -160,6 +70,7 @@ class ImageDataModule(NoisyLabelDataModule):
     class_names: Sequence[str]
     source_classes: Sequence[int] | None = None
     source_size: int | None = None
+    size_options: str = "data.per_class or data.test_per_class"
     input_shape: tuple[int, int, int]
     train: Split
     val: Split | None
@@ -202,9 +113,16 @@ class ImageDataModule(NoisyLabelDataModule):
         self.shuffle_seed = seed if shuffle_seed is None else shuffle_seed
         self._is_set_up = False
 
+    def sources(self) -> dict[str, str | None]:
+        return self.noise.sources()
+
     def _read(self) -> tuple[Images, Images]:
-        """The training and the test images; sets ``class_names`` where they are not known yet."""
+        """The training and the test images; sets what is not known yet of the other attributes."""
         raise NotImplementedError
+
+    def _pixels(self, train: Images, test: Images) -> tuple[Tensor, Tensor]:
+        """The pixels of both."""
+        return train.pixels(), test.pixels()
 
     def _draw_pool(self, pool: Images) -> NoiseRecord:
         """The given labels of the training images."""
@@ -219,6 +137,18 @@ class ImageDataModule(NoisyLabelDataModule):
         self.num_classes = len(self.class_names)
         if self.source_size is None:
             self.source_size = len(pool)
+        pool, test, dropped = self._select(pool, test)
+        self._check_memory(len(pool), len(test))
+        self.noise_record = self._draw_pool(pool)
+        if dropped and self.noise_record.source_index is None:
+            self.noise_record = replace(
+                self.noise_record, dropped_outside_classes=dropped, source_index=pool.source_index
+            )
+        self._split(pool, test)
+        self._is_set_up = True
+
+    def _select(self, pool: Images, test: Images) -> tuple[Images, Images, int]:
+        """The images asked for, and how many training images the noise leaves out."""
         # Of two classes, people labelled some samples as a third one.
         kept = self.noise.keeps(CleanSplit(pool.label, self.num_classes, **self._told(pool)))
         kept = kept.nonzero().flatten()
@@ -231,22 +161,41 @@ class ImageDataModule(NoisyLabelDataModule):
             generator = stream(self.split_seed, "test subset")
             index = equal_per_class(test.label, self.test_per_class, generator, "test_per_class")
             test = test.subset(index)
-        channels, height, width = pool.image.shape[1:]
-        self.input_shape = (channels, height, width)
-        self.noise_record = self._draw_pool(pool)
-        if dropped and self.noise_record.source_index is None:
-            self.noise_record = replace(
-                self.noise_record, dropped_outside_classes=dropped, source_index=pool.source_index
+        return pool, test, dropped
+
+    def _check_memory(self, train: int, test: int) -> None:
+        """Refuse images that do not fit, before they are decoded."""
+        shape = " x ".join(map(str, self.input_shape))
+        # The batch of all training images is kept, four bytes a number.
+        copies = 1 if self.batch_size is not None else 1 + 4
+        size = math.prod(self.input_shape) * (copies * train + test) * world_size()
+        what = f"{train} training and {test} test images of {shape} bytes"
+        log.info(check_fits(size, what, f"write a smaller {self.size_options}"))
+
+    def _split(self, pool: Images, test: Images) -> None:
+        """Hold out the validation split and read the pixels, of which there is one copy."""
+        record = self.noise_record
+        rest, held = hold_out(record.label, self.val_fraction, stream(self.split_seed, "split"))
+        order = torch.cat([rest, held])
+        images, test_images = self._pixels(pool.subset(order), test)
+
+        def part(image: Tensor, index: Tensor) -> Split:
+            chosen = pool.subset(index)
+            return Split(
+                image, record.label[index], chosen.label, chosen.source_index, self.normalize
             )
-        rest, held = hold_out(len(pool), self.val_fraction, stream(self.split_seed, "split"))
-        self.val = None
-        if len(held):
-            self.val = self._split(pool.subset(held), self.noise_record, held)
-        # The last use of the pool: one copy of the images is enough.
-        self.train = self._split(pool.moved_to_front(rest), self.noise_record, rest)
+
+        self.train = part(images[: len(rest)], rest)
+        self.val = part(images[len(rest) :], held) if len(held) else None
         # After the pool: people's labels tell what noise to draw for the test images.
-        self.test = self._split(test, self._draw(test, "test"), torch.arange(len(test)))
-        self._is_set_up = True
+        test_label = self._draw(test, "test").label
+        self.test = Split(test_images, test_label, test.label, test.source_index, self.normalize)
+        if len(held) < round(len(pool) * self.val_fraction):
+            log.warning(
+                f"data.val_fraction={self.val_fraction}: {len(held)} of {len(pool)} images are "
+                "held out, so that every class keeps one to train on"
+            )
+        warn_of_missing_classes(self)
 
     def _draw(self, images: Images, part: str) -> NoiseRecord:
         return self.noise.draw(images.label, self.num_classes, part=part, **self._told(images))
@@ -255,18 +204,12 @@ class ImageDataModule(NoisyLabelDataModule):
         """What label noise may know of the images beside their labels."""
         return {
             # A function of the index: few samples are asked for, and all as floats take much space.
-            "features": lambda index: self.normalize(images.image.index_select(0, index)),
+            "features": lambda index: self.normalize(images.subset(index).pixels()),
             "class_names": self.class_names,
             "source_index": images.source_index,
             "source_classes": self.source_classes,
             "source_size": self.source_size,
         }
-
-    def _split(self, chosen: Images, record: NoiseRecord, index: Int[Tensor, " k"]) -> Split:
-        """The split of the images at ``index`` of those that ``record`` is about."""
-        return Split(
-            chosen.image, record.label[index], chosen.label, chosen.source_index, self.normalize
-        )
 
     def train_dataloader(self) -> TensorLoader:
         padding = self.input_shape[1] // 8

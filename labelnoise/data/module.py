@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import logging
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from types import MappingProxyType
 from typing import Any
 
 import pytorch_lightning as pl
@@ -12,6 +14,9 @@ from torch import Tensor
 
 from labelnoise.data.batch import Batch, Split
 from labelnoise.noise import NoiseRecord
+from labelnoise.noise.label_words import some
+
+log = logging.getLogger(__name__)
 
 # Of a device's free memory, what the data may take; the rest is for the network and its steps.
 SHARE_FOR_DATA = 0.5
@@ -27,6 +32,7 @@ class NoisyLabelDataModule(pl.LightningDataModule):
     Attributes (after ``setup``):
         train, val, test: the splits; ``val`` carries noisy labels and is None where there is none.
         noise_record: what was flipped in the labels that training may see.
+        left_out: what was found and not read, or not read whole, counted by reason.
     """
 
     num_classes: int
@@ -36,6 +42,7 @@ class NoisyLabelDataModule(pl.LightningDataModule):
     val: Split | None
     test: Split
     noise_record: NoiseRecord
+    left_out: Mapping[str, int] = MappingProxyType({})
 
     def place_on(self, device: torch.device) -> None:
         """Move the splits to a GPU that has room, so that batches are made where they are used.
@@ -48,6 +55,13 @@ class NoisyLabelDataModule(pl.LightningDataModule):
             if split is not None and split.nbytes <= SHARE_FOR_DATA * free_memory(device):
                 setattr(self, name, split.to(device))
 
+    def sources(self) -> dict[str, str | None]:
+        """A fingerprint for each option that names files, None where they are not there.
+
+        Two runs with the same options and fingerprints have the same data.
+        """
+        return {}
+
     def sample_names(self, source_index: Tensor) -> list[str]:
         """What to call samples in a list for people: their places, unless there are files."""
         return [str(i) for i in source_index.tolist()]
@@ -59,6 +73,23 @@ class NoisyLabelDataModule(pl.LightningDataModule):
         if batch.input.device == device:
             return batch
         return Batch(*(_moved(tensor, device) for tensor in batch))
+
+
+def warn_of_missing_classes(data: NoisyLabelDataModule) -> None:
+    """Name in a line each the classes that a split has no sample of, by the labels it counts with.
+
+    Training and validation samples have their given labels, test samples their true ones.
+    """
+    val = None if data.val is None else data.val.label
+    labels = {"training": data.train.label, "validation": val, "test": data.test.clean_label}
+    for part, label in labels.items():
+        if label is None:
+            continue
+        present = set(label.unique().tolist())
+        missing = [str(name) for k, name in enumerate(data.class_names) if k not in present]
+        if missing:
+            count = f"{len(missing)} of {len(data.class_names)}"
+            log.warning("classes without a %s sample: %s (%s)", part, some(missing), count)
 
 
 def _moved(tensor: Tensor, device: torch.device) -> Tensor:

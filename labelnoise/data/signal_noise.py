@@ -12,7 +12,7 @@ from torch import Tensor
 
 from labelnoise.data.batch import Split
 from labelnoise.data.loaders import TensorLoader, batches_so_far
-from labelnoise.data.module import NoisyLabelDataModule
+from labelnoise.data.module import NoisyLabelDataModule, warn_of_missing_classes
 from labelnoise.distributed import rank, world_size
 from labelnoise.errors import InputError
 from labelnoise.memory import check_fits
@@ -173,21 +173,25 @@ class SignalNoiseDataModule(NoisyLabelDataModule):
         self.input_shape = (2, d)
         self.signal: Tensor | None = None
 
+    def sources(self) -> dict[str, str | None]:
+        return self.noise.sources()
+
     def setup(self, stage: str | None = None) -> None:
         """Draw the three splits and flip their labels; a second call changes nothing."""
         if self.signal is not None:
             return
         check_fits(
             world_size() * self._bytes(),
-            f"data.n={self.n} with data.d={self.d}, data.n_val={self.n_val} and "
-            f"data.n_test={self.n_test}",
-            "write smaller ones",
+            f"{self.n} training, {self.n_val} validation and {self.n_test} test samples of "
+            f"{self.d} dimensions",
+            "write a smaller data.n, data.n_val, data.n_test or data.d",
         )
         self.signal = torch.zeros(self.d, dtype=self.dtype)
         self.signal[0] = self.signal_norm
         self.train, self.noise_record, self.noise_patches = self._draw(self.n, "train")
         self.val: Split | None = self._draw(self.n_val, "val")[0] if self.n_val else None
         self.test = self._draw(self.n_test, "test")[0]
+        warn_of_missing_classes(self)
 
     @cached_property
     def decomposition(self) -> SignalNoiseDecomposition:

@@ -2,7 +2,7 @@
 
 from labelnoise.dynamics.log import DynamicsLog
 from labelnoise.dynamics.measurements import Measurements, measure
-from labelnoise.dynamics.mixture import fit_two_gaussians, gmm_gap
+from labelnoise.dynamics.mixture import fit_two_gaussians, gmm_gap, in_lower_component
 from labelnoise.dynamics.recorder import EpochRecorder
 from labelnoise.dynamics.scores import RunningScores, auc
 
@@ -14,5 +14,6 @@ __all__ = [
     "auc",
     "fit_two_gaussians",
     "gmm_gap",
+    "in_lower_component",
     "measure",
 ]

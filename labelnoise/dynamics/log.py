@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+import hashlib
+import os
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +14,10 @@ from numpy.lib.format import open_memmap
 
 from labelnoise.dynamics.measurements import KEPT_AS, Measurements
 from labelnoise.errors import InputError
+from labelnoise.files import part_of, rename, replacing
+
+# The checksums of a log without rows.
+_NO_ROWS = dict.fromkeys(("step", *KEPT_AS), "")
 
 
 class DynamicsLog:
@@ -27,6 +33,7 @@ class DynamicsLog:
         path: the folder.
         step: (rows,) int64.
         arrays: by name, each (rows, n), on disk.
+        checksums: by file, of the rows written so far: a SHA-256 over each row and the one before.
     """
 
     def __init__(self, path: Path, mode: str = "r") -> None:
@@ -41,17 +48,28 @@ class DynamicsLog:
                 f"{path} holds no readable per-sample log: it is damaged, or the run had no "
                 "monitor=[memorization,dynamics]"
             ) from error
+        self.checksums = dict(_NO_ROWS)
         self._lock: FileLock | None = None
 
     @classmethod
-    def open(cls, path: Path, n: int, rows: int, kept_until: int) -> DynamicsLog:
+    def open(
+        cls, path: Path, n: int, rows: int, kept_until: int, checksums: Mapping[str, str] = _NO_ROWS
+    ) -> DynamicsLog:
         """Open for writing, making files for up to ``rows`` rows of ``n`` samples where needed.
 
         Rows of steps after ``kept_until`` are forgotten: a resumed run measures them again. Below 0
         everything is.
 
+        Args:
+            path: the folder.
+            n: samples.
+            rows: the most rows that the run may write.
+            kept_until: the step of the last row to keep.
+            checksums: of the rows to keep, as :attr:`checksums` had them.
+
         Raises:
-            InputError: another process writes there, or what is there has another shape.
+            InputError: another process writes there, or the rows to keep are not there as they
+                were written.
         """
         path.mkdir(parents=True, exist_ok=True)
         lock = FileLock(path / ".lock", blocking=False)
@@ -61,24 +79,47 @@ class DynamicsLog:
             raise InputError(
                 f"another run is writing its dynamics to {path}: give each run a directory"
             ) from None
-        if kept_until < 0 or not (path / "step.npy").exists():
-            _create(path, n, rows)
-        log = cls(path, "r+")
-        log._lock = lock
-        found = log.arrays["loss"].shape
-        if found[1] != n:
-            lock.release()
-            raise InputError(
-                f"{path} holds the dynamics of {found[1]} samples, this run has {n}: give it a "
-                "directory of its own"
-            )
-        if found[0] < rows:  # cut by `close`, as where a run was killed while it reported
-            _lengthen(log, rows)
+        try:
+            if kept_until < 0:
+                _create(path, n, rows)
             log = cls(path, "r+")
-            log._lock = lock
-        log.step[log.step > kept_until] = -1
-        log.step.flush()
+            log._keep(n, kept_until, checksums)
+            if len(log.step) < rows:  # cut by `close`, as where a run was killed while it reported
+                _lengthen(log, rows)
+                lengthened = cls(path, "r+")
+                lengthened.checksums = log.checksums
+                log = lengthened
+        except InputError:
+            lock.release()
+            raise
+        log._lock = lock
         return log
+
+    def _keep(self, n: int, kept_until: int, checksums: Mapping[str, str]) -> None:
+        """Forget the rows after a step, and check the others."""
+        shapes = {name: array.shape for name, array in self.arrays.items()}
+        wrong = [name for name, shape in shapes.items() if shape != (len(self.step), n)]
+        if wrong:
+            raise InputError(
+                f"{self.path / wrong[0]}.npy is damaged, or another run's: it holds "
+                f"{' x '.join(map(str, shapes[wrong[0]]))} values for {len(self.step)} rows of "
+                f"{n} samples; delete {self.path.parent} to train that run from its start"
+            )
+        self.step[self.step > kept_until] = -1
+        self.step.flush()
+        for row in range(len(self)):
+            self._add_to_checksums(row)
+        damaged = [name for name in _NO_ROWS if self.checksums[name] != checksums[name]]
+        if damaged:
+            raise InputError(
+                f"{self.path / damaged[0]}.npy is damaged, its rows are not those that the run "
+                f"wrote: delete {self.path.parent} to train that run from its start"
+            )
+
+    def _add_to_checksums(self, row: int) -> None:
+        for name, array in {"step": self.step, **self.arrays}.items():
+            content = self.checksums[name].encode() + np.asarray(array[row]).tobytes()
+            self.checksums[name] = hashlib.sha256(content).hexdigest()
 
     def __len__(self) -> int:
         """The rows that were written."""
@@ -102,16 +143,15 @@ class DynamicsLog:
             self.arrays[name].flush()
         self.step[row] = step
         self.step.flush()
+        self._add_to_checksums(row)
 
     def close(self) -> None:
         """Cut the files to the rows that were written and let go of them."""
         rows = len(self)
         for name, array in {"step": self.step, **self.arrays}.items():
             if len(array) > rows:
-                part = self.path / f"{name}.part"
-                with part.open("wb") as file:
+                with replacing(self.path / f"{name}.npy") as file:
                     np.save(file, np.array(array[:rows]), allow_pickle=False)
-                part.replace(self.path / f"{name}.npy")
         self.release()
 
     def release(self) -> None:
@@ -124,18 +164,33 @@ class DynamicsLog:
 def _lengthen(log: DynamicsLog, rows: int) -> None:
     """Make room for ``rows`` rows; each file is replaced whole."""
     for name, array in {**log.arrays, "step": log.step}.items():  # the steps last
-        part = log.path / f"{name}.part"
-        longer = open_memmap(part, mode="w+", dtype=array.dtype, shape=(rows, *array.shape[1:]))
+        path = log.path / f"{name}.npy"
+        longer = _allocate(part_of(path), array.dtype, (rows, *array.shape[1:]))
         longer[: len(array)] = array
         longer[len(array) :] = -1
         longer.flush()
-        part.replace(log.path / f"{name}.npy")
+        rename(part_of(path), path)
 
 
 def _create(path: Path, n: int, rows: int) -> None:
     for name, dtype in KEPT_AS.items():
-        open_memmap(path / f"{name}.npy", mode="w+", dtype=dtype, shape=(rows, n)).flush()
+        _allocate(path / f"{name}.npy", dtype, (rows, n))
     # Last: a folder with steps has all arrays.
-    step = open_memmap(path / "step.npy", mode="w+", dtype=np.int64, shape=(rows,))
+    step = _allocate(path / "step.npy", np.int64, (rows,))
     step[:] = -1
     step.flush()
+
+
+def _allocate(path: Path, dtype: Any, shape: tuple[int, ...]) -> np.memmap[Any, Any]:
+    """A memory-mapped array whose space on the disk is taken at once.
+
+    A hole in the file would end the process with a signal where the disk is full when it is filled.
+    """
+    array = open_memmap(path, mode="w+", dtype=dtype, shape=shape)
+    array.flush()
+    with path.open("r+b") as file:
+        try:
+            os.posix_fallocate(file.fileno(), 0, path.stat().st_size)
+        except OSError as error:
+            raise OSError(error.errno, error.strerror, str(path)) from error
+    return array

@@ -5,14 +5,16 @@ from __future__ import annotations
 from typing import NamedTuple
 
 import numpy as np
-from jaxtyping import Float
+from jaxtyping import Bool, Float
 
-# The smallest variance of a component, as a share of the squared range of the values: without it
-# a component may shrink onto samples of one and the same loss.
-VARIANCE_FLOOR = 1e-6
+# What is added to the variance of a component, as a share of the squared range of the values:
+# without it a component shrinks onto the samples of the smallest losses. DivideMix's number.
+VARIANCE_FLOOR = 5e-4
 TOLERANCE, MOST_ITERATIONS = 1e-5, 200
 # More values than these are put together with their neighbours, into as many groups.
 MOST_GROUPS = 2048
+# A loss above this percentile of the losses counts as the percentile.
+CLIP_PERCENTILE = 99.0
 
 
 class TwoGaussians(NamedTuple):
@@ -101,21 +103,69 @@ def _posterior_of_upper(
     return np.asarray(1 / (1 + np.exp(-np.clip(odds, -500, 500))))
 
 
+def clipped_losses(loss: Float[np.ndarray, " n"]) -> Float[np.ndarray, " n"]:
+    """min(loss, 99th percentile), the percentile being the loss at place floor(0.99 (n - 1)).
+
+    A few losses far above all others would be a component of their own, and all others the other
+    component. In return wrong labels that are fewer than 1 % of the samples are not told apart.
+
+    The percentile is our choice, by numbers. On the losses of nine runs on CIFAR-10 (two and ten
+    classes, noise rates from 5 to 60 %, people's labels; epochs 3 to 15) the mean of the shares of
+    clean samples kept and of noisy samples left out is 0.681, on losses as they are 0.674, on
+    log(1 + loss) 0.668 and on 1 - exp(-loss) 0.669. With one loss of 60 added they are 0.682,
+    0.588, 0.645 and 0.669. At the 95th percentile a twentieth of wrong labels is lost.
+
+    Args:
+        loss: (n,) finite numbers, n >= 1.
+
+    Example:
+        >>> clipped_losses(np.array([0.1, 2.0, 30.0])).tolist()
+        [0.1, 2.0, 2.0]
+    """
+    return np.minimum(loss, np.percentile(loss, CLIP_PERCENTILE, method="lower"))
+
+
+def in_lower_component(loss: Float[np.ndarray, " n"]) -> Bool[np.ndarray, " n"]:
+    """Which losses :func:`fit_two_gaussians` of the clipped losses gives to its lower component.
+
+    Those of P(lower component | clipped loss) >= 1/2. Where one component is much the wider, its
+    density is the higher one on both sides of the other; so a loss at or below the lower mean is
+    of the lower component, and one at or above the upper mean is not (our choice). A loss that is
+    not finite is not, and is left out of the fit. Where all clipped losses are alike, all are.
+
+    Example:
+        >>> in_lower_component(np.array([0.10, 0.12, 0.14, 2.00, 2.02, 30.0])).tolist()
+        [True, True, True, False, False, False]
+    """
+    lower = np.isfinite(loss)
+    if not lower.any():
+        return lower
+    value = clipped_losses(loss[lower].astype(np.float64))
+    span = value.max() - value.min()
+    if span > 0:
+        value = (value - value.min()) / span  # squares of what a diverged run leaves would overflow
+        mixture = fit_two_gaussians(value)
+        likelier = _posterior_of_upper(value, *mixture) <= 0.5
+        lower[lower] = (likelier | (value <= mixture.mean[0])) & (value < mixture.mean[1])
+    return lower
+
+
 def gmm_gap(loss: Float[np.ndarray, " n"]) -> float:
     """The distance of two groups of losses: m_1 - m_0 of :func:`fit_two_gaussians`, 0 if all alike.
 
-    While clean samples are fitted and noisy ones are not, it grows; memorization closes it. It is
-    in the unit of the losses: of losses scaled to [0, 1], as DivideMix scales them before it
-    selects, it would follow the largest single loss of each epoch. NaN where a loss is not a
-    number, or there are fewer than two.
+    The losses are clipped first (:func:`clipped_losses`). While clean samples are fitted and noisy
+    ones are not, the gap grows; memorization closes it. It is in the unit of the losses: of losses
+    scaled to [0, 1], as DivideMix scales them before it selects, it would follow the largest loss
+    of each epoch. NaN where a loss is not a number, or there are fewer than two.
 
     Example:
-        >>> gmm_gap(np.array([0.0, 0.1, 0.2, 3.9, 4.1], dtype=np.float32))
-        3.9
+        >>> gmm_gap(np.array([0.0, 0.1, 0.2, 3.9, 4.1, 4.0], dtype=np.float32))
+        3.866667
     """
     if len(loss) < 2 or not np.isfinite(loss).all():
         return float("nan")
-    if loss.max() == loss.min():
+    value = clipped_losses(loss.astype(np.float64))
+    if value.max() == value.min():
         return 0.0
-    mean = fit_two_gaussians(loss).mean
+    mean = fit_two_gaussians(value).mean
     return round(float(mean[1] - mean[0]), 6)

@@ -66,7 +66,7 @@ def sce(
     Args:
         alpha: weight of the cross-entropy, at least 0.
         beta: weight of the reverse cross-entropy, at least 0.
-        log_zero: what stands for log 0, below 0.
+        log_zero: what stands for log 0, below 0; -9.21 in published codes, see :func:`rce`.
 
     Example:
         >>> sce(torch.zeros(1, 2), torch.tensor([0]), alpha=0.0, beta=1.0)
@@ -92,7 +92,7 @@ def nce_rce(
     Args:
         alpha: weight of the normalized cross-entropy, at least 0.
         beta: weight of the reverse cross-entropy, at least 0.
-        log_zero: what stands for log 0, below 0.
+        log_zero: what stands for log 0, below 0; -9.21 in published codes, see :func:`rce`.
 
     Example:
         >>> nce_rce(torch.zeros(1, 2), torch.tensor([0]), alpha=1.0, beta=0.0)
@@ -109,9 +109,18 @@ def rce(
 ) -> Float[Tensor, " n"]:
     """Reverse cross-entropy, -sum_k p_k log 1[k = y] = -A (1 - p_y) with log 0 := A.
 
+    Published codes of SCE and of NCE+RCE clamp the one-hot label at 1e-4, so that their A is
+    log 1e-4 = -9.21 (github.com/HanxunH/SCELoss-Reproduce,
+    github.com/HanxunH/Active-Passive-Losses); the default of -4 is that of the text of SCE.
+
+    Args:
+        log_zero: A, below 0.
+
     Example:
         >>> rce(torch.zeros(1, 2), torch.tensor([0]))
         tensor([2.])
+        >>> rce(torch.zeros(1, 2), torch.tensor([0]), log_zero=-9.21)
+        tensor([4.6050])
     """
     check_log_zero(log_zero)
     return -log_zero * mae(logits, label)

@@ -12,6 +12,7 @@ from torch import Tensor
 from labelnoise.classifier import NoisyLabelClassifier
 from labelnoise.coefficients import read_coefficients, read_residual, require_coefficients
 from labelnoise.data.module import data_of
+from labelnoise.files import write_arrays
 from labelnoise.monitors.monitor import Monitor
 from labelnoise.run_directory import RunDirectory
 from labelnoise.theory import Coefficients, coefficient_scalars
@@ -46,7 +47,7 @@ class CoefficientMonitor(Monitor):
         coefficients = read_coefficients(trainer, module)
         self.steps.append(trainer.global_step)
         for name, value in _by_sample(coefficients).items():
-            self.arrays[name].append(value.float())
+            self.arrays[name].append(value.to(self.train_split.input.dtype))
         split = self.train_split
         scalars = coefficient_scalars(coefficients, split.label, split.is_noisy)
         scalars["residual"] = read_residual(trainer, module, coefficients)
@@ -54,14 +55,13 @@ class CoefficientMonitor(Monitor):
 
     def save(self, run: RunDirectory) -> None:
         """Write everything observed to coefficients.npz."""
-        np.savez(
-            run.coefficients,
-            allow_pickle=False,
-            steps=np.array(self.steps, dtype=np.int64),
-            label=self.train_split.label.cpu().numpy(),
-            clean_label=self.train_split.clean_label.cpu().numpy(),
-            **{name: torch.stack(values).cpu().numpy() for name, values in self.arrays.items()},
-        )
+        arrays = {
+            "steps": np.array(self.steps, dtype=np.int64),
+            "label": self.train_split.label.cpu().numpy(),
+            "clean_label": self.train_split.clean_label.cpu().numpy(),
+        }
+        arrays |= {name: torch.stack(v).cpu().numpy() for name, v in self.arrays.items()}
+        write_arrays(run.coefficients, arrays)
 
     def state_dict(self) -> dict[str, Any]:
         stacked = {name: torch.stack(v) for name, v in self.arrays.items() if v}

@@ -22,6 +22,7 @@ from labelnoise.dynamics import (
     measure,
 )
 from labelnoise.dynamics.measurements import as_kept
+from labelnoise.files import write_arrays
 from labelnoise.monitors.monitor import Monitor
 from labelnoise.run_directory import RunDirectory
 
@@ -58,6 +59,7 @@ class DynamicsMonitor(Monitor):
         self.from_training = every_n_steps is None and not extra_pass
         self._recorder = EpochRecorder()
         self._log: DynamicsLog | None = None
+        self._checksums: dict[str, Any] = {}  # of a resumed run's rows
 
     def on_train_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
         # Not on_fit_start: asking for the number of batches makes the loader, which has to wait
@@ -72,8 +74,8 @@ class DynamicsMonitor(Monitor):
         self._scores = RunningScores(self._split.label.cpu().numpy())
         path = RunDirectory(trainer.default_root_dir).dynamics
         if trainer.is_global_zero:
-            n, rows = len(self._split), self._most_rows(trainer)
-            self._log = DynamicsLog.open(path, n, rows, self.last_step)
+            n, rows, kept = len(self._split), self._most_rows(trainer), self._checksums
+            self._log = DynamicsLog.open(path, n, rows, self.last_step, **kept)
         trainer.strategy.barrier("dynamics")
         if self.last_step >= 0:
             for row in self._log or DynamicsLog(path):
@@ -139,19 +141,20 @@ class DynamicsMonitor(Monitor):
         if self._log is None:
             return
         self._log.close()
-        np.savez(
-            run.dynamics / "samples.npz",
-            allow_pickle=False,
-            label=self._split.label.cpu().numpy(),
-            clean_label=self._split.clean_label.cpu().numpy(),
-            source_index=self._split.source_index.cpu().numpy(),
-            name=np.array(self._data.sample_names(self._split.source_index), dtype=np.str_),
-            class_names=np.array(self._data.class_names, dtype=np.str_),
-        )
+        samples = {
+            "label": self._split.label.cpu().numpy(),
+            "clean_label": self._split.clean_label.cpu().numpy(),
+            "source_index": self._split.source_index.cpu().numpy(),
+            "name": np.array(self._data.sample_names(self._split.source_index), dtype=np.str_),
+            "class_names": np.array(self._data.class_names, dtype=np.str_),
+        }
+        write_arrays(run.dynamics / "samples.npz", samples)
 
     def state_dict(self) -> dict[str, Any]:
-        return {**super().state_dict(), "row": self._recorder.row}
+        kept = {} if self._log is None else {"checksums": dict(self._log.checksums)}
+        return {**super().state_dict(), "row": self._recorder.row, "log": kept}
 
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
         super().load_state_dict(state_dict)
         self._recorder.row = state_dict["row"]
+        self._checksums = state_dict["log"]

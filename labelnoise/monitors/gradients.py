@@ -15,6 +15,7 @@ from labelnoise.classifier import NoisyLabelClassifier, evaluating
 from labelnoise.data.batch import Split
 from labelnoise.data.module import data_of
 from labelnoise.errors import InputError
+from labelnoise.files import write_arrays
 from labelnoise.gradients import (
     PAIRS,
     add_to,
@@ -204,14 +205,13 @@ class GradientMonitor(Monitor):
 
     def save(self, run: RunDirectory) -> None:
         """Write everything observed to gradients.npz."""
-        np.savez(
-            run.gradients,
-            allow_pickle=False,
-            steps=np.array(self.steps, dtype=np.int64),
-            layers=np.array(self.layers),
-            angle_edges=ANGLE_BINS,
-            **{name: torch.stack(values).numpy() for name, values in self.arrays.items()},
-        )
+        arrays = {
+            "steps": np.array(self.steps, dtype=np.int64),
+            "layers": np.array(self.layers),
+            "angle_edges": ANGLE_BINS,
+        }
+        arrays |= {name: torch.stack(values).numpy() for name, values in self.arrays.items()}
+        write_arrays(run.gradients, arrays)
 
     def state_dict(self) -> dict[str, Any]:
         stacked = {name: torch.stack(values) for name, values in self.arrays.items()}

@@ -12,10 +12,12 @@ from jaxtyping import Bool, Float, Int, Integer
 from torch import Tensor
 
 from labelnoise.errors import InputError
+from labelnoise.files import content_of
 from labelnoise.noise.checks import check_labels
 from labelnoise.noise.flips import permute_within_classes
 from labelnoise.noise.kinds import CleanSplit, LabelNoise
 from labelnoise.noise.label_files import read_labels
+from labelnoise.noise.label_words import check_places
 from labelnoise.noise.matrices import transition_matrix
 from labelnoise.noise.record import NoiseRecord
 
@@ -49,6 +51,9 @@ class HumanNoise(LabelNoise):
     _train_matrix: dict[tuple[int, ...], Tensor] = field(
         default_factory=dict, init=False, repr=False, compare=False
     )
+
+    def sources(self) -> dict[str, str | None]:
+        return _path_content(self.path)
 
     def keeps(self, split: CleanSplit) -> Bool[Tensor, " n"]:
         """The samples whose given label is one of the data's classes."""
@@ -96,6 +101,9 @@ class HumanNoise(LabelNoise):
         if given.clean_label is not None:
             clean = torch.tensor(_classes(split))[split.clean_label]
             _check_order(self.path, given.clean_label[index], clean)
+        elif split.class_names is not None and split.source_classes is None:
+            # True labels that agree with the data's would say what the numbers mean.
+            check_places(given.label.tolist(), split.class_names, f"label file '{self.path}'")
         return given.column, given.label[index]
 
     def _labels(self, split: CleanSplit) -> Int[Tensor, " n"]:
@@ -179,6 +187,9 @@ class FileNoise(LabelNoise):
     seed: int = 0
     kind: ClassVar[str] = "file"
 
+    def sources(self) -> dict[str, str | None]:
+        return _path_content(self.path)
+
     def keeps(self, split: CleanSplit) -> Bool[Tensor, " n"]:
         """The samples of the earlier run, where that left some out."""
         saved = NoiseRecord.load(self.path)
@@ -235,3 +246,7 @@ def _check_order(
             f"{len(in_data)} places, first at {place} (file {int(in_file[place])}, data "
             f"{int(in_data[place])}); write the file of these data"
         )
+
+
+def _path_content(path: str | Path) -> dict[str, str | None]:
+    return {"noise.path": content_of(Path(path).expanduser())}

@@ -44,6 +44,10 @@ class LabelNoise(ABC):
     kind: ClassVar[str]
     seed: int
 
+    def sources(self) -> dict[str, str | None]:
+        """A fingerprint for each option that names a file, None where the file is not there."""
+        return {}
+
     def draw(
         self,
         clean_label: Tensor,

@@ -160,18 +160,30 @@ def _read_csv(path: Path, pick: Pick) -> dict[str, np.ndarray]:
         rows = csv.reader(file)
         header = [name.strip() for name in next(rows, [])]
         names = pick(header)
+        twice = [name for name in names if header.count(name) > 1]
+        if twice:
+            raise InputError(
+                f"label file '{path}' names the column '{twice[0]}' twice; write each once"
+            )
         columns: dict[str, list[int]] = {name: [] for name in names}
         wanted = [(columns[name], header.index(name)) for name in names]
         for row in rows:
             try:
                 for values, place in wanted if row else ():
-                    values.append(int(row[place]))
+                    values.append(_integer(row[place]))
             except (ValueError, IndexError):
                 raise InputError(
                     f"label file '{path}' has {','.join(row)!r} in line {rows.line_num}; "
                     f"write an integer under each of {', '.join(names)}"
                 ) from None
     return {name: np.array(values, dtype=np.int64) for name, values in columns.items()}
+
+
+def _integer(word: str) -> int:
+    """A number in plain digits; Python's own int() takes 1_0 for 10."""
+    if not re.fullmatch(r"\s*[+-]?[0-9]+\s*", word):
+        raise ValueError(word)
+    return int(word)
 
 
 def _read_pt(path: Path, pick: Pick) -> dict[str, np.ndarray]:

@@ -14,6 +14,7 @@ from jaxtyping import Bool, Float, Int
 from torch import Tensor
 
 from labelnoise.errors import InputError
+from labelnoise.files import write_arrays
 from labelnoise.noise.checks import check_labels
 from labelnoise.noise.matrices import transition_matrix
 
@@ -135,17 +136,9 @@ class NoiseRecord:
 
         The file is written under another name and then renamed: it is whole or it is not there.
         """
-        target = Path(path)
         # None would become an object array, which only a pickle can hold.
         values = {f.name: getattr(self, f.name) for f in fields(self)}
-        arrays: dict[str, Any] = {k: np.asarray(v) for k, v in values.items() if v is not None}
-        unfinished = target.with_name(f".{target.name}.{os.getpid()}.unfinished")
-        try:
-            with open(unfinished, "wb") as file:
-                np.savez(file, **arrays)
-            os.replace(unfinished, target)
-        finally:
-            unfinished.unlink(missing_ok=True)
+        write_arrays(Path(path), {k: v for k, v in values.items() if v is not None})
 
     @classmethod
     def load(cls, path: str | os.PathLike[str]) -> NoiseRecord:

@@ -68,6 +68,11 @@ class Axis:
                     f"{where}.from and {where}.to must {above}ascend on a {scale} axis, "
                     f"got {low:g} and {high:g}"
                 )
+            if low == high and points > 1:
+                raise InputError(
+                    f"{where}.from and {where}.to are both {low:g}: write two values, or "
+                    f"{where}.points=1 for one"
+                )
             spread = np.geomspace if scale == "log" else np.linspace
             values = spread(low, high, points)
         if name in WHOLE:

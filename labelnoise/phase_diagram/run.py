@@ -14,6 +14,7 @@ import torch
 from omegaconf import DictConfig, OmegaConf
 
 from labelnoise.errors import InputError
+from labelnoise.files import replacing
 from labelnoise.phase_diagram.compute import Task, assemble, compute_parts, parts_of
 from labelnoise.phase_diagram.figures import Drawing, draw
 from labelnoise.phase_diagram.grid import Axis, Grid
@@ -84,7 +85,8 @@ def phase_diagram(cfg: DictConfig, directory: Path) -> dict[str, Any]:
     values = arrays[drawing.quantity].reshape(*grid.shape, len(task.seeds))
     store.figures.mkdir(exist_ok=True)
     path = store.figures / f"{drawing.quantity}.png"
-    draw(drawing, grid, settings, values).savefig(path, dpi=150)
+    with replacing(path) as file:
+        draw(drawing, grid, settings, values).savefig(file, format="png", dpi=150)
     mean = over_seeds(arrays[drawing.quantity])[0]
     outcome["mean"] = None if np.isnan(mean).all() else float(np.nanmean(mean))
     store.describe(status="finished", figure=plain["figure"], **outcome)

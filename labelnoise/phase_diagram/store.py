@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import contextlib
 import json
-import os
 import zipfile
 import zlib
 from collections.abc import Iterable, Mapping
@@ -12,12 +11,12 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import torch
 from numpy.typing import NDArray
 
-import labelnoise
 from labelnoise.csv_files import write_rows
 from labelnoise.errors import InputError
+from labelnoise.files import remove_parts, replacing, write_arrays, write_text
+from labelnoise.manifest import versions
 from labelnoise.phase_diagram.grid import Grid
 from labelnoise.phase_diagram.statistics import over_seeds
 
@@ -54,6 +53,7 @@ class Store:
         Raises:
             InputError: another diagram lies here, or something else.
         """
+        remove_parts(self.path, self.path / "parts")
         if self.manifest.is_file():
             self._refuse_another(self.manifest)
         elif self.path.is_dir() and not all(_is_ours(entry) for entry in self.path.iterdir()):
@@ -73,9 +73,9 @@ class Store:
 
     def describe(self, **more: Any) -> None:
         """Write the manifest."""
-        versions = {"labelnoise": labelnoise.__version__, "torch": torch.__version__}
-        whole = {"config": self.config, "fingerprint": self.fingerprint, "versions": versions}
-        _replace(self.manifest, json.dumps(whole | more, indent=2).encode())
+        whole = {"config": self.config, "fingerprint": self.fingerprint, "versions": versions()}
+        self.path.mkdir(parents=True, exist_ok=True)
+        write_text(self.manifest, json.dumps(whole | more, indent=2) + "\n")
 
     def part(self, number: int) -> Path:
         return self.path / "parts" / f"{number:05}.npz"
@@ -84,10 +84,7 @@ class Store:
         """Keep the cells of one part."""
         path = self.part(number)
         path.parent.mkdir(parents=True, exist_ok=True)
-        temporary = path.with_suffix(f".{os.getpid()}.tmp")
-        with temporary.open("wb") as file:
-            np.savez(file, fingerprint=np.array(self.fingerprint), **arrays)  # type: ignore[arg-type]
-        os.replace(temporary, path)
+        write_arrays(path, {"fingerprint": self.fingerprint, "number": number, **arrays})
 
     def read_part(
         self, number: int, shape: tuple[int, int], names: Iterable[str]
@@ -100,6 +97,8 @@ class Store:
             with path.open("rb") as raw, np.load(raw, allow_pickle=False) as file:
                 if str(file["fingerprint"]) != self.fingerprint:
                     return f"{path} belongs to another diagram"
+                if int(file["number"]) != number:
+                    return f"{path} holds part {int(file['number'])}"
                 arrays = {name: file[name] for name in names}
         except (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile, zlib.error) as error:
             return f"{path} cannot be read ({type(error).__name__})"
@@ -122,7 +121,9 @@ class Store:
         found = [path for path in sorted((other / "parts").glob("*.npz")) if path.stem.isdecimal()]
         for path in found:
             if not self.part(int(path.stem)).is_file():
-                _replace(self.part(int(path.stem)), path.read_bytes())
+                self.part(int(path.stem)).parent.mkdir(parents=True, exist_ok=True)
+                with replacing(self.part(int(path.stem))) as file:
+                    file.write(path.read_bytes())
         return len(found)
 
     def write_whole(self, grid: Grid, seeds: list[int], arrays: Arrays) -> None:
@@ -131,10 +132,7 @@ class Store:
         said = {f"{k}_name": np.array(axis.name) for k, axis in axes.items()}
         values = {k: axis.values for k, axis in axes.items()}
         fields = {name: a.reshape(*grid.shape, len(seeds)) for name, a in arrays.items()}
-        temporary = self.whole.with_suffix(".tmp")
-        with temporary.open("wb") as file:
-            np.savez_compressed(file, seeds=np.array(seeds), **said, **values, **fields)  # type: ignore[arg-type]
-        os.replace(temporary, self.whole)
+        write_arrays(self.whole, {"seeds": seeds, **said, **values, **fields}, compressed=True)
         self._write_table(grid, arrays)
 
     def _write_table(self, grid: Grid, arrays: Arrays) -> None:
@@ -153,10 +151,17 @@ class Store:
 
     def _refuse_another(self, manifest: Path, advice: str = "choose another name=") -> None:
         try:
-            other = flat(json.loads(manifest.read_text())["config"])
+            whole = json.loads(manifest.read_text(encoding="utf-8"))
+            other, theirs = flat(whole["config"]), dict(whole["versions"])
         except (ValueError, KeyError, TypeError, AttributeError):
             raise InputError(f"{manifest} is damaged: {advice}") from None
-        if changed := differences(flat(self.config), other):
+        changed = differences(flat(self.config), other)
+        changed += [
+            f"{name} {ours} instead of {theirs.get(name)}"
+            for name, ours in versions().items()
+            if theirs.get(name) != ours
+        ]
+        if changed:
             raise InputError(
                 f"{manifest.parent} holds another diagram, nothing was changed there "
                 f"({'; '.join(changed)}): {advice}"
@@ -166,7 +171,7 @@ class Store:
 def _is_ours(entry: Path) -> bool:
     """What a sweep leaves before its first job begins, or another job while it begins."""
     known = ("multirun.yaml", "parts", ".submitit")
-    return entry.name in known or entry.name.startswith("manifest.")
+    return entry.name in known or entry.name.startswith((".manifest.", ".lock"))
 
 
 def flat(config: Mapping[str, Any]) -> dict[str, Any]:
@@ -202,11 +207,3 @@ def differences(ours: Mapping[str, Any], theirs: Mapping[str, Any]) -> list[str]
         for key in sorted(ours.keys() | theirs.keys())
         if ours.get(key) != theirs.get(key)
     ]
-
-
-def _replace(path: Path, content: bytes) -> None:
-    """Write a file so that it is there whole or not at all."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    temporary = path.with_suffix(f".{os.getpid()}.tmp")
-    temporary.write_bytes(content)
-    os.replace(temporary, path)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -15,6 +14,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from labelnoise.errors import InputError
+from labelnoise.files import write_arrays
 from labelnoise.options import check_value
 from labelnoise.ranges import SEED, Range
 from labelnoise.report.attribution_figure import MOST_DRAWN, Map, Sample, draw_maps
@@ -127,11 +127,7 @@ class Explained:
         """
         directory.mkdir(exist_ok=True)
         paths = [directory / "attributions.npz"]
-        part = paths[0].with_suffix(".part")
-        with open(part, "wb") as file:
-            arrays: dict[str, Any] = {key: np.asarray(v) for key, v in asdict(self).items()}
-            np.savez(file, **arrays)
-        os.replace(part, paths[0])
+        write_arrays(paths[0], asdict(self))
         for name, chosen in (("noisy", self.is_noisy), ("clean", ~self.is_noisy)):
             picture = directory / f"{name}.png"
             picture.unlink(missing_ok=True)

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from omegaconf import DictConfig, OmegaConf
+from omegaconf import DictConfig
 from omegaconf.errors import OmegaConfBaseException
 from torch import Tensor, nn
 
@@ -63,13 +63,15 @@ def load_trained(
             the checkpoint is missing, damaged, or of another network.
     """
     directory = RunDirectory(Path(path))
-    config = _read_config(directory)
+    config = directory.read_config()
     config.allow_targets = list(allow_targets)
     try:
         check(config)
     except (InputError, OmegaConfBaseException) as error:
         raise InputError(f"{path} cannot be rebuilt from its config.yaml: {error}") from error
     file = _find(directory, checkpoint)
+    if file == directory.selected_checkpoint:
+        directory.manifest.check(file)
     weights = read_network(file)
     with isolated(config.seed, config.threads):
         try:
@@ -132,17 +134,6 @@ def load_network(model: nn.Module, weights: Mapping[str, Tensor], file: Path) ->
         others = f" (and {len(problems) - 1} more)" if len(problems) > 1 else ""
         raise InputError(f"{file} is a checkpoint of another network: {problems[0]}{others}")
     model.load_state_dict(weights)
-
-
-def _read_config(directory: RunDirectory) -> DictConfig:
-    if not directory.config.is_file():
-        raise InputError(f"{directory.path} holds no run: it has no .hydra/config.yaml")
-    try:
-        config = OmegaConf.load(directory.config)
-        assert isinstance(config, DictConfig), "a run's configuration is a mapping"
-    except Exception as error:  # YAML, encoding or interpolation, each with an error of its own
-        raise InputError(f"{directory.config} is damaged, it cannot be read") from error
-    return config
 
 
 def _find(directory: RunDirectory, checkpoint: str | Path) -> Path:

@@ -8,7 +8,8 @@ from typing import Any
 
 from labelnoise.errors import InputError
 from labelnoise.report.loaded import LoadedRun, load_run
-from labelnoise.report.sweep import by_setting, mean_and_range, settings
+from labelnoise.report.settings import by_setting, technique_names
+from labelnoise.report.sweep import mean_and_range
 
 Summary = Mapping[str, Any]
 
@@ -65,23 +66,17 @@ def report_comparison(sweeps: Sequence[Path], timed: bool = True) -> str:
         if not found:
             raise InputError(f"{sweep} holds no finished runs: give the directories of sweeps")
         runs += [load_run(path.parent) for path in found]
-    # Where a sweep lies says nothing about the setting.
-    groups = by_setting(runs, lambda run: run.summary, compared=("technique", "name", "output_dir"))
+    techniques = technique_names([run.config for run in runs])
+    named = [*zip(techniques, runs, strict=True)]
+    groups = by_setting(named, lambda item: item[1].config, compared=("technique",))
     tables = [_table(name, members, timed) for name, members in groups.items()]
     return "\n\n".join([EXPLANATION, *tables])
 
 
-def technique_of(summary: Summary) -> str:
-    """What was typed about techniques, "gce technique.gce.q=0.5" say; "none" where nothing was."""
-    typed = settings(summary)
-    options = [f"{k}={v}" for k, v in typed.items() if k.startswith("technique.")]
-    return " ".join([typed.get("technique", "none"), *options])
-
-
-def _table(setting: str, members: Sequence[LoadedRun], timed: bool) -> str:
+def _table(setting: str, members: Sequence[tuple[str, LoadedRun]], timed: bool) -> str:
     by_technique: dict[str, list[Summary]] = {}
-    for run in members:
-        by_technique.setdefault(technique_of(run.summary), []).append(run.summary)
+    for technique, run in members:
+        by_technique.setdefault(technique, []).append(run.summary)
     plain = _seconds(by_technique["none"]) if "none" in by_technique else None
     rows = []
     for technique, runs in by_technique.items():

@@ -8,6 +8,7 @@ from typing import Any
 
 from matplotlib.figure import Figure
 
+from labelnoise.files import replacing
 from labelnoise.history import History
 from labelnoise.report.curvature_figure import draw_curvature
 from labelnoise.report.dynamics_figure import draw_dynamics
@@ -49,5 +50,6 @@ def write_figures(
         figure = draw(run, history, summary)
         if figure is not None:
             paths[name] = run.figures / f"{name}.png"
-            figure.savefig(paths[name], dpi=150)
+            with replacing(paths[name]) as file:
+                figure.savefig(file, format="png", dpi=150)
     return paths

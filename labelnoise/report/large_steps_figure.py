@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from statistics import fmean
 from typing import Any
 
@@ -13,7 +13,6 @@ from labelnoise.report.loaded import LoadedRun
 from labelnoise.report.style import ALL, NOISY, SIGNAL, TEST, finish, legend, new_figure
 from labelnoise.report.two_stages import BOUNDARIES
 
-RATE = "optimizer.lr="
 ACTIVE = "features/active_share"
 
 
@@ -26,10 +25,9 @@ def draw_large_steps(runs: Sequence[LoadedRun]) -> Figure | None:
     """
     by_rate: dict[float, list[LoadedRun]] = {}
     for run in runs:
-        rate = learning_rate(run.summary)
-        if rate is None or ACTIVE not in run.history.names:
+        if ACTIVE not in run.history.names:
             return None
-        by_rate.setdefault(rate, []).append(run)
+        by_rate.setdefault(float(run.config["optimizer"]["lr"]), []).append(run)
     if len(by_rate) < 2:
         return None
     figure = new_figure(14.0, 4.2)
@@ -55,17 +53,6 @@ def draw_large_steps(runs: Sequence[LoadedRun]) -> Figure | None:
         finish(panel, "learning rate at the start", ylabel, title)
         legend(panel)
     return figure
-
-
-def learning_rate(summary: Mapping[str, Any]) -> float | None:
-    """The rate that was typed or swept over; None where the run took its optimizer's default.
-
-    Example:
-        >>> learning_rate({"overrides": ["optimizer.lr=0.5", "seed=1"]})
-        0.5
-    """
-    typed = [word for word in summary["overrides"] if word.startswith(RATE)]
-    return float(typed[-1].removeprefix(RATE)) if typed else None
 
 
 def _active_share(run: LoadedRun) -> float:

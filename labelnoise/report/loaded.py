@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from itertools import islice
 from pathlib import Path
 from typing import Any
@@ -12,6 +12,7 @@ from zipfile import BadZipFile
 
 import numpy as np
 from numpy.typing import NDArray
+from omegaconf import DictConfig, OmegaConf
 
 from labelnoise.dynamics import DynamicsLog, RunningScores
 from labelnoise.errors import InputError
@@ -23,7 +24,7 @@ SAMPLES = ("label", "clean_label", "source_index", "name", "class_names")
 
 @dataclass(frozen=True)
 class LoadedRun:
-    """What a finished run left: its summary and its curves.
+    """What a finished run left: its summary, its curves and its resolved configuration.
 
     Example:
         ``load_run("outputs/NAME").history.series("train/acc_noisy")`` gives steps and values.
@@ -32,14 +33,17 @@ class LoadedRun:
     directory: RunDirectory
     summary: dict[str, Any]
     history: History
+    config: dict[str, Any] = field(default_factory=dict)
 
     def coefficients(self) -> dict[str, NDArray[Any]]:
         """The arrays of coefficients.npz; see :class:`labelnoise.monitors.CoefficientMonitor`."""
+        self.directory.manifest.check(self.directory.coefficients)
         with np.load(self.directory.coefficients, allow_pickle=False) as arrays:
             return dict(arrays)
 
     def gradients(self) -> dict[str, NDArray[Any]]:
         """The arrays of gradients.npz; see :class:`labelnoise.monitors.GradientMonitor`."""
+        self.directory.manifest.check(self.directory.gradients)
         with np.load(self.directory.gradients, allow_pickle=False) as arrays:
             return dict(arrays)
 
@@ -99,6 +103,8 @@ def read_dynamics(run: RunDirectory, rows: int | None = None) -> LoadedDynamics:
         InputError: the run kept none.
     """
     log = DynamicsLog(run.dynamics)
+    if run.summary.exists():  # a run that is reporting has not told their checksums yet
+        run.manifest.check(*sorted(run.dynamics.glob("*.np[yz]")))
     with reading(run.dynamics):
         with np.load(run.dynamics / "samples.npz", allow_pickle=False) as arrays:
             samples = {name: arrays[name] for name in SAMPLES}
@@ -125,6 +131,14 @@ def load_run(path: str | Path) -> LoadedRun:
     directory = RunDirectory(Path(path))
     with reading(directory.path):
         summary = directory.read_summary()
+        directory.manifest.check(directory.metrics)
         for key in ("noise", "stages", "final", "report_card"):
             summary[key]  # whatever reads it may rely on these
-        return LoadedRun(directory, summary, History.read_csv(directory.metrics))
+        history, config = History.read_csv(directory.metrics), _plain(directory.read_config())
+        return LoadedRun(directory, summary, history, config)
+
+
+def _plain(config: DictConfig) -> dict[str, Any]:
+    plain = OmegaConf.to_container(config)
+    assert isinstance(plain, dict)
+    return {str(key): value for key, value in plain.items()}

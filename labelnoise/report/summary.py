@@ -2,20 +2,21 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 import math
-import os
 from collections.abc import Mapping
-from pathlib import Path
 from typing import Any
 
 import numpy as np
 from omegaconf import DictConfig
 
 from labelnoise.data.signal_noise import SignalNoiseDataModule
+from labelnoise.files import write_text
 from labelnoise.history import History
 from labelnoise.noise import NoiseRecord
 from labelnoise.presets import preset_name
+from labelnoise.run_directory import RunDirectory
 from labelnoise.stoppers import STOPPERS, shadow_stop
 from labelnoise.techniques import Technique
 from labelnoise.theory import find_stages, stage_one_length
@@ -40,6 +41,7 @@ def summarize(
     return {
         **run,
         "data": type(datamodule).__name__,
+        "data_left_out": dict(datamodule.left_out),
         "noise": record.summary(),
         "stages": {
             **stages(history, theory_t1(cfg, datamodule)),
@@ -171,11 +173,11 @@ def report_card(
     return card
 
 
-def write_summary(path: Path, summary: dict[str, Any]) -> None:
-    """Write ``summary`` whole or not at all; NaN, which JSON has no word for, becomes null."""
-    part = path.with_suffix(".part")
-    part.write_text(json.dumps(_without_nan(summary), indent=2, allow_nan=False) + "\n")
-    os.replace(part, path)
+def write_summary(run: RunDirectory, summary: dict[str, Any]) -> None:
+    """Write summary.json after its checksum; NaN, which JSON does not have, becomes null."""
+    text = json.dumps(_without_nan(summary), indent=2, allow_nan=False) + "\n"
+    run.manifest.add_files({run.summary: hashlib.sha256(text.encode()).hexdigest()})
+    write_text(run.summary, text)
 
 
 def _without_nan(value: Any) -> Any:

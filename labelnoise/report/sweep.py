@@ -2,19 +2,21 @@
 
 from __future__ import annotations
 
-import json
 import sys
-from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import TYPE_CHECKING, Any
 
 from hydra.experimental.callback import Callback
 from omegaconf import DictConfig
 
 from labelnoise.csv_files import write_rows
+from labelnoise.errors import InputError
+from labelnoise.report.settings import by_setting, settings_of, telling_keys, without_seeds
 
-Run = TypeVar("Run")
+if TYPE_CHECKING:  # which imports torch
+    from labelnoise.report.loaded import LoadedRun
 
 COLUMNS = {
     "clean fitted": ("stages", "clean_fit_step"),
@@ -59,60 +61,83 @@ class SweepReport(Callback):
 def sweep_reported() -> Iterator[None]:
     """Around a door: report on a sweep at its end, also when some of its runs failed.
 
-    Hydra tells its callbacks of the end only where every run went well.
+    Hydra tells its callbacks of the end only where every run went well. Runs that another process
+    is training, as the same sweep started twice, are waited for; the process ends with status 1
+    where one of them is not finished then.
     """
     global _directory
+    left: list[Path] = []
     try:
         yield
+        if _directory is not None:
+            from labelnoise.sweep_jobs import wait_for_others
+
+            left = wait_for_others(_directory)
     finally:
         directory, _directory = _directory, None
         if directory is not None:
             report_sweep(directory)
+    if left:
+        names = ", ".join(folder.name for folder in left)
+        sys.stderr.write(
+            f"error: another process did not finish run {names} in {directory}: write the same "
+            "command again\n"
+        )
+        raise SystemExit(1)
 
 
 def report_sweep(directory: Path) -> None:
-    """Write sweep.csv (a row a run) and the figure, print mean and range over seeds.
+    """Write sweep.csv (a row a run) and the figures, print mean and range over seeds.
 
     Runs that did not finish are named, and the others are reported all the same.
     """
-    jobs = sorted((p for p in directory.glob("*/") if p.name.isdigit()), key=lambda p: int(p.name))
-    summaries = {
-        job: json.loads((job / "summary.json").read_text())
-        for job in jobs
-        if (job / "summary.json").is_file()
-    }
-    if summaries:
-        write_sweep(directory, summaries)
-    unfinished = [job.name for job in jobs if job not in summaries]
+    from labelnoise.report.loaded import load_run
+    from labelnoise.sweep_jobs import job_folders
+
+    runs, unfinished = [], []
+    for folder in job_folders(directory):
+        if not (folder / "summary.json").is_file():
+            unfinished += [folder.name] if any(folder.iterdir()) else []
+            continue
+        try:
+            runs.append(load_run(folder))
+        except InputError as error:
+            print(f"left out of the report: {error}")
+    if runs:
+        write_sweep(directory, runs)
     if unfinished:
         print(f"not finished in {directory}: run {', '.join(unfinished)}")
 
 
-def write_sweep(directory: Path, summaries: Mapping[Path, Mapping[str, Any]]) -> None:
+def write_sweep(directory: Path, runs: Sequence[LoadedRun]) -> None:
     """Write sweep.csv, stoppers.csv and the figures, and print the tables."""
-    from labelnoise.report.loaded import load_run
     from labelnoise.report.stoppers_figure import regret_table, write_regrets
     from labelnoise.report.sweep_figures import write_sweep_figures
     from labelnoise.report.tables import print_sweep
 
-    rows = [
-        {"run": job.name, **settings(summary), **measures(summary)}
-        for job, summary in summaries.items()
-    ]
+    rows = sweep_rows(runs)
     names = list(dict.fromkeys(name for row in rows for name in row))
     write_rows(directory / "sweep.csv", names, rows)
-    print_sweep(over_seeds(list(summaries.values())), f"mean [min, max] over seeds, {directory}")
-    runs = [load_run(job) for job in summaries]
-    together = by_setting(runs, lambda run: run.summary)
+    print_sweep(over_seeds(runs), f"mean [min, max] over seeds, {directory}")
+    together = by_setting(runs, lambda run: run.config)
     if regret := regret_table(together):
         print_sweep(regret, "points of test accuracy below the oracle's epoch, by stopping rule")
         write_regrets(directory / "stoppers.csv", together)
     write_sweep_figures(directory / "figures", runs)
 
 
-def settings(summary: Mapping[str, Any]) -> dict[str, str]:
-    """What was swept over, as typed: ``{"noise_rate": "0.2", "seed": "1"}``."""
-    return dict(word.lstrip("+").split("=", 1) for word in summary["overrides"] if "=" in word)
+def sweep_rows(runs: Sequence[LoadedRun]) -> list[dict[str, Any]]:
+    """A row a run: its folder, the settings in which the runs differ, its seed, its measures."""
+    found = [settings_of(run.config) for run in runs]
+    keys = [*telling_keys(without_seeds(found)), "seed"]
+    return [
+        {
+            "run": run.directory.path.name,
+            **{key: settings[key] for key in keys if key in settings},
+            **measures(run.summary),
+        }
+        for run, settings in zip(runs, found, strict=True)
+    ]
 
 
 def measures(summary: Mapping[str, Any]) -> dict[str, float | None]:
@@ -127,42 +152,11 @@ def _look_up(summary: Mapping[str, Any], name: str) -> float | None:
     return round(1 - node, 6) if name in ERRORS and node is not None else node
 
 
-def by_setting(
-    runs: Iterable[Run],
-    summary_of: Callable[[Run], Mapping[str, Any]],
-    compared: Collection[str] = (),
-) -> dict[str, list[Run]]:
-    """Runs that differ in the seed alone together, named by what differs between the groups.
-
-    Runs that differ in the groups ``compared`` or their options, ``("technique",)`` say, are put
-    together too.
-
-    Example:
-        >>> summaries = [{"overrides": [f"noise_rate={r}", f"seed={s}"]} for r in (0.1, 0.2)
-        ...              for s in (0, 1)]
-        >>> {name: len(group) for name, group in by_setting(summaries, lambda s: s).items()}
-        {'noise_rate=0.1': 2, 'noise_rate=0.2': 2}
-    """
-    groups: dict[frozenset[tuple[str, str]], list[Run]] = {}  # whatever the order of the words
-    named: dict[frozenset[tuple[str, str]], list[tuple[str, str]]] = {}
-    for run in runs:
-        typed = settings(summary_of(run)).items()
-        apart = {"seed", *compared}
-        words = [(k, v) for k, v in typed if k.split(".")[0] not in apart]
-        named.setdefault(frozenset(words), words)
-        groups.setdefault(frozenset(words), []).append(run)
-    shared = frozenset.intersection(*groups) if groups else frozenset()
-    return {
-        " ".join(f"{k}={v}" for k, v in named[key] if (k, v) not in shared) or "all runs": members
-        for key, members in groups.items()
-    }
-
-
-def over_seeds(summaries: Iterable[Mapping[str, Any]]) -> dict[str, dict[str, str]]:
+def over_seeds(runs: Iterable[LoadedRun]) -> dict[str, dict[str, str]]:
     """By setting other than the seed, ``mean [min, max]`` of every measure that any run has."""
     table = {}
-    for name, members in by_setting(summaries, lambda summary: summary).items():
-        values = {m: [measures(member)[m] for member in members] for m in COLUMNS}
+    for name, members in by_setting(runs, lambda run: run.config).items():
+        values = {m: [measures(member.summary)[m] for member in members] for m in COLUMNS}
         shown = {m: mean_and_range(numbers) for m, numbers in values.items()}
         table[name] = {"runs": str(len(members)), **shown}
     seen = {m for row in table.values() for m, value in row.items() if value}

@@ -7,12 +7,13 @@ from pathlib import Path
 
 from matplotlib.figure import Figure
 
+from labelnoise.files import replacing
 from labelnoise.report.gradients_figure import draw_clean_priority
 from labelnoise.report.large_steps_figure import draw_large_steps
 from labelnoise.report.loaded import LoadedRun
 from labelnoise.report.resetting_figure import draw_resetting
+from labelnoise.report.settings import by_setting
 from labelnoise.report.stoppers_figure import draw_stoppers
-from labelnoise.report.sweep import by_setting
 from labelnoise.report.two_stages import Column, draw_two_stages, title
 
 MOST_COLUMNS = 4
@@ -25,7 +26,7 @@ def _two_stages(runs: Sequence[LoadedRun]) -> Figure | None:
 
 
 def _by_setting(runs: Sequence[LoadedRun], *compared: str) -> dict[str, list[LoadedRun]]:
-    return by_setting(runs, lambda run: run.summary, compared)
+    return by_setting(runs, lambda run: run.config, compared)
 
 
 # Each draws what the runs have of it, or nothing.
@@ -44,4 +45,6 @@ def write_sweep_figures(directory: Path, runs: Sequence[LoadedRun]) -> None:
     for name, draw in SWEEP_FIGURES.items():
         figure = draw(runs)
         if figure is not None:
-            figure.savefig(directory / f"{name}.png", dpi=150)
+            # Whole also where the same sweep ends in another process at the same moment.
+            with replacing(directory / f"{name}.png") as file:
+                figure.savefig(file, format="png", dpi=150)

@@ -12,6 +12,7 @@ from PIL import Image
 from pytorch_lightning.loggers import Logger, TensorBoardLogger
 
 from labelnoise.config import run_config
+from labelnoise.report.settings import settings_of
 from labelnoise.report.two_stages import ACCURACIES, COEFFICIENTS, ERRORS
 
 LAYOUT = {
@@ -48,20 +49,5 @@ def add_results(
     metrics = {f"final/{k}": v for k, v in summary["final"].items()}
     metrics |= {f"stages/{k}": v for k, v in summary["stages"].items()}
     known = {name: value for name, value in metrics.items() if value is not None}
-    logger.log_hyperparams(_settings(cfg), known)
-
-
-# Settings that say what a run is, in place of how often it looks and where it runs.
-SHOWN = ("noise_rate", "seed", "batch_size", "max_steps", "max_epochs")
-
-
-def _settings(cfg: DictConfig) -> dict[str, Any]:
-    """What tells runs apart; a name for each part instead of its class path."""
-    config = run_config(cfg)
-    parts = ("data", "noise", "model", "optimizer")
-    return {
-        **{key: config[key] for key in SHOWN if config[key] is not None},
-        **{part: config[part]["_target_"].rpartition(".")[2] for part in parts},
-        "lr": config["optimizer"]["lr"],
-        "technique": "+".join(config["technique"]) or "none",
-    }
+    # Every choice and option: which of them a sweep compares, a run does not know.
+    logger.log_hyperparams(settings_of(run_config(cfg)), known)

@@ -24,12 +24,15 @@ def other_classes(
 def aum_threshold(other_aum: Float[Tensor, " n"], percentile: float) -> float:
     """The percentile, in (0, 100], of the AUM of labels drawn at random, linearly interpolated.
 
+    Margins that are not finite do not count; infinity where none is finite.
+
     Example:
         >>> aum_threshold(torch.tensor([-4.0, -3.0, -2.0, -1.0, 0.0]), 75)
         -1.0
     """
     # numpy's: torch's quantile refuses more than 16 million numbers.
-    return float(np.percentile(other_aum.cpu().numpy(), percentile))
+    finite = other_aum[other_aum.isfinite()].cpu().numpy()
+    return float(np.percentile(finite, percentile)) if len(finite) else float("inf")
 
 
 def select_aum(

@@ -8,7 +8,7 @@ from torch import Tensor
 
 
 def select_random(n: int, keep_share: float, generator: torch.Generator) -> Bool[Tensor, " n"]:
-    """Keep round(keep_share n) samples drawn at random, whatever their labels.
+    """Keep round(keep_share n) samples drawn at random, and one at least, whatever their labels.
 
     Its precision is 1 - noise rate on average: what a rule finds, it finds beyond that.
 
@@ -21,7 +21,7 @@ def select_random(n: int, keep_share: float, generator: torch.Generator) -> Bool
         >>> select_random(5, 0.6, torch.Generator().manual_seed(0)).sum()
         tensor(3)
     """
-    chosen = torch.randperm(n, generator=generator)[: round(keep_share * n)]
+    chosen = torch.randperm(n, generator=generator)[: max(1, round(keep_share * n))]
     return torch.zeros(n, dtype=torch.bool).index_fill(0, chosen, True)
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from jaxtyping import Bool, Float
 from torch import Tensor
 
-from labelnoise.selection.loss import select_keep_rate
+from labelnoise.selection.loss import select_smallest
 
 
 def select_dynamic_threshold(
@@ -22,7 +22,8 @@ def select_dynamic_threshold(
     In Stage I the network learns what clean samples have in common. Their losses fall, and those of
     wrong labels, which say the contrary, rise. The threshold, the largest late loss kept, follows
     the losses through training. Selected again, it is set anew. Once wrong labels are memorized all
-    losses fall, and the estimate with them: the rule belongs to early training.
+    losses fall, and the estimate with them: the rule belongs to early training. A loss that is not
+    finite counts as risen and is never kept; where every loss has risen nothing is kept.
 
     Source: the idea, to record every sample's loss and to set a threshold by a noise rate from
     early against late loss, is that of DLT (arXiv 2104.02570). Formula, halves and the score are
@@ -43,5 +44,6 @@ def select_dynamic_threshold(
     """
     half = len(losses) // 2
     early, late = losses[:half].double().mean(0), losses[-half:].double().mean(0)
-    noise_rate = (late >= early).double().mean().item()
-    return select_keep_rate(late, 1.0 - noise_rate), late, noise_rate
+    risen = ~(late < early)
+    kept = select_smallest(late, int((~risen).sum()))
+    return kept, late, risen.double().mean().item()

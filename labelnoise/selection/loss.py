@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import math
 
-import numpy as np
 import torch
 from jaxtyping import Bool, Float
 from torch import Tensor
+
+from labelnoise.dynamics import in_lower_component
 
 
 def select_log2(loss: Float[Tensor, " n"]) -> Bool[Tensor, " n"]:
@@ -23,30 +24,47 @@ def select_log2(loss: Float[Tensor, " n"]) -> Bool[Tensor, " n"]:
     return loss < math.log(2.0)
 
 
-def select_keep_rate(loss: Float[Tensor, " n"], keep_rate: float) -> Bool[Tensor, " n"]:
-    """Keep the round(keep_rate n) samples of smallest loss, where the noise rate is known.
+def select_smallest(loss: Float[Tensor, " n"], count: int) -> Bool[Tensor, " n"]:
+    """Keep the ``count`` samples of smallest loss, fewer where fewer losses are finite.
 
-    Source: the small-loss rule of Co-teaching (NeurIPS 2018) with R = 1 - noise rate.
+    Example:
+        >>> select_smallest(torch.tensor([0.3, torch.nan, 0.1]), 1).tolist()
+        [False, False, True]
+    """
+    finite = loss.isfinite()
+    order = torch.where(finite, loss, torch.inf).argsort(stable=True)
+    kept = torch.zeros_like(finite).index_fill(0, order[:count], True)
+    return kept & finite
+
+
+def select_keep_rate(loss: Float[Tensor, " n"], keep_rate: float) -> Bool[Tensor, " n"]:
+    """Keep the round(keep_rate n) samples of smallest loss, and one at least.
+
+    A loss that is not finite is never kept.
+    Source: the small-loss rule of Co-teaching (NeurIPS 2018) with R = 1 - noise rate. That one is
+    kept where the number rounds to 0 is our choice: two samples at R = 0.2 would train nothing.
 
     Example:
         >>> select_keep_rate(torch.tensor([0.3, 0.1, 2.0, 0.2]), 0.75).tolist()
         [True, True, False, True]
+        >>> select_keep_rate(torch.tensor([0.3, 0.1]), 0.2).tolist()
+        [False, True]
     """
-    kept = loss.argsort(stable=True)[: round(keep_rate * len(loss))]
-    return torch.zeros_like(loss, dtype=torch.bool).index_fill(0, kept, True)
+    return select_smallest(loss, max(1, round(keep_rate * len(loss))))
 
 
-def select_gmm(loss: Float[Tensor, " n"], seed: int) -> Bool[Tensor, " n"]:
+def select_gmm(loss: Float[Tensor, " n"]) -> Bool[Tensor, " n"]:
     """Keep the samples that a two-component mixture assigns to the component of lower mean.
 
-    Losses are scaled to [0, 1] and fitted with a Gaussian mixture; a sample is kept when its
-    posterior of the low component exceeds one half. No noise rate is needed.
-    Source: the division step of DivideMix (ICLR 2020).
-    """
-    from sklearn.mixture import GaussianMixture  # a second to import; only this rule pays it
+    The mixture is :func:`labelnoise.dynamics.fit_two_gaussians` of the losses clipped at their 99th
+    percentile; :func:`labelnoise.dynamics.in_lower_component` says which are kept. No noise rate is
+    needed, and nothing is drawn. A loss that is not finite is never kept.
+    Source: the division step of DivideMix (ICLR 2020), which neither clips the losses nor uses this
+    fit: both are our choice.
 
-    span = (loss.max() - loss.min()).clamp_min(torch.finfo(loss.dtype).tiny)
-    scaled = ((loss - loss.min()) / span).double().cpu().numpy().reshape(-1, 1)
-    mixture = GaussianMixture(2, reg_covar=5e-4, random_state=seed).fit(scaled)
-    low = int(np.argmin(mixture.means_.ravel()))
-    return torch.from_numpy(mixture.predict_proba(scaled)[:, low] > 0.5).to(loss.device)
+    Example:
+        >>> select_gmm(torch.tensor([0.1, 0.2, 0.1, 0.2, 3.9, 4.1, 60.0])).tolist()
+        [True, True, True, True, False, False, False]
+    """
+    kept = in_lower_component(loss.double().cpu().numpy())
+    return torch.from_numpy(kept).to(loss.device)

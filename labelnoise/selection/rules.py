@@ -12,10 +12,14 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from labelnoise.errors import InputError
-from labelnoise.seeding import derive_seed, stream
+from labelnoise.seeding import stream
 from labelnoise.selection.aum import select_aum
 from labelnoise.selection.baselines import select_oracle, select_random
-from labelnoise.selection.confident_learning import PRUNE, select_confident_learning
+from labelnoise.selection.confident_learning import (
+    PRUNE,
+    estimate_noise_rate,
+    select_confident_learning,
+)
 from labelnoise.selection.dynamic_threshold import select_dynamic_threshold
 from labelnoise.selection.events import select_wrong_events
 from labelnoise.selection.loss import select_gmm, select_keep_rate, select_log2
@@ -27,7 +31,8 @@ class Options:
     """What the rules can be told; each reads its own.
 
     Attributes:
-        noise_rate: in [0, 1), for "keep_rate", and for "random" without ``keep_share``.
+        noise_rate: in [0, 1), for "keep_rate", and for "random" without ``keep_share``; None: an
+            estimate by the confident joint when a selection is due.
         keep_share: in (0, 1], for "random"; None: 1 - noise_rate.
         max_wrong_share: in [0, 1), for "wrong_events".
         percentile: in (0, 100], for "aum".
@@ -43,7 +48,7 @@ class Options:
     seed: int = 0
 
     def check(self, rule: str) -> None:
-        """Refuse values out of range, and what the rule needs and was not given.
+        """Refuse an unknown rule and values out of range.
 
         Raises:
             InputError: says which.
@@ -51,12 +56,6 @@ class Options:
         what = "technique.sample_selection"
         if rule not in RULES:
             raise InputError(f"{what}.rule must be one of {', '.join(RULES)}, got {rule!r}")
-        needs_rate = rule == "keep_rate" or (rule == "random" and self.keep_share is None)
-        if needs_rate and (self.noise_rate is None or not 0 <= self.noise_rate < 1):
-            instead = " or keep_share in (0, 1]" if rule == "random" else ""
-            raise InputError(
-                f"{what}.rule={rule} needs noise_rate in [0, 1){instead}, got {self.noise_rate}"
-            )
         if self.keep_share is not None and not 0 < self.keep_share <= 1:
             raise InputError(f"{what}.keep_share must be in (0, 1], got {self.keep_share}")
         if not 0 <= self.max_wrong_share < 1:
@@ -91,6 +90,11 @@ class Evidence:
     def loss(self) -> Float[Tensor, " n"]:
         """Cross-entropy with the given labels."""
         return F.cross_entropy(self.logits, self.label, reduction="none")
+
+    @cached_property
+    def is_finite(self) -> Bool[Tensor, " n"]:
+        """Whose logits and loss are numbers; the others tell nothing and are never kept."""
+        return self.logits.isfinite().all(1) & self.loss.isfinite()
 
     @property
     def recorded(self) -> Records:
@@ -133,13 +137,20 @@ def _log2(evidence: Evidence, options: Options) -> Selection:
     return Selection(select_log2(evidence.loss))
 
 
+def _noise_rate(evidence: Evidence, options: Options) -> float:
+    if options.noise_rate is not None:
+        return options.noise_rate
+    estimate = estimate_noise_rate(evidence.logits, evidence.label)
+    assert estimate is not None, "apply_rule asks for no selection without finite logits"
+    return estimate
+
+
 def _keep_rate(evidence: Evidence, options: Options) -> Selection:
-    assert options.noise_rate is not None
-    return Selection(select_keep_rate(evidence.loss, 1.0 - options.noise_rate))
+    return Selection(select_keep_rate(evidence.loss, 1.0 - _noise_rate(evidence, options)))
 
 
 def _gmm(evidence: Evidence, options: Options) -> Selection:
-    return Selection(select_gmm(evidence.loss, derive_seed(options.seed, "selection") % 2**32))
+    return Selection(select_gmm(evidence.loss))
 
 
 def _dynamic_threshold(evidence: Evidence, options: Options) -> Selection:
@@ -157,16 +168,18 @@ def _wrong_events(evidence: Evidence, options: Options) -> Selection:
 
 
 def _confident_learning(evidence: Evidence, options: Options) -> Selection:
-    probability = evidence.logits.double().softmax(1)
-    kept, noise_rate = select_confident_learning(probability, evidence.label, options.prune)
+    kept = evidence.is_finite.clone()
+    probability, label = evidence.logits[kept].double().softmax(1), evidence.label[kept]
+    kept[evidence.is_finite], noise_rate = select_confident_learning(
+        probability, label, options.prune
+    )
     return Selection(kept, noise_rate=noise_rate)
 
 
 def _random(evidence: Evidence, options: Options) -> Selection:
     share = options.keep_share
     if share is None:
-        assert options.noise_rate is not None
-        share = 1.0 - options.noise_rate
+        share = 1.0 - _noise_rate(evidence, options)
     draws = stream(options.seed, "selection", "random", evidence.step)
     return Selection(select_random(len(evidence.label), share, draws))
 
@@ -188,16 +201,32 @@ RULES: dict[str, Rule] = {
 }
 
 
-def oracle_knowledge(rule: str, options: Options) -> list[str]:
-    """What a rule is told that nobody with noisy data knows.
+def reads_noise_rate(rule: str, options: Options) -> bool:
+    """Whether a rule keeps as many samples as a noise rate says.
 
     Example:
-        >>> oracle_knowledge("oracle", Options()), oracle_knowledge("random", Options(0.2))
-        (['true labels'], ['noise rate'])
-        >>> oracle_knowledge("random", Options(keep_share=0.5))
-        []
+        >>> reads_noise_rate("keep_rate", Options()), reads_noise_rate("gmm", Options())
+        (True, False)
+        >>> reads_noise_rate("random", Options(keep_share=0.5))
+        False
     """
-    if rule == "oracle":
-        return ["true labels"]
-    told = rule == "keep_rate" or (rule == "random" and options.keep_share is None)
-    return ["noise rate"] if told else []
+    return rule == "keep_rate" or (rule == "random" and options.keep_share is None)
+
+
+def apply_rule(rule: str, evidence: Evidence, options: Options) -> Selection:
+    """What a rule selects; samples without a finite loss are never kept.
+
+    Nothing is kept where no loss is finite, as in a run that diverged.
+
+    Example:
+        >>> import torch
+        >>> logits = torch.tensor([[5.0, 0.0], [4.0, 0.0], [torch.nan, 0.0]])
+        >>> noisy = torch.zeros(3, dtype=torch.bool)
+        >>> evidence = Evidence(logits, torch.zeros(3, dtype=torch.long), noisy)
+        >>> [apply_rule(rule, evidence, Options(0.0)).kept.tolist() for rule in ("gmm", "random")]
+        [[True, True, False], [True, True, False]]
+    """
+    if not evidence.is_finite.any():
+        return Selection(evidence.is_finite)
+    selection = RULES[rule].select(evidence, options)
+    return selection._replace(kept=selection.kept & evidence.is_finite)

@@ -16,7 +16,7 @@ def exchange(loss: Float[Tensor, "n 2"], share: float) -> Bool[Tensor, "n 2"]:
 
     Args:
         loss: a column a network.
-        share: R in [0, 1]; each network chooses round(R n) samples.
+        share: R in [0, 1]; each network chooses round(R n) samples, and one at least.
 
     Returns:
         Column k is what network k trains on, chosen by the other.

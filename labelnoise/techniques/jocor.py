@@ -59,7 +59,7 @@ class JoCoR(TwoNetworks):
 
     def __init__(
         self,
-        forget_rate: float,
+        forget_rate: float | str | None = None,
         agreement_weight: float = 0.5,
         warmup_epochs: int = 10,
         every_n_steps: int | None = None,

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Mapping
+from dataclasses import replace
 from typing import Any
 
 import pytorch_lightning as pl
@@ -21,15 +22,19 @@ from labelnoise.selection import (
     Evidence,
     Options,
     Records,
+    apply_rule,
     class_metrics,
     other_classes,
+    reads_noise_rate,
     selection_metrics,
 )
-from labelnoise.selection.rules import oracle_knowledge
+from labelnoise.techniques.noise_rate import check_noise_rate, noise_rate_of, told_noise_rate
 from labelnoise.techniques.technique import Technique
 from labelnoise.theory import LeadPeakDetector
 
 log = logging.getLogger(__name__)
+
+NOISE_RATE = "technique.sample_selection.noise_rate"
 
 
 class SampleSelection(Technique):
@@ -54,11 +59,15 @@ class SampleSelection(Technique):
     look back record every pass over the data from the training pass itself: they wait until one
     has been recorded, "dynamic_threshold" two. With ``early_stop`` beside it, that technique's
     coefficients count only the samples kept, so it stops only if they too are overtaken. A
-    selection that would keep nothing is not made and is tried again at the next step due.
+    selection that would keep nothing is not made and is tried again at the next step due. Samples
+    whose loss is not finite are never kept.
 
     Args:
         rule: one of the above.
-        noise_rate: in [0, 1), for "keep_rate" and "random", which keep the share 1 - noise_rate.
+        noise_rate: for "keep_rate" and "random", which keep the share 1 - noise_rate: a number in
+            [0, 1); None for the realised rate of the noise that the run made itself; "estimate" for
+            that of the confident joint at the time of the selection
+            (:func:`labelnoise.selection.estimate_noise_rate`).
         keep_share: in (0, 1], for "random" in place of 1 - noise_rate.
         max_wrong_share: in [0, 1), for "wrong_events": the share of the recorded epochs in which
             a sample kept may have been predicted as another class.
@@ -72,7 +81,8 @@ class SampleSelection(Technique):
         seed: of what rules draw.
 
     Raises:
-        InputError: an unknown rule or a number out of range.
+        InputError: an unknown rule or a number out of range; when training starts, a rule that
+            needs the noise rate and is not given one where the run did not make the noise.
     """
 
     role = "selection"
@@ -80,7 +90,7 @@ class SampleSelection(Technique):
     def __init__(
         self,
         rule: str = "log2",
-        noise_rate: float | None = None,
+        noise_rate: float | str | None = None,
         keep_share: float | None = None,
         max_wrong_share: float = 0.5,
         percentile: float = 99.0,
@@ -92,7 +102,9 @@ class SampleSelection(Technique):
         patience: int = 2,
         seed: int = 0,
     ) -> None:
-        self.options = Options(noise_rate, keep_share, max_wrong_share, percentile, prune, seed)
+        check_noise_rate(NOISE_RATE, noise_rate)
+        self.noise_rate = noise_rate
+        self.options = Options(None, keep_share, max_wrong_share, percentile, prune, seed)
         self.options.check(rule)
         for name, value in {
             "start_step": start_step,
@@ -115,9 +127,15 @@ class SampleSelection(Technique):
         self.records: Records | None = None
         self._resumed_records: dict[str, Any] | None = None
         self._warned = False
+        self._warned_of_loss = False
 
     def setup(self, trainer: pl.Trainer, pl_module: pl.LightningModule, stage: str) -> None:
-        if stage == "fit" and self.start_step is None and has_coefficients(trainer, pl_module):
+        if stage != "fit":
+            return
+        if reads_noise_rate(self.rule, self.options):
+            rate = noise_rate_of(NOISE_RATE, self.noise_rate, data_of(trainer))
+            self.options = replace(self.options, noise_rate=rate)
+        if self.start_step is None and has_coefficients(trainer, pl_module):
             require_coefficients(trainer, pl_module, "technique=sample_selection")
 
     def on_train_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
@@ -178,7 +196,8 @@ class SampleSelection(Technique):
         logits = from_rank_zero(module.logits(data.train)).cpu()
         label, is_noisy = data.train.label.cpu(), data.train.is_noisy.cpu()
         evidence = Evidence(logits, label, is_noisy, self.records, trainer.global_step)
-        kept, score, noise_rate = RULES[self.rule].select(evidence, self.options)
+        kept, score, noise_rate = apply_rule(self.rule, evidence, self.options)
+        self._warn_of_losses(evidence)
         if not kept.any():
             log.warning("sample_selection: rule %s would keep no sample, not selected", self.rule)
             return
@@ -215,12 +234,28 @@ class SampleSelection(Technique):
                 ", ".join(map(str, empty)),
             )
 
+    def _warn_of_losses(self, evidence: Evidence) -> None:
+        """Say once how many samples are left out because their loss is not finite."""
+        unknown = int((~evidence.is_finite).sum())
+        if unknown and not self._warned_of_loss:
+            self._warned_of_loss = True
+            log.warning(
+                "sample_selection: the loss of %d of %d samples is not finite at step %d, they are "
+                "not kept: lower optimizer.lr",
+                unknown,
+                len(evidence.label),
+                evidence.step,
+            )
+
     def report(self) -> dict[str, Any]:
         first, last = (self.selections[0], self.selections[-1]) if self.selections else (None, None)
         return {"rule": self.rule, "first": first, "last": last}
 
     def oracle_knowledge(self) -> list[str]:
-        return oracle_knowledge(self.rule, self.options)
+        if self.rule == "oracle":
+            return ["true labels"]
+        told = reads_noise_rate(self.rule, self.options)
+        return told_noise_rate(self.noise_rate) if told else []
 
     def state_dict(self) -> dict[str, Any]:
         return {
@@ -229,6 +264,7 @@ class SampleSelection(Technique):
             "selections": list(self.selections),
             "records": None if self.records is None else self.records.state_dict(),
             "warned": self._warned,
+            "warned_of_loss": self._warned_of_loss,
         }
 
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
@@ -238,3 +274,4 @@ class SampleSelection(Technique):
         # A run begun by an earlier version, whose rules recorded nothing, is resumed without them.
         self._resumed_records = state_dict.get("records")
         self._warned = state_dict.get("warned", False)
+        self._warned_of_loss = state_dict.get("warned_of_loss", False)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from typing import Any, ClassVar
 
 import pytorch_lightning as pl
@@ -13,10 +14,20 @@ from labelnoise.classifier import NoisyLabelClassifier
 from labelnoise.data.batch import Batch
 from labelnoise.data.loaders import passes_so_far
 from labelnoise.data.module import data_of
-from labelnoise.distributed import gather_samples
+from labelnoise.distributed import from_rank_zero, gather_samples
 from labelnoise.errors import InputError
+from labelnoise.selection import estimate_noise_rate
+from labelnoise.techniques.noise_rate import (
+    ESTIMATE,
+    check_noise_rate,
+    noise_rate_of,
+    rate_source,
+    told_noise_rate,
+)
 from labelnoise.techniques.technique import Technique
 from labelnoise.two_networks import Term, TwoNetworkClassifier
+
+log = logging.getLogger(__name__)
 
 
 def keep_share(epoch: int, forget_rate: float, warmup_epochs: int) -> float:
@@ -52,14 +63,21 @@ class TwoNetworks(Technique):
     - ``networks/agreement``: share of the samples trained on for which both networks predicted the
       same class, before the step.
 
+    With ``forget_rate="estimate"`` tau is the noise rate that the confident joint of the first
+    network's predictions gives (:func:`labelnoise.selection.estimate_noise_rate`): of all training
+    samples after each of the first T_k passes. R(t) takes the latest; that of pass T_k stays (our
+    choice).
+
     Args:
-        forget_rate: tau in [0, 1), the share of every batch left out in the end. As the noise rate
-            it is what nobody with noisy data knows.
+        forget_rate: tau, the share of every batch left out in the end: a number in [0, 1); None for
+            the realised rate of the noise that the run made itself, which nobody with noisy data
+            knows; "estimate" for an estimate, which takes no true label.
         warmup_epochs: T_k, the passes over which the share that is left out grows to tau.
         every_n_steps: the interval at which it logs; None is once an epoch.
 
     Raises:
-        InputError: a number out of range.
+        InputError: a number out of range; when training starts, no ``forget_rate`` where the run
+            did not make the noise.
     """
 
     role = "networks"
@@ -73,17 +91,18 @@ class TwoNetworks(Technique):
     name: ClassVar[str]  # of its file, for what is said about its options
 
     def __init__(
-        self, forget_rate: float, warmup_epochs: int = 10, every_n_steps: int | None = None
+        self,
+        forget_rate: float | str | None = None,
+        warmup_epochs: int = 10,
+        every_n_steps: int | None = None,
     ) -> None:
-        if not 0 <= forget_rate < 1:
-            raise InputError(
-                f"technique.{self.name}.forget_rate must be a number from 0 to below 1, "
-                f"got {forget_rate}"
-            )
+        check_noise_rate(f"technique.{self.name}.forget_rate", forget_rate)
         for name, value in (("warmup_epochs", warmup_epochs), ("every_n_steps", every_n_steps)):
             if value is not None and value < 1:
                 raise InputError(f"technique.{self.name}.{name} must be at least 1, got {value}")
         self.forget_rate = forget_rate
+        self.rate: float | None = None  # tau as a number, once it is known
+        self.estimated_after = 0  # passes
         self.warmup_epochs = warmup_epochs
         self.every_n_steps = every_n_steps
         self.share = 1.0
@@ -105,6 +124,8 @@ class TwoNetworks(Technique):
     def setup(self, trainer: pl.Trainer, pl_module: pl.LightningModule, stage: str) -> None:
         if stage == "fit":
             assert isinstance(pl_module, TwoNetworkClassifier)
+            option = f"technique.{self.name}.forget_rate"
+            self.rate = noise_rate_of(option, self.forget_rate, data_of(trainer))
             pl_module.pair_loss = self.pair_loss
 
     def on_train_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
@@ -114,7 +135,25 @@ class TwoNetworks(Technique):
     def on_train_batch_start(
         self, trainer: pl.Trainer, pl_module: pl.LightningModule, *args: Any
     ) -> None:
-        self.share = keep_share(passes_so_far(trainer), self.forget_rate, self.warmup_epochs)
+        passes = passes_so_far(trainer)
+        if self.forget_rate == ESTIMATE and self.estimated_after < passes <= self.warmup_epochs:
+            self._estimate(trainer, pl_module, passes)
+        self.share = keep_share(passes, self.rate or 0.0, self.warmup_epochs)
+
+    def _estimate(self, trainer: pl.Trainer, module: pl.LightningModule, passes: int) -> None:
+        """Set tau by the first network's predictions on all training samples."""
+        assert isinstance(module, NoisyLabelClassifier)
+        train = data_of(trainer).train
+        # On the CPU, from the process of rank 0: all processes keep the same samples.
+        logits = from_rank_zero(module.logits(train)).cpu()
+        estimate = estimate_noise_rate(logits, train.label.cpu())
+        self.estimated_after = passes
+        if estimate is None:
+            log.warning("%s: no loss is finite, the noise rate is not estimated", self.name)
+            return
+        self.rate = estimate
+        if passes == self.warmup_epochs:
+            log.info("%s: the noise rate is estimated as %.4f", self.name, estimate)
 
     def pair_loss(self, first: Tensor, second: Tensor, batch: Batch) -> list[Term]:
         """The terms that the classifier trains on, the choice made among all processes' samples."""
@@ -164,13 +203,14 @@ class TwoNetworks(Technique):
 
     def report(self) -> dict[str, Any]:
         return {
-            "forget_rate": self.forget_rate,
+            "forget_rate": self.rate,
+            "forget_rate_from": rate_source(self.forget_rate),
             "keep_share": self.share,
             "precision": self.precision,
         }
 
     def oracle_knowledge(self) -> list[str]:
-        return ["noise rate"] if self.forget_rate else []
+        return told_noise_rate(self.forget_rate)
 
     def state_dict(self) -> dict[str, Any]:
         return {
@@ -178,6 +218,8 @@ class TwoNetworks(Technique):
             "counts": self.counts.clone(),
             "share": self.share,
             "precision": self.precision,
+            "rate": self.rate,
+            "estimated_after": self.estimated_after,
         }
 
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
@@ -185,3 +227,6 @@ class TwoNetworks(Technique):
         self.counts = state_dict["counts"].clone()
         self.share = state_dict["share"]
         self.precision = state_dict["precision"]
+        if self.forget_rate == ESTIMATE:
+            self.rate = state_dict["rate"]
+            self.estimated_after = state_dict["estimated_after"]

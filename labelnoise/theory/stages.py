@@ -148,6 +148,9 @@ class LeadPeakDetector(StageDetector):
     precedes the step of `OvertakeDetector`. A peak is a lead strictly above 0 and above every
     earlier one, confirmed by ``patience`` observations in a row strictly below it.
 
+    gamma_max is that of one class. With flips in one class alone the peak can be that of the
+    cleaner class, before the other class has learned its signal.
+
     Example:
         >>> detector = LeadPeakDetector(patience=2)
         >>> curves = zip([0, 10, 20, 30, 40], [0.0, 1.0, 2.0, 2.5, 2.8], [0.0, 0.4, 0.8, 1.5, 2.2])

@@ -34,7 +34,7 @@ from labelnoise.data.cifar_files import (
     fetch,
     read_batch,
 )
-from labelnoise.data.images import ImageDataModule, equal_per_class, hold_out
+from labelnoise.data.images import ImageDataModule
 from labelnoise.errors import InputError
 from labelnoise.noise import (
     AsymmetricNoise,
@@ -46,7 +46,6 @@ from labelnoise.noise import (
     SymmetricNoise,
 )
 from labelnoise.report.figures import title
-from labelnoise.seeding import stream
 
 ROWS = 24  # images in each of the six files
 TRAIN = [f"data_batch_{k}" for k in range(1, 6)]
@@ -598,32 +597,6 @@ def test_the_experiment_runs_people_and_twin_side_by_side(root, labels, tmp_path
     assert human["fingerprint"] != twin["fingerprint"]
     assert title(read[0]) != title(read[1])
     assert (tmp_path / "both" / "figures" / "two_stages.png").stat().st_size > 10_000
-
-
-# Selecting
-
-
-def test_equal_per_class_takes_each_sample_as_often():
-    label = torch.tensor([0, 0, 0, 0, 2, 2])
-    times = torch.zeros(6)
-    for seed in range(2000):
-        index = equal_per_class(label, 1, stream(seed, "test"))
-        assert label[index].tolist() == [0, 2]
-        times[index] += 1
-    expected = torch.tensor([0.25] * 4 + [0.5] * 2)
-    assert ((times / 2000 - expected).abs() < 0.05).all()
-
-
-@pytest.mark.parametrize("per_class", [0, 3])
-def test_equal_per_class_refuses(per_class):
-    with pytest.raises(InputError, match="write 1 to 2"):
-        equal_per_class(torch.tensor([0, 0, 0, 2, 2]), per_class, stream(0, "test"))
-
-
-@pytest.mark.parametrize(("n", "fraction"), [(10, -0.1), (10, 1.0), (10, 0.01), (10, 0.99)])
-def test_hold_out_refuses(n, fraction):
-    with pytest.raises(InputError, match="data.val_fraction"):
-        hold_out(n, fraction, stream(0, "test"))
 
 
 @pytest.mark.parametrize(

@@ -315,3 +315,18 @@ def test_what_is_no_transition_matrix_is_refused(
 def test_a_transition_matrix_may_be_rounded_and_is_only_inverted_where_asked() -> None:
     rounded = torch.tensor([[1 / 3, 2 / 3], [0.3333333, 0.6666666]], dtype=torch.float64)
     assert losses.check_transition_matrix(rounded, 2) is not None
+
+
+@pytest.mark.parametrize("loss", ["sce", "nce_rce"])
+def test_the_clamp_of_published_codes_is_a_log_zero_that_can_be_written(loss: str) -> None:
+    """Their reverse cross-entropy, from a one-hot label clamped at 1e-4."""
+    generator = torch.Generator().manual_seed(0)
+    logits = 3 * torch.randn(50, 5, generator=generator, dtype=torch.float64)
+    label = torch.randint(5, (50,), generator=generator)
+    clamped = torch.nn.functional.one_hot(label, 5).double().clamp(min=1e-4)
+    theirs = -(logits.softmax(1) * clamped.log()).sum(1)
+    ours = getattr(losses, loss)(logits, label, alpha=0.0, beta=1.0, log_zero=math.log(1e-4))
+    torch.testing.assert_close(ours, theirs)
+    # As the file says it, with two decimals.
+    text = (CONF_DIR / "technique" / f"{loss}.yaml").read_text()
+    assert f"technique.{loss}.log_zero=-9.21" in text and round(math.log(1e-4), 2) == -9.21

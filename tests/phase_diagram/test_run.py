@@ -77,14 +77,26 @@ def test_a_damaged_part_is_computed_again_and_the_rest_is_kept(
     parts[1].unlink()
     parts[2].write_bytes(parts[2].read_bytes()[:100])
     content = bytearray(parts[3].read_bytes())
-    content[len(content) // 2] ^= 0xFF
+    for place in range(len(content) // 2, len(content) // 2 + 200):  # more than a header
+        content[place] ^= 0xFF
     parts[3].write_bytes(content)
+    parts[5].write_bytes(parts[4].read_bytes())
     kept = parts[0].stat().st_mtime_ns
     diagram("a")
     said = " ".join(capsys.readouterr().err.split())
-    assert said.count("computed again") == 2
+    assert said.count("computed again") == 3
+    assert "00005.npz holds part 4" in said
     assert parts[0].stat().st_mtime_ns == kept
     assert_alike(tmp_path / "a", tmp_path / "whole")
+
+
+def test_parts_of_another_version_are_not_mixed_in(
+    diagram: Draw, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    diagram("a")
+    monkeypatch.setattr("labelnoise.__version__", "9.9")
+    with pytest.raises(InputError, match="labelnoise 9.9 instead of 0.1.0.*choose another name"):
+        diagram("a")
 
 
 def test_blocks_in_any_order_are_the_whole(diagram: Draw, tmp_path: Path) -> None:
@@ -268,6 +280,7 @@ def test_a_power_law_is_found_with_its_interval() -> None:
             "setting.eta must be a finite number, got a",
         ),
         (["setting.eta=0.1"], "eta and theory_t1 both set eta"),
+        (["x.from=5", "x.to=5", "x.values=null", "x.points=3"], "x.from and x.to are both 5: wri"),
         (["y.to=1.5"], "tau_plus must be from 0 to below 1"),
         (["device=tpu"], "device must be"),
         (["merge=[nowhere]"], "merge: nowhere holds no diagram"),

@@ -72,9 +72,31 @@ def test_tensorboard_holds_charts_figures_and_final_metrics(run_tiny: Run, tmp_p
         "coefficients/gamma_max", "coefficients/rho_max_clean", "coefficients/rho_max_noisy",
     ]  # fmt: skip
 
+    hparams = hparams_of(events)
+    assert hparams["noise_rate"] == 0.2 and hparams["noise"] == "symmetric"
+    final = events.Scalars("final/test/acc")[-1].value
+    assert final == np.float32(summary["final"]["test/acc"])
+
+
+def hparams_of(events: EventAccumulator) -> dict[str, Any]:
     session = plugin_data_pb2.HParamsPluginData()
     metadata = events.SummaryMetadata("_hparams_/session_start_info")
     session.ParseFromString(metadata.plugin_data.content)
-    assert session.session_start_info.hparams["noise_rate"].number_value == 0.2
-    final = events.Scalars("final/test/acc")[-1].value
-    assert final == np.float32(summary["final"]["test/acc"])
+    values = session.session_start_info.hparams
+    return {name: getattr(value, value.WhichOneof("kind")) for name, value in values.items()}
+
+
+def test_hparams_hold_the_options_of_techniques_and_no_rate_that_nothing_has(
+    run_tiny: Run, tmp_path: Path
+) -> None:
+    run_tiny(
+        "logger=tensorboard", "noise=none", "noise_rate=0.3", "technique=[gce,stochastic_reset]",
+        "technique.stochastic_reset.r=0.25",
+    )  # fmt: skip
+    events = EventAccumulator(str(tmp_path / "run" / "tensorboard"))
+    events.Reload()
+    hparams = hparams_of(events)
+    assert hparams["technique.stochastic_reset.r"] == 0.25
+    assert hparams["technique.gce.q"] == 0.7 and hparams["technique"] == "[gce,stochastic_reset]"
+    assert hparams["optimizer.lr"] == 0.05 and hparams["seed"] == 0 and hparams["noise"] == "none"
+    assert "noise_rate" not in hparams and "name" not in hparams

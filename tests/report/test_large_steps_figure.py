@@ -17,11 +17,8 @@ def run(rate: float, seed: int, memorized_step: int | None, active: float = 0.3)
     return LoadedRun(
         directory=RunDirectory(Path()),
         history=History({0: {"features/active_share": 0.5}, 60: {"features/active_share": active}}),
-        summary={
-            "overrides": [f"optimizer.lr={rate}", f"seed={seed}"],
-            "stages": stages,
-            "final": final,
-        },
+        summary={"overrides": [], "stages": stages, "final": final},
+        config={"optimizer": {"lr": rate}, "seed": seed},
     )
 
 

@@ -8,18 +8,19 @@ import numpy as np
 from labelnoise.history import History
 from labelnoise.report.loaded import LoadedRun
 from labelnoise.report.resetting_figure import draw_resetting
+from labelnoise.report.settings import by_setting
 from labelnoise.report.style import ALL
-from labelnoise.report.sweep import by_setting
 from labelnoise.run_directory import RunDirectory
 
 
-def run(corrected: float, techniques: dict[str, Any], *overrides: str) -> LoadedRun:
+def run(corrected: float, techniques: dict[str, Any], rate: float = 0.2) -> LoadedRun:
     rows = {
         step: {"train/wrong_corrected": corrected, "train/wrong_memorized": 0.2, "test/acc": 0.75}
         for step in (10, 20)
     }
-    summary = {"overrides": list(overrides), "techniques": techniques}
-    return LoadedRun(RunDirectory(Path("x")), summary, History(rows))
+    config = {"noise_rate": rate, "noise": {"rate": rate}, "technique": techniques}
+    summary = {"techniques": techniques}
+    return LoadedRun(RunDirectory(Path("x")), summary, History(rows), config)
 
 
 def reset(r: float) -> dict[str, Any]:
@@ -28,12 +29,12 @@ def reset(r: float) -> dict[str, Any]:
 
 def test_a_column_a_setting_and_a_line_a_rate_in_its_colour() -> None:
     runs = [
-        run(0.0, {}, "noise_rate=0.2", "technique=none", "seed=0"),
-        run(0.1, reset(0.0), "noise_rate=0.2", "technique.stochastic_reset.r=0", "seed=0"),
-        run(0.2, reset(0.01), "noise_rate=0.2", "technique.stochastic_reset.r=0.01", "seed=1"),
-        run(0.3, reset(0.01), "noise_rate=0.4", "technique.stochastic_reset.r=0.01", "seed=1"),
+        run(0.0, {}),
+        run(0.1, reset(0.0)),
+        run(0.2, reset(0.01)),
+        run(0.3, reset(0.01), 0.4),
     ]
-    settings = by_setting(runs, lambda run: run.summary, ("technique",))
+    settings = by_setting(runs, lambda run: run.config, ("technique",))
     assert {name: len(members) for name, members in settings.items()} == {
         "noise_rate=0.2": 3, "noise_rate=0.4": 1,
     }  # fmt: skip

@@ -41,11 +41,18 @@ def test_each_network_trains_on_what_is_easiest_to_the_other(
     rows: list[tuple[int, int]], share: float
 ) -> None:
     kept = exchange(torch.tensor(rows, dtype=torch.float32), share).tolist()
-    count = round(share * len(rows))
+    count = max(1, round(share * len(rows)))
     for network in (0, 1):
         order = sorted(range(len(rows)), key=lambda i: rows[i][1 - network])
         expected = [i in order[:count] for i in range(len(rows))]
         assert [row[network] for row in kept] == expected
+
+
+@pytest.mark.parametrize("technique", [CoTeaching(0.8), JoCoR(0.8)])
+def test_a_batch_of_two_trains_on_one_at_least(technique: TwoNetworks) -> None:
+    """A share of 0.2 of two samples rounds to none."""
+    terms, _ = rigged(technique, 0.2, n=2)
+    assert [int(term.kept.sum()) for term in terms] == [1] * len(terms)
 
 
 @pytest.mark.parametrize("weight", [0.0, 0.3, 1.0])
@@ -133,7 +140,10 @@ def test_epochs_of_images_are_counted_and_measured(run_images: Run, tmp_path: Pa
     _, agreement = history.series("networks/agreement")
     assert ((agreement >= 0) & (agreement <= 1)).all() and agreement[-1] > 0.5
     report = summary["techniques"]["co_teaching"]
-    assert report == {"forget_rate": 0.2, "keep_share": 0.8, "precision": precision[-1]}
+    assert report == {
+        "forget_rate": 0.2, "forget_rate_from": "the run's noise", "keep_share": 0.8,
+        "precision": precision[-1],
+    }  # fmt: skip
     assert 0.5 < summary["final"]["test/acc_second"] <= 1
     assert summary["oracle_knowledge"] == ["noise rate"]
 

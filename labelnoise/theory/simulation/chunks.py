@@ -20,9 +20,12 @@ MEMORY_LIMIT = 2**28
 # Where fewer runs are stepped together, much of the time is Python's; a few times as many are
 # shared among cores, whatever the number of these.
 FEW, SHARES = 100, 4
-# What a step reads and writes of a chunk: less leaves more of the time to Python, which two workers
-# wait for each other in, and more leaves the processor's own memory.
+# Bytes that a step reads and writes of a chunk. With smaller chunks Python takes more of the time,
+# and only one worker at a time runs Python. Larger chunks do not fit into the processor's memory.
 CACHE = 2**23
+# Bytes for each entry of a run's Gram matrix while it is drawn: four matrices in double precision
+# at once, and a tenth for smaller arrays.
+DRAWN = 35
 
 
 def together(settings: Sequence[Setting], seeds: Sequence[int]) -> list[int]:
@@ -50,7 +53,7 @@ def chunks_of(
     n, m = settings[0].n, max(setting.m for setting in settings)
     stepped = dtype.itemsize * (n + 1) * (n + 1 + 10 * m)
     # Draws in double precision, then steps, then test samples: the largest of them counts.
-    drawn = 8 * 3 * (n + 2 * m) ** 2
+    drawn = DRAWN * (n + 2 * m) ** 2
     tested = dtype.itemsize * 3 * 2 * m * test_samples
     each = max(drawn, tested) + stepped
     count = memory_limit // each
@@ -63,6 +66,7 @@ def chunks_of(
     if cache is not None:
         cached = -(-len(settings) * stepped // cache)
         chunks = max(chunks, cached, min(SHARES, len(settings) // FEW))
+    chunks = min(chunks, len(settings))  # a single run may be larger than the cache
     for chunk in range(chunks):
         yield slice(*(len(settings) * edge // chunks for edge in (chunk, chunk + 1)))
 

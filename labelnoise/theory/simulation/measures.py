@@ -20,7 +20,8 @@ def training_measures(run: BatchedDescent) -> dict[str, Float[Tensor, " b"]]:
     filters and clean or noisy samples; ``rho_bar_mean_clean``, ``rho_bar_mean_noisy`` over the
     filters of the given label's class, ``rho_underbar_mean`` over those of the other one;
     ``acc_clean``, ``acc_noisy``, the share of them predicted as the *given* label, of which the
-    latter is the ``memorized_fraction``; ``loss``, the mean of log(1 + exp(-noisy_y f)).
+    latter is the ``memorized_fraction``, with f = 0 as a prediction of -1; ``loss``, the mean of
+    log(1 + exp(-noisy_y f)).
 
     Keeping the samples whose loss is below log 2 keeps those predicted as their given label. Of
     this rule are the ``selection_precision``, clean samples kept / samples kept, and the
@@ -29,15 +30,15 @@ def training_measures(run: BatchedDescent) -> dict[str, Float[Tensor, " b"]]:
     Source: arXiv 2505.18909, the coefficients and sample selection.
     """
     gamma, noisy = run.gamma, run.is_noisy
-    margin = run.given_sign * run.margin()
-    fitted = margin > 0
+    response, given = run.margin(), run.given_sign > 0
+    margin = run.given_sign * response
+    fitted = (response > 0) == given
     squared = run.patch_squared
     moved = run.coefficients[:, : run.n]
     most = moved.amax(2) * squared
     # Filters that are not there have not moved.
     halves = torch.stack([run.class_sign < 0, run.class_sign > 0], dim=1).to(moved)
     behind, ahead = ((moved @ halves) * (squared / run.m[:, None])[..., None]).unbind(2)
-    given = run.given_sign > 0
     bar, underbar = torch.where(given, ahead, behind), torch.where(given, behind, ahead)
     acc_clean, acc_noisy = _mean(fitted, ~noisy), _mean(fitted, noisy)
     return {
@@ -69,7 +70,7 @@ def held_out_errors(
     For a fresh xi the products <w, xi> of all filters are jointly normal with covariance sigma^2
     <w, w'>, without the part along mu where noise patches are projected off it: s draws of 2m
     numbers stand for s test samples of any dimension. Each is evaluated with both signal patches.
-    f = 0 counts as wrong.
+    f = 0 counts as y = -1, the first of two equal logits.
 
     Args:
         run: at the step of interest.
@@ -91,7 +92,7 @@ def held_out_errors(
         [(weight @ (part @ normals[rows]).relu_())[:, 0] for weight, part, rows in blocks]
     )
     behind, ahead = run.signal_margins()
-    wrong = torch.stack([response + behind[:, None] >= 0, response + ahead[:, None] <= 0], dim=1)
+    wrong = torch.stack([response + behind[:, None] > 0, response + ahead[:, None] <= 0], dim=1)
     return wrong.to(normals).mean(2)
 
 

@@ -131,9 +131,11 @@ def _draw_alike(settings: Sequence[Setting], seeds: Sequence[int]) -> Products:
     triangle = torch.zeros(len(dimensions), size, size, dtype=torch.float64)
     row, column = torch.tril_indices(size, size, -1)
     triangle[:, row, column] = below
+    del row, column, below  # each is as large as a matrix of every run
     place = {seed: i for i, seed in enumerate(dimensions)}
     which = torch.tensor([place[seed] for seed in seeds])
     factor, along, uniform = triangle[which], along[which], uniform[which]
+    del triangle
     halves = [half[seed, setting.d] for setting, seed in zip(settings, seeds, strict=True)]
     factor.diagonal(dim1=1, dim2=2).copy_((2 * torch.stack(halves)).sqrt())
     spanned = torch.tensor([setting.d - 1 for setting in settings])
@@ -143,7 +145,9 @@ def _draw_alike(settings: Sequence[Setting], seeds: Sequence[int]) -> Products:
     along[:, :n] *= 1 - columns["orthogonal"]
     factor *= scale[:, :, None]
     along *= scale
-    gram = factor @ factor.mT + along[:, :, None] * along[:, None, :]
+    gram = factor @ factor.mT
+    del factor
+    gram += along[:, :, None] * along[:, None, :]
     norm = columns["signal_norm"]
     with_signal = along * norm
     features = torch.empty(len(settings), n + 1, n + 1, dtype=torch.float64)

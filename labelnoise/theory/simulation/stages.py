@@ -41,6 +41,10 @@ def stage_steps(trajectories: Trajectories) -> StageSteps:
     0: the candidate of `labelnoise.theory.LeadPeakDetector` at the end of the run. It looks back on
     the whole run, needs no true label, and is the last logged step where the lead still grew.
 
+    The largest gamma is that of one class. Where the classes have different rates, the cleaner
+    class can reach the maximum while the other one has learned little: at n = 1,000, d = 5 n and
+    flips of 45 % in one class alone, the test error at this step is 12.9 %.
+
     Args:
         trajectories: with ``acc_clean``, ``acc_noisy``, ``gamma_max``, ``rho_max_clean`` and
             ``rho_max_noisy``, (T, runs) each.

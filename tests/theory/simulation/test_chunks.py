@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
 from collections.abc import Callable
 
 import numpy as np
@@ -17,8 +19,8 @@ from labelnoise.theory.simulation import (
     run,
     simulate,
 )
-from labelnoise.theory.simulation.chunks import on_workers, together
-from labelnoise.theory.simulation.measures import held_out_errors
+from labelnoise.theory.simulation.chunks import chunks_of, on_workers, together
+from labelnoise.theory.simulation.measures import held_out_errors, training_measures
 
 SMALL = {"n": 8, "m": 3, "eta": 0.5, "tau_plus": 0.2, "tau_minus": 0.2}
 SETTINGS = [Setting(d=d, signal_norm=norm, **SMALL) for d in (60, 600) for norm in (1.0, 20.0)]
@@ -101,6 +103,36 @@ def test_filters_without_a_root_of_full_rank_are_tested_too() -> None:
     normals = torch.randn(1, 6, 100, generator=torch.Generator().manual_seed(0))
     whose, orthogonal = torch.tensor([0, 0]), torch.tensor([False, False])
     errors = held_out_errors(both, normals, torch.ones(2), orthogonal, whose)
-    # All-zero filters stay where they are and f = 0 counts as wrong.
-    assert errors[0].tolist() == [1.0, 1.0]
+    # All-zero filters stay where they are, and f = 0 is a prediction of y = -1.
+    assert errors[0].tolist() == [0.0, 1.0]
+    measured = training_measures(both)
+    for name, noisy in (("acc_clean", False), ("acc_noisy", True)):
+        chosen = both.given_sign[0][both.is_noisy[0] == noisy]
+        assert measured[name][0] == (chosen < 0).float().mean()
     assert (errors[1] < 1).all()
+
+
+def test_a_run_larger_than_the_cache_is_a_chunk_of_its_own() -> None:
+    settings = [Setting(n=1500, d=3000, m=20)] * 2
+    assert list(chunks_of(settings, 0, torch.float64, 2**28)) == [slice(0, 1), slice(1, 2)]
+
+
+@pytest.mark.slow
+def test_drawing_keeps_to_the_memory_limit() -> None:
+    """One run of n = 1,500 in a process of its own: what it takes beyond the imports."""
+    code = """
+from pathlib import Path
+import torch
+from labelnoise.theory.simulation import Setting, simulate
+from labelnoise.theory.simulation.chunks import DRAWN
+torch.set_num_threads(1)
+def peak(n):
+    Path("/proc/self/clear_refs").write_text("5")  # the peak begins anew
+    simulate([Setting(n=n, d=3000, m=20)], [0], [1], test_samples=0, workers=1)
+    (line,) = [l for l in Path("/proc/self/status").read_text().splitlines() if "VmHWM" in l]
+    return int(line.split()[1]) * 1024
+before = peak(50)
+print((peak(1500) - before) / (DRAWN * 1540**2 + 4 * 1501 * 1701))
+"""
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert 0.5 < float(done.stdout) < 1.1

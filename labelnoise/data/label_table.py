@@ -1,0 +1,84 @@
+"""The given labels of image files in a CSV with the columns file and label."""
+
+from __future__ import annotations
+
+import csv
+import logging
+from collections.abc import Sequence
+from pathlib import Path
+
+import torch
+from jaxtyping import Int
+from torch import Tensor
+
+from labelnoise.errors import InputError
+from labelnoise.noise.label_words import plain, read_classes
+
+log = logging.getLogger(__name__)
+
+
+def read_given_labels(
+    path: Path, files: Sequence[str], class_names: Sequence[str], folder: str = "train"
+) -> Int[Tensor, " n"]:
+    """Read the given labels of ``files`` from a CSV with the columns ``file`` and ``label``.
+
+    Args:
+        path: the CSV in UTF-8; its first line names the columns, others are ignored.
+        files: as ``CLASS/name``; the CSV may write them so, or as ``folder/CLASS/name``.
+        class_names: the labels are these names, or their numbers 0..K-1; see
+            :func:`labelnoise.noise.label_words.read_classes`.
+        folder: of the files.
+
+    Raises:
+        InputError: no header, a file that is unknown, doubled or missing, an unknown class, labels
+            that can be read in two ways, or one class alone.
+    """
+    rows = _rows(path)
+    place = {plain(file): i for i, file in enumerate(files)}
+    place |= {file: i for i, file in enumerate(files)}  # two files may differ in their form alone
+    place |= {f"{folder}/{file}": i for file, i in place.items()}
+    rows = [(file if file in place else plain(file), label) for file, label in rows]
+    _refuse(path, "files that are no training image", [repr(f) for f, _ in rows if f not in place])
+    words, names = [label for _, label in rows], [file for file, _ in rows]
+    classes, reading = read_classes(words, class_names, str(path), names)
+    label = torch.full((len(files),), -1)
+    doubled = []
+    for file, k in zip(names, classes, strict=True):
+        if label[place[file]] >= 0:
+            doubled.append(repr(file))
+        label[place[file]] = k
+    _refuse(path, "files in more than one row", doubled)
+    missing = [repr(files[i]) for i in (label < 0).nonzero().flatten().tolist()]
+    _refuse(path, "training images without a row", missing)
+    if len(label.unique()) == 1:
+        raise InputError(
+            f"{path} gives all {len(label)} training images one class, "
+            f"'{class_names[int(label[0])]}'; write the labels of two or more classes"
+        )
+    if reading is not None:
+        log.info("%s", reading)
+    return label
+
+
+def _rows(path: Path) -> list[tuple[str, str]]:
+    """The file and the label of each row."""
+    try:
+        with open(path, newline="", encoding="utf-8-sig") as file:
+            reader = csv.DictReader(file, skipinitialspace=True)
+            header = [name.strip() for name in reader.fieldnames or []]
+            reader.fieldnames = header
+            if [header.count(name) for name in ("file", "label")] != [1, 1]:
+                raise InputError(
+                    f"{path} begins with {','.join(header)!r}; its first line has to name the "
+                    "columns, each once: file,label"
+                )
+            return [((row["file"] or "").strip(), (row["label"] or "").strip()) for row in reader]
+    except (OSError, UnicodeDecodeError, csv.Error) as error:
+        raise InputError(
+            f"data.labels={path} cannot be read ({error}); write a CSV file"
+        ) from error
+
+
+def _refuse(path: Path, what: str, offenders: Sequence[str]) -> None:
+    if offenders:
+        raise InputError(f"{path} has {len(offenders)} {what}, the first is {offenders[0]}")

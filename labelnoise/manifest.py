@@ -1,0 +1,103 @@
+"""manifest.json: what a run was made from, and the checksums of the files that it relies on."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Mapping
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any
+
+import labelnoise
+from labelnoise.errors import InputError
+from labelnoise.files import sha256, write_json
+
+# Another version of one of these may compute other bits.
+LIBRARIES = ("torch", "torchvision", "pytorch-lightning", "numpy")
+_OWN = "sha256"
+
+
+def versions() -> dict[str, str]:
+    """The versions of labelnoise and of the libraries that determine a run's numbers."""
+    return {"labelnoise": labelnoise.__version__} | {name: version(name) for name in LIBRARIES}
+
+
+class Manifest:
+    """The manifest of a run directory; its sections map names to plain values.
+
+    ``versions``: of labelnoise and of :data:`LIBRARIES`; ``data``: a fingerprint for each option
+    that names files; ``files``: the SHA-256 of each file, by its path in the directory;
+    ``checkpoints``: the step of each checkpoint, by its SHA-256. The manifest holds a checksum of
+    itself.
+
+    A checksum is written before the file that it belongs to. A file that differs from it is
+    damaged, and one that is missing was never finished, or was removed.
+    """
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+        self.path = folder / "manifest.json"
+
+    def exists(self) -> bool:
+        return self.path.is_file()
+
+    def section(self, name: str) -> dict[str, Any]:
+        """One section, empty where nothing was written to it.
+
+        Raises:
+            InputError: the manifest is damaged.
+        """
+        return dict(self._read().get(name, {}))
+
+    def update(self, **sections: Mapping[str, Any]) -> None:
+        """Replace whole sections, and leave the others as they are."""
+        contents = (self._read() if self.exists() else {}) | sections
+        write_json(self.path, {**contents, _OWN: _checksum(contents)})
+
+    def add_files(self, checksums: Mapping[Path, str]) -> None:
+        """Add files of the directory with their SHA-256."""
+        named = {self._name(file): checksum for file, checksum in checksums.items()}
+        self.update(files=self.section("files") | named)
+
+    def check(self, *files: Path) -> None:
+        """Compare files with their checksums; one that has none passes.
+
+        Raises:
+            InputError: a file is missing, or is not the one that the run wrote.
+        """
+        known = self.section("files") if self.exists() else {}
+        for file in files:
+            expected = known.get(self._name(file))
+            if expected is None:
+                continue
+            if not file.is_file():
+                raise InputError(f"{file} is missing, {_ADVICE}")
+            if sha256(file) != expected:
+                raise InputError(
+                    f"{file} is damaged, its checksum is not the one in {self.path}: {_ADVICE}"
+                )
+
+    def files(self) -> list[Path]:
+        """The files that have a checksum."""
+        return [self.folder / name for name in self.section("files")]
+
+    def _name(self, file: Path) -> str:
+        return file.relative_to(self.folder).as_posix()
+
+    def _read(self) -> dict[str, Any]:
+        try:
+            contents = json.loads(self.path.read_text(encoding="utf-8"))
+            own = contents.pop(_OWN)
+            if own != _checksum(contents):
+                raise ValueError("its checksum differs")
+        except (OSError, ValueError, KeyError, AttributeError, TypeError) as error:
+            raise InputError(f"{self.path} is damaged ({error}): {_ADVICE}") from error
+        return dict(contents)
+
+
+_ADVICE = "choose another name=, or write rerun=true to compute the run again"
+
+
+def _checksum(contents: Mapping[str, Any]) -> str:
+    return hashlib.sha256(json.dumps(contents, sort_keys=True).encode()).hexdigest()
