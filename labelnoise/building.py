@@ -31,6 +31,7 @@ from labelnoise.schedules import check_schedule, run_steps
 from labelnoise.seeding import derive_seed
 from labelnoise.targets import allowed_modules, find, instantiate
 from labelnoise.techniques import Loss, Technique, check_composition, learner_of
+from labelnoise.truth import check_truth
 
 # What libraries raise for values of a wrong type or size; InputErrors say more and pass through.
 _REFUSALS: tuple[type[Exception], ...] = (
@@ -115,6 +116,11 @@ def build(cfg: DictConfig, run: RunDirectory, resumed_step: int | None = None) -
     instantiate(cfg.trainer, allowed)(logger=False, enable_checkpointing=False, plugins=_ranks())
     datamodule, classifier = build_learner(cfg, learner_of(techniques))
     _check_batches(cfg, datamodule, classifier)
+    check_truth(
+        datamodule.noise_record.truth,
+        {f"technique={name}": t.oracle_knowledge() for name, t in techniques.items()}
+        | {f"monitor={name}": ["true labels"] for name, m in monitors.items() if m.needs_truth},
+    )
     # Monitors look before techniques change anything at the same step.
     callbacks = [*monitors.values(), *techniques.values()]
     if world_size() > 1:

@@ -10,7 +10,7 @@ from typing import Any, ClassVar
 
 import pytorch_lightning as pl
 import torch
-from jaxtyping import Float, Int
+from jaxtyping import Float
 from torch import Tensor, nn
 from torch.nn import functional as F
 from torch.optim import Optimizer
@@ -20,6 +20,7 @@ from labelnoise.data.batch import Batch, Split
 from labelnoise.data.module import data_of
 from labelnoise.distributed import gather_rows, mean_over_ranks, rank
 from labelnoise.history import History
+from labelnoise.label_metrics import held_out_metrics, label_metrics
 
 log = logging.getLogger(__name__)
 
@@ -54,57 +55,6 @@ def weighted_mean(value: Float[Tensor, " n"], weight: Float[Tensor, " n"]) -> Fl
     total = mean_over_ranks(weight.sum())
     share = weight / total.clamp_min(torch.finfo(weight.dtype).tiny)
     return torch.dot(share, value)  # one node in the graph: these steps take a millisecond
-
-
-def label_metrics(
-    logits: Float[Tensor, "n K"], label: Int[Tensor, " n"], clean_label: Int[Tensor, " n"]
-) -> dict[str, float]:
-    """How predictions agree with the given and with the true labels.
-
-    Returns, each in [0, 1] but the loss, NaN where the samples concerned do not exist:
-        loss: mean cross-entropy with the given labels.
-        acc, acc_clean, acc_noisy: share predicted as the *given* label, of all samples, of those
-            whose given label is the true one, and of those whose given label is wrong.
-        memorized_fraction: share of the noisy samples predicted as the given (wrong) label; the
-            same number as ``acc_noisy`` under the name the literature uses for it.
-        corrected_fraction: share of the noisy samples predicted as the true label. With two
-            classes the two fractions add up to 1; with more, a prediction can be neither.
-        clean_correct, clean_incorrect, wrong_corrected, wrong_memorized, wrong_incorrect: shares of
-            *all* samples, which add up to 1: of those with a right label, predicted as it and not;
-            of those with a wrong label, predicted as the true label, as the wrong one, and as
-            neither.
-
-    Example:
-        >>> logits = torch.tensor([[2.0, 0.0], [0.0, 2.0], [2.0, 0.0]])
-        >>> metrics = label_metrics(logits, torch.tensor([0, 1, 1]), torch.tensor([0, 1, 0]))
-        >>> metrics["acc_clean"], metrics["acc_noisy"], metrics["corrected_fraction"]
-        (1.0, 0.0, 1.0)
-    """
-    prediction = logits.argmax(1)
-    fits = prediction == label
-    noisy = label != clean_label
-    corrected = (prediction == clean_label) & noisy
-    counts = torch.stack([fits.sum(), (fits & noisy).sum(), noisy.sum(), corrected.sum()])
-    fitted, fitted_noisy, n_noisy, n_corrected = counts.tolist()
-    n = len(label)
-    memorized = _share(fitted_noisy, n_noisy)
-    return {
-        "loss": F.cross_entropy(logits, label).item(),
-        "acc": _share(fitted, n),
-        "acc_clean": _share(fitted - fitted_noisy, n - n_noisy),
-        "acc_noisy": memorized,
-        "memorized_fraction": memorized,
-        "corrected_fraction": _share(n_corrected, n_noisy),
-        "clean_correct": _share(fitted - fitted_noisy, n),
-        "clean_incorrect": _share(n - n_noisy - (fitted - fitted_noisy), n),
-        "wrong_corrected": _share(n_corrected, n),
-        "wrong_memorized": _share(fitted_noisy, n),
-        "wrong_incorrect": _share(n_noisy - n_corrected - fitted_noisy, n),
-    }
-
-
-def _share(part: int, whole: int) -> float:
-    return part / whole if whole else float("nan")
 
 
 @contextmanager
@@ -245,12 +195,11 @@ class NoisyLabelClassifier(pl.LightningModule):
         return {"loss": loss, "logits": logits[:0].detach()}
 
     def validation_step(self, batch: Batch, batch_idx: int) -> None:
-        """Against the noisy validation labels: all that techniques may look at."""
-        metrics = label_metrics(self.forward(batch.input), batch.label, batch.clean_label)
-        self._log_split("val", {"loss": metrics["loss"], "acc": metrics["acc"]}, batch)
+        """Against the given validation labels: all that techniques may look at."""
+        self._log_split("val", label_metrics(self.forward(batch.input), batch.label, None), batch)
 
     def test_step(self, batch: Batch, batch_idx: int) -> None:
-        """Against clean and against noisy test labels."""
+        """Against clean and against noisy test labels, or against those given."""
         self._log_split("test", held_out_metrics(self.forward(batch.input), batch), batch)
 
     def _log_split(self, split: str, metrics: dict[str, float], batch: Batch) -> None:
@@ -290,7 +239,7 @@ class NoisyLabelClassifier(pl.LightningModule):
 
     def evaluate(self, split: Split) -> dict[str, float]:
         """:func:`label_metrics` of a whole split, at the weights as they are now."""
-        return label_metrics(self.logits(split), split.label, split.clean_label)
+        return label_metrics(self.logits(split), split.label, split.clean_label_if_known)
 
     def record(self, metrics: dict[str, float]) -> None:
         """Add metrics to the history and to the loggers, at the trainer's current step.
@@ -337,13 +286,3 @@ class NoisyLabelClassifier(pl.LightningModule):
 def stand_in(batch: Batch) -> Tensor:
     """Two samples of zeros, of the kind that an empty batch would have."""
     return batch.input.new_zeros((2, *batch.input.shape[1:]))
-
-
-def held_out_metrics(logits: Float[Tensor, "n K"], batch: Batch | Split) -> dict[str, float]:
-    """Cross-entropy and accuracy against clean test labels, and accuracy against noisy ones."""
-    prediction = logits.argmax(1)
-    return {
-        "loss": F.cross_entropy(logits, batch.clean_label).item(),
-        "acc": (prediction == batch.clean_label).double().mean().item(),
-        "acc_noisy_labels": (prediction == batch.label).double().mean().item(),
-    }

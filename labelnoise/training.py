@@ -154,7 +154,7 @@ def _keep_noise(record: NoiseRecord, run: RunDirectory) -> None:
     Raises:
         InputError: the file is damaged, or the labels are others than the run was begun with.
     """
-    log.info("noise: %s", record.describe())
+    log.info("%s", record.describe())
     if not is_rank_zero():
         return
     if not run.noise.exists():
@@ -173,7 +173,7 @@ def _fit(parts: Parts, checkpoint: Path | None) -> None:
     trainer, classifier = parts.trainer, parts.classifier
     if checkpoint is None:
         for logger in trainer.loggers:
-            add_layout(logger)
+            add_layout(logger, parts.datamodule.train.truth_known)
     trainer.fit(classifier, datamodule=parts.datamodule, ckpt_path=checkpoint, weights_only=True)
     classifier.to(trainer.strategy.root_device)  # from which Lightning has taken it
 

@@ -13,11 +13,11 @@ from torch.optim import Optimizer
 from labelnoise.classifier import (
     NoisyLabelClassifier,
     cross_entropy,
-    held_out_metrics,
     stand_in,
     weighted_mean,
 )
 from labelnoise.data.batch import Batch
+from labelnoise.label_metrics import held_out_metrics
 
 
 class Term(NamedTuple):

@@ -64,8 +64,8 @@ VALUES: dict[str, dict[str, str]] = {
         "",
     )
     | {
-        "data.n=1000000000": r"data.n=1000000000 with .* takes [\d,]+ MiB .* [\d,]+ MiB are free",
-        "data.d=1000000000000": r"data.d=1000000000000.* MiB are free: write smaller ones",
+        "data.n=1000000000": r"1000000000 training, .* of 60 dimensions take .* of memory and ",
+        "data.d=1000000000000": r"take 1600 TB of memory and .* are free: write a smaller data.n",
         "data.signal_norm=3": r"give one of data.n_snr_squared and data.signal_norm",
         "max_steps=0": r"set max_steps or max_epochs to at least 1",
         "max_steps=-1": r"max_steps must be at least 1 on these data",

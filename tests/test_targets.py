@@ -17,7 +17,9 @@ from labelnoise.building import build_learner
 from labelnoise.config import CONF_DIR, check
 from labelnoise.errors import InputError
 from labelnoise.launcher import processes_of
+from labelnoise.manifest import versions
 from labelnoise.report.checkpoint import load_trained
+from labelnoise.run_directory import RunDirectory
 from labelnoise.targets import find, instantiate
 from labelnoise.training import run_rank, train
 from tests.conftest import Run
@@ -183,6 +185,12 @@ def poisoned(config: DictConfig, where: str, *, allowing: bool) -> DictConfig:
     return config
 
 
+def begin(path: Path) -> None:
+    """A directory as a run leaves it when it has begun."""
+    path.mkdir()
+    RunDirectory(path).manifest.update(versions=versions())
+
+
 @pytest.mark.parametrize("where", PLACES)
 def test_every_path_that_builds_refuses_before_it_imports(
     where: str, stranger: Path, tmp_path: Path, tiny_config: Callable[..., DictConfig]
@@ -193,7 +201,7 @@ def test_every_path_that_builds_refuses_before_it_imports(
         "train": lambda: train(cfg, tmp_path / "run"),
     }
     if where not in ("technique_preset",):  # which nothing makes a part of
-        (tmp_path / "rank").mkdir()
+        begin(tmp_path / "rank")
         calls["a rank"] = lambda: run_rank(cfg, tmp_path / "rank", [])
     if where in ("data", "noise", "model", "an option of the model", "optimizer", "scheduler"):
         calls["build_learner"] = lambda: build_learner(cfg)
@@ -215,7 +223,8 @@ def somebodys(
 
     def make(where: str) -> Path:
         run = tmp_path / "theirs"
-        (run / ".hydra").mkdir(parents=True)
+        begin(run)
+        (run / ".hydra").mkdir()
         config = poisoned(tiny_config("name=theirs"), where, allowing=True)
         OmegaConf.save(config, run / ".hydra" / "config.yaml", resolve=True)
         (run / ".hydra" / "overrides.yaml").write_text("[]")

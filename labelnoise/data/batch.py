@@ -9,18 +9,31 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
+from labelnoise.truth import known
+
 
 class Batch(NamedTuple):
     """Samples as training sees them, with what only the laboratory knows beside them.
 
     Shapes: ``input`` (b, *shape) float; ``label``, ``clean_label``, ``index`` (b,) int64.
     ``label`` is the given label, ``clean_label`` the true one, ``index`` the place in the split.
+    Where the true labels are not known, ``clean_label_if_known`` is None.
     """
 
     input: Tensor
     label: Tensor
-    clean_label: Tensor
+    clean_label_if_known: Tensor | None
     index: Tensor  # type: ignore[assignment]  # hides tuple.index, which nobody needs here
+
+    @property
+    def truth_known(self) -> bool:
+        """Whether there are true labels."""
+        return self.clean_label_if_known is not None
+
+    @property
+    def clean_label(self) -> Tensor:
+        """(b,) int64, the true labels; raises UnknownTruth where they are not known."""
+        return known(self.clean_label_if_known)
 
 
 @dataclass(frozen=True)
@@ -30,14 +43,15 @@ class Split:
     Attributes:
         input: (n, *shape), floating point, or uint8 images that ``normalize`` turns into floats.
         label: (n,) int64, the given labels, partly wrong.
-        clean_label: (n,) int64, the true labels.
+        clean_label_if_known: (n,) int64, the true labels; None where they are not known. Whatever
+            needs them asks for ``clean_label`` or ``is_noisy``, which then raise UnknownTruth.
         source_index: (n,) int64, the place of each sample in the published data set or file list.
         normalize: applied to every batch on its way out; None where ``input`` is ready as it is.
     """
 
     input: Tensor
     label: Tensor
-    clean_label: Tensor
+    clean_label_if_known: Tensor | None
     source_index: Tensor
     normalize: Callable[[Tensor], Tensor] | None = None
     index: Tensor = field(init=False, repr=False)
@@ -49,16 +63,31 @@ class Split:
         return len(self.label)
 
     @property
+    def truth_known(self) -> bool:
+        """Whether there are true labels."""
+        return self.clean_label_if_known is not None
+
+    @property
+    def clean_label(self) -> Tensor:
+        """(n,) int64, the true labels; raises UnknownTruth where they are not known."""
+        return known(self.clean_label_if_known)
+
+    @property
     def is_noisy(self) -> Tensor:
-        """(n,) bool: the given label is not the true one."""
+        """(n,) bool: the given label is not the true one; raises as ``clean_label`` does."""
         return self.label != self.clean_label
 
     def batch(self, index: Tensor | slice = slice(None)) -> Batch:
         """The samples at ``index``, normalised; a slice is served without a copy."""
+        return self.served(self._ready(self.input[index]), index)
+
+    def served(self, input: Tensor, index: Tensor | slice) -> Batch:
+        """The samples at ``index``, with an input that is ready for the network."""
+        clean = self.clean_label_if_known
         return Batch(
-            self._ready(self.input[index]),
+            input,
             self.label[index],
-            self.clean_label[index],
+            None if clean is None else clean[index],
             self.index[index],
         )
 
@@ -69,31 +98,31 @@ class Split:
 
     def subset(self, index: Tensor) -> Split:
         """The split of the samples at ``index``, in that order."""
-        return Split(
-            self.input[index],
-            self.label[index],
-            self.clean_label[index],
-            self.source_index[index],
-            self.normalize,
-        )
+        return self._each(lambda tensor: tensor[index])
 
     def to(self, device: torch.device) -> Split:
         """The same samples on ``device``; the split itself where they lie there already."""
         if self.input.device == device and self.label.device == device:
             return self
+        return self._each(lambda tensor: tensor.to(device))
+
+    def _each(self, function: Callable[[Tensor], Tensor]) -> Split:
+        """The split of what becomes of its tensors."""
+        clean = self.clean_label_if_known
         return Split(
-            self.input.to(device),
-            self.label.to(device),
-            self.clean_label.to(device),
-            self.source_index.to(device),
+            function(self.input),
+            function(self.label),
+            None if clean is None else function(clean),
+            function(self.source_index),
             self.normalize,
         )
 
     @property
     def nbytes(self) -> int:
         """The memory that its tensors take."""
-        tensors = (self.input, self.label, self.clean_label, self.source_index, self.index)
-        return sum(tensor.nbytes for tensor in tensors)
+        clean = self.clean_label_if_known
+        tensors = (self.input, self.label, clean, self.source_index, self.index)
+        return sum(tensor.nbytes for tensor in tensors if tensor is not None)
 
     def _ready(self, input: Tensor) -> Tensor:
         return input if self.normalize is None else self.normalize(input)

@@ -1,4 +1,4 @@
-"""Your own images in folders named by class, with the given labels in a CSV if they differ."""
+"""Your own images in folders named by class, with other labels in a CSV if there are any."""
 
 from __future__ import annotations
 
@@ -29,6 +29,8 @@ from labelnoise.noise import LabelNoise, NoiseRecord
 
 log = logging.getLogger(__name__)
 
+# What the folders' names may be taken for.
+TRUTHS = ("unknown", "folders")
 # Of natural images, as torchvision's pretrained networks take them.
 CHANNELS = 3
 MEAN, STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
@@ -37,14 +39,19 @@ MEAN, STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
 class ImageFolderDataModule(ImageDataModule):
     """Images in ``root/train/CLASS/`` and ``root/test/CLASS/``; see :class:`ImageDataModule`.
 
-    A folder's name is its images' class. Without ``labels`` it is the true label, and ``noise``
-    makes the given ones. With ``labels`` the CSV has the given labels of the training images, as
-    found in a real data set, and the folders are what one knows better; the record's kind is "csv".
+    A folder's name is its images' class. Without ``labels`` it is the label that ``noise`` flips,
+    and the given one where nothing is flipped. With ``labels`` the CSV has the given labels of the
+    training images; the record's kind is then "csv". Nobody knows which given labels are wrong,
+    unless ``truth="folders"`` says that the folders' names are the true labels: a CSV may hold
+    corrected labels as well as wrong ones. Of labels that we flip ourselves, "clean" means before
+    our flip.
 
     Args:
         noise: the label noise; none where ``labels`` is given.
         root: the folder that holds train and test.
         labels: CSV with the columns file,label, one row for every training image.
+        truth: "folders" where the folders' names, of training and test images, are the true labels;
+            "unknown" where nobody has checked them.
         image_size: side of the images; the shorter side is resized to it, the middle cut out.
         background: the colour behind images that are transparent, by name or as red, green, blue.
         mean, std: of each channel, on the scale of 0 to 1.
@@ -57,8 +64,8 @@ class ImageFolderDataModule(ImageDataModule):
             ``REASONS`` in class_folders.py and of ``NOTES`` in image_files.py.
 
     Raises:
-        InputError: at once for noise on top of ``labels``; when set up, for images or labels that
-            cannot be used.
+        InputError: at once for noise on top of ``labels`` or an unknown ``truth``; when set up, for
+            images or labels that cannot be used.
     """
 
     files: list[str]
@@ -71,6 +78,7 @@ class ImageFolderDataModule(ImageDataModule):
         *,
         root: str | Path,
         labels: str | Path | None = None,
+        truth: str = "unknown",
         image_size: int = 32,
         background: Any = WHITE,
         mean: Sequence[float] = MEAN,
@@ -85,6 +93,11 @@ class ImageFolderDataModule(ImageDataModule):
             )
         if image_size < 1:
             raise InputError(f"data.image_size is {image_size}; write 1 or more")
+        if truth not in TRUTHS:
+            raise InputError(
+                f"data.truth is {truth!r}; write folders if the folders' names are the true "
+                "labels, else unknown"
+            )
         if labels is not None and noise.kind != "none":
             raise InputError(
                 f"data.labels={labels} gives the training labels and noise={noise.kind} would flip "
@@ -92,6 +105,7 @@ class ImageFolderDataModule(ImageDataModule):
             )
         self.root = Path(root).expanduser()
         self.labels = None if labels is None else Path(labels).expanduser()
+        self.labels_are_true = truth == "folders"
         self.image_size = image_size
         self.input_shape = (3, image_size, image_size)
         self.background = colour_of(background)
@@ -168,7 +182,7 @@ class ImageFolderDataModule(ImageDataModule):
     def _draw_pool(self, pool: Images) -> NoiseRecord:
         if self.labels is None:
             return super()._draw_pool(pool)
-        return NoiseRecord(
+        record = NoiseRecord(
             kind="csv",
             seed=None,
             rate_requested=None,
@@ -176,4 +190,6 @@ class ImageFolderDataModule(ImageDataModule):
             clean_label=pool.label,
             label=self._given_label[pool.source_index],
             num_classes=self.num_classes,
+            truth="given",
         )
+        return record if self.labels_are_true else record.without_truth()

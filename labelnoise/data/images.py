@@ -64,8 +64,11 @@ class ImageDataModule(NoisyLabelDataModule):
         train, val, test: the splits; ``val`` is None without held-out images. ``test.label`` is
             noisy, ``test.clean_label`` true.
         noise_record: the labels of the pool, train and validation together, in the order read.
+        labels_are_true: whether the labels read with the images are known to be true. Where they
+            are not and nothing is flipped, no split has clean labels.
     """
 
+    labels_are_true: bool = True
     num_classes: int
     class_names: Sequence[str]
     source_classes: Sequence[int] | None = None
@@ -180,16 +183,17 @@ class ImageDataModule(NoisyLabelDataModule):
         images, test_images = self._pixels(pool.subset(order), test)
 
         def part(image: Tensor, index: Tensor) -> Split:
-            chosen = pool.subset(index)
-            return Split(
-                image, record.label[index], chosen.label, chosen.source_index, self.normalize
-            )
+            clean, places = record.clean_label, pool.source_index[index]
+            clean = None if clean is None else clean[index]
+            return Split(image, record.label[index], clean, places, self.normalize)
 
         self.train = part(images[: len(rest)], rest)
         self.val = part(images[len(rest) :], held) if len(held) else None
         # After the pool: people's labels tell what noise to draw for the test images.
-        test_label = self._draw(test, "test").label
-        self.test = Split(test_images, test_label, test.label, test.source_index, self.normalize)
+        drawn = self._draw(test, "test")
+        self.test = Split(
+            test_images, drawn.label, drawn.clean_label, test.source_index, self.normalize
+        )
         if len(held) < round(len(pool) * self.val_fraction):
             log.warning(
                 f"data.val_fraction={self.val_fraction}: {len(held)} of {len(pool)} images are "
@@ -209,6 +213,7 @@ class ImageDataModule(NoisyLabelDataModule):
             "source_index": images.source_index,
             "source_classes": self.source_classes,
             "source_size": self.source_size,
+            "labels_are_true": self.labels_are_true,
         }
 
     def train_dataloader(self) -> TensorLoader:

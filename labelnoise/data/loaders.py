@@ -206,7 +206,7 @@ class TensorLoader:
             input, index = input[share], index[share]
         if self.split.normalize is not None:
             input = self.split.normalize(input)
-        return Batch(input, self.split.label[index], self.split.clean_label[index], index)
+        return self.split.served(input, index)
 
     @cached_property
     def _full_batch(self) -> Batch:

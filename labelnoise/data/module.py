@@ -31,7 +31,8 @@ class NoisyLabelDataModule(pl.LightningDataModule):
 
     Attributes (after ``setup``):
         train, val, test: the splits; ``val`` carries noisy labels and is None where there is none.
-        noise_record: what was flipped in the labels that training may see.
+        noise_record: what was flipped in the labels that training may see, and whether their true
+            ones are known.
         left_out: what was found and not read, or not read whole, counted by reason.
     """
 
@@ -72,16 +73,20 @@ class NoisyLabelDataModule(pl.LightningDataModule):
         """Move a batch; where it lies there already, without looking at every tensor again."""
         if batch.input.device == device:
             return batch
-        return Batch(*(_moved(tensor, device) for tensor in batch))
+        input, label, clean, index = batch
+        moved = None if clean is None else _moved(clean, device)
+        return Batch(_moved(input, device), _moved(label, device), moved, _moved(index, device))
 
 
 def warn_of_missing_classes(data: NoisyLabelDataModule) -> None:
     """Name in a line each the classes that a split has no sample of, by the labels it counts with.
 
-    Training and validation samples have their given labels, test samples their true ones.
+    Training and validation samples have their given labels, test samples their true ones, where
+    these are known.
     """
     val = None if data.val is None else data.val.label
-    labels = {"training": data.train.label, "validation": val, "test": data.test.clean_label}
+    test = data.test.clean_label if data.test.truth_known else data.test.label
+    labels = {"training": data.train.label, "validation": val, "test": test}
     for part, label in labels.items():
         if label is None:
             continue

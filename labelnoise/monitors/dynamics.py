@@ -37,7 +37,7 @@ class DynamicsMonitor(Monitor):
     number of training samples whose predicted class changed since the row before (the
     ``prediction changes`` of Label Wave, arXiv 2502.07551); ``dynamics/gmm_gap``, the distance of
     the means of two Gaussians fitted to the row's losses (:func:`labelnoise.dynamics.gmm_gap`); and
-    where both clean and noisy labels are known, ``dynamics/auc_NAME`` for each of the scores of
+    where the true labels are known, ``dynamics/auc_NAME`` for each of the scores of
     :class:`labelnoise.dynamics.RunningScores` as a detector of noisy labels.
 
     By default the values are those of the training pass: each sample's logits at the step that
@@ -70,7 +70,8 @@ class DynamicsMonitor(Monitor):
             self.from_training = False
         self._data = data_of(trainer)
         self._split = self._data.train
-        self._is_noisy = self._split.is_noisy.cpu().numpy()
+        known = self._split.truth_known
+        self._is_noisy = self._split.is_noisy.cpu().numpy() if known else None
         self._scores = RunningScores(self._split.label.cpu().numpy())
         path = RunDirectory(trainer.default_root_dir).dynamics
         if trainer.is_global_zero:
@@ -117,7 +118,8 @@ class DynamicsMonitor(Monitor):
         if self._log is not None:
             self._log.append(trainer.global_step, kept)
         self._scores.update(kept)
-        metrics = {f"dynamics/auc_{k}": v for k, v in self._scores.aucs(self._is_noisy).items()}
+        aucs = {} if self._is_noisy is None else self._scores.aucs(self._is_noisy)
+        metrics = {f"dynamics/auc_{name}": value for name, value in aucs.items()}
         metrics["dynamics/gmm_gap"] = gmm_gap(np.asarray(kept.loss))
         if self._scores.epochs > 1:
             metrics["dynamics/prediction_changes"] = float(self._scores.changed)
@@ -141,13 +143,15 @@ class DynamicsMonitor(Monitor):
         if self._log is None:
             return
         self._log.close()
+        split = self._split
         samples = {
-            "label": self._split.label.cpu().numpy(),
-            "clean_label": self._split.clean_label.cpu().numpy(),
-            "source_index": self._split.source_index.cpu().numpy(),
-            "name": np.array(self._data.sample_names(self._split.source_index), dtype=np.str_),
+            "label": split.label.cpu().numpy(),
+            "source_index": split.source_index.cpu().numpy(),
+            "name": np.array(self._data.sample_names(split.source_index), dtype=np.str_),
             "class_names": np.array(self._data.class_names, dtype=np.str_),
         }
+        if split.truth_known:
+            samples["clean_label"] = split.clean_label.cpu().numpy()
         write_arrays(run.dynamics / "samples.npz", samples)
 
     def state_dict(self) -> dict[str, Any]:

@@ -86,11 +86,13 @@ class GradientMonitor(Monitor):
         seed: of the draws.
 
     Raises:
-        InputError: an unknown ``per_sample``, or a number out of range; when training starts, a
-            probe larger than the training set, or too many numbers for ``per_sample=all``.
+        InputError: an unknown ``per_sample``, or a number out of range; before training, data whose
+            true labels are not known; when training starts, a probe larger than the training set,
+            or too many numbers for ``per_sample=all``.
     """
 
     records = ("gradients",)
+    needs_truth = True
 
     def __init__(
         self,

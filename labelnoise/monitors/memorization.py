@@ -6,19 +6,20 @@ import math
 
 import pytorch_lightning as pl
 
-from labelnoise.classifier import NoisyLabelClassifier, held_out_metrics
+from labelnoise.classifier import NoisyLabelClassifier
 from labelnoise.data.batch import Split
 from labelnoise.data.module import data_of
 from labelnoise.errors import InputError
+from labelnoise.label_metrics import held_out_metrics
 from labelnoise.monitors.monitor import Monitor, is_due, probe_of
 
 
 class MemorizationMonitor(Monitor):
     """Logs ``train/*`` over the whole training set and ``test/*`` over the whole test set.
 
-    Metrics are those of :func:`labelnoise.classifier.label_metrics` and ``held_out_metrics``, all
-    evaluated at one set of weights, not averaged while they move. It sees true labels and test
-    data, which no technique may; it only watches.
+    Metrics are those of :func:`labelnoise.label_metrics.label_metrics` and ``held_out_metrics``,
+    all evaluated at one set of weights, not averaged while they move. It sees true labels, where
+    there are any, and test data, which no technique may; it only watches.
 
     Args:
         every_n_steps: interval of the training metrics; None is once an epoch.

@@ -45,9 +45,11 @@ class Monitor(pl.Callback):
 
     Attributes:
         records: what its metrics' names begin with, up to the slash.
+        needs_truth: whether there is nothing to watch where the true labels are not known.
     """
 
     records: ClassVar[tuple[str, ...]] = ()
+    needs_truth: ClassVar[bool] = False
 
     def __init__(self, every_n_steps: int | None) -> None:
         if every_n_steps is not None and every_n_steps < 1:

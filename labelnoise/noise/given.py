@@ -70,11 +70,21 @@ class HumanNoise(LabelNoise):
         return kept
 
     def _draw(self, split: CleanSplit, generator: torch.Generator) -> NoiseRecord:
+        known = self._knows_truth(split)
         if split.part != "train":
+            if not known:
+                return self._record(split, split.clean_label, None, None).without_truth()
             return self._from_matrix(split, None, self._matrix(split), generator)
-        record = self._record(split, self._labels(split), None, None)
-        self._train_matrix[_classes(split)] = record.transition_matrix
-        return record
+        label = self._labels(split)
+        record = replace(self._record(split, label, None, None), truth="given")
+        self._train_matrix[_classes(split)] = transition_matrix(
+            split.clean_label, label, split.num_classes
+        )
+        return record if known else record.without_truth()
+
+    def _knows_truth(self, split: CleanSplit) -> bool:
+        """Whether the data's labels are true ones, or the file has true ones equal to them."""
+        return split.labels_are_true or read_labels(self.path, self.column).clean_label is not None
 
     def _given(self, split: CleanSplit) -> tuple[str, Int[Tensor, " n"]]:
         """The column's name and the file's labels of the split's samples, numbered as published."""
@@ -170,8 +180,10 @@ class HumanTwinNoise(HumanNoise):
         drawn = super()._draw(split, generator)
         if split.part != "train":
             return drawn
+        # "Clean" is the data's label, from which the twin's labels are drawn, known as true or not.
+        people = replace(drawn, clean_label=split.clean_label, truth="given")
         label = permute_within_classes(split.clean_label, drawn.label, split.num_classes, generator)
-        return self._record(split, label, drawn.rate_realised, drawn.transition_matrix)
+        return self._record(split, label, people.rate_realised, people.transition_matrix)
 
 
 @dataclass(frozen=True)
@@ -180,7 +192,8 @@ class FileNoise(LabelNoise):
 
     The record keeps the original's seed, rate and matrix. The other parts are drawn
     class-conditionally with the original's realised matrix, from this ``seed``. Of a run that left
-    samples out, the same are left out.
+    samples out, the same are left out. A record without true labels is refused: it holds no flips
+    to repeat, and nothing to check that its labels belong to these samples.
     """
 
     path: str | Path
@@ -199,6 +212,11 @@ class FileNoise(LabelNoise):
 
     def _draw(self, split: CleanSplit, generator: torch.Generator) -> NoiseRecord:
         saved = NoiseRecord.load(self.path)
+        if saved.clean_label is None or saved.transition_matrix is None:
+            raise InputError(
+                f"noise record '{self.path}' holds labels without the true ones, so there are no "
+                "flips to repeat; write noise=none, and data.labels= where a CSV gave the labels"
+            )
         if saved.num_classes != split.num_classes:
             raise InputError(
                 f"noise record '{self.path}' has {saved.num_classes} classes and the data "

@@ -36,6 +36,7 @@ class CleanSplit:
     source_index: Int[Tensor, " n"] | None = None
     source_classes: Sequence[int] | None = None
     source_size: int | None = None
+    labels_are_true: bool = True
 
 
 class LabelNoise(ABC):
@@ -59,6 +60,7 @@ class LabelNoise(ABC):
         source_index: Tensor | None = None,
         source_classes: Sequence[int] | None = None,
         source_size: int | None = None,
+        labels_are_true: bool = True,
     ) -> NoiseRecord:
         """Draw the given labels of one split from its true ones.
 
@@ -73,6 +75,9 @@ class LabelNoise(ABC):
             source_classes: K numbers of the classes in the published data set, where these are
                 some of them; None for all, in order.
             source_size: training samples in the published data set.
+            labels_are_true: whether ``clean_label`` is known to be true. Where it is not, flips are
+                made from it all the same, and "clean" then means the label before our flip; noise
+                that asks for no flip leaves labels of unknown truth.
 
         Raises:
             InputError: for labels out of range, a rate too high, or something missing.
@@ -87,8 +92,10 @@ class LabelNoise(ABC):
             source_index,
             source_classes,
             source_size,
+            labels_are_true,
         )
-        return self._draw(split, stream(self.seed, "noise", part))
+        record = self._draw(split, stream(self.seed, "noise", part))
+        return record if labels_are_true or _asks_for_flips(record) else record.without_truth()
 
     def keeps(self, split: CleanSplit) -> Bool[Tensor, " n"]:
         """Which training samples to keep: all, unless a file labels some outside the classes.
@@ -119,9 +126,19 @@ class LabelNoise(ABC):
         return self._record(split, label, rate, matrix)
 
 
+def _asks_for_flips(record: NoiseRecord) -> bool:
+    """Whether the record is of a draw that can flip a label, or of labels that somebody gave."""
+    matrix = record.matrix_requested
+    if record.truth != "made":
+        return True
+    if matrix is None:
+        return record.rate_requested != 0
+    return not torch.equal(matrix, torch.eye(len(matrix), dtype=matrix.dtype))
+
+
 @dataclass(frozen=True)
 class NoNoise(LabelNoise):
-    """Every label is the true one."""
+    """Every label stays as it is: the true one, where the data's labels are known to be true."""
 
     seed: int = 0
     kind: ClassVar[str] = "none"

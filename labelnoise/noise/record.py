@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import os
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, fields, replace
 from pathlib import Path
 from typing import Any
 
@@ -17,29 +17,44 @@ from labelnoise.errors import InputError
 from labelnoise.files import write_arrays
 from labelnoise.noise.checks import check_labels
 from labelnoise.noise.matrices import transition_matrix
+from labelnoise.noise.record_file import read_record_arrays
+from labelnoise.truth import TRUTHS, Truth, known
 
-_REQUIRED = ("kind", "num_classes", "clean_label", "label")
+# Records of earlier versions do not say where their labels come from. We flipped those of all other
+# kinds; those took the folders' names for the true labels of a CSV without asking.
+_OLDER: dict[str, Truth] = {"human": "given", "csv": "unknown"}
 
 
 @dataclass(frozen=True, eq=False)
 class NoiseRecord:
-    """One split's given labels beside its true ones, and how they were made.
+    """One split's given labels, beside its true ones where these are known, and how they were made.
+
+    ``truth`` says where the labels come from:
+
+    =======  =====================================================================================
+    made     we flipped labels that we took for true ones, none of them under ``noise=none``
+    given    somebody gave the labels, and the true ones are known
+    unknown  somebody gave the labels, and nobody knows which of them are wrong: ``clean_label`` and
+             all that follows from it are None, and ``is_noisy`` raises
+    =======  =====================================================================================
 
     Attributes:
         kind: the noise's name, as in ``noise=symmetric``.
         seed: what the draw was seeded with.
         rate_requested: the rate as it was asked for; None where no single number was.
         matrix_requested: (K, K) float64, the matrix drawn from; None where there is none.
-        clean_label: (n,) int64, the true labels.
+        clean_label: (n,) int64, the true labels; None where they are not known.
         label: (n,) int64, the given labels.
         num_classes: K.
         dropped_outside_classes: training samples left out because the file's label is none of the
             data's classes.
         source_index: (n,) int64, places in the published data set where samples were left out;
             else None.
+        truth: "made", "given" or "unknown".
 
     Raises:
-        InputError: for labels out of range, or lengths that differ.
+        InputError: for labels out of range, lengths that differ, or true labels where ``truth``
+            says that there are none.
 
     Example:
         >>> clean, label = torch.tensor([0, 0, 1, 1]), torch.tensor([0, 1, 1, 1])
@@ -54,17 +69,24 @@ class NoiseRecord:
     seed: int | None
     rate_requested: float | None
     matrix_requested: Float[Tensor, "K K"] | None
-    clean_label: Int[Tensor, " n"]
+    clean_label: Int[Tensor, " n"] | None
     label: Int[Tensor, " n"]
     num_classes: int
     dropped_outside_classes: int = 0
     source_index: Int[Tensor, " n"] | None = None
+    truth: Truth = "made"
 
     def __post_init__(self) -> None:
+        if self.truth not in TRUTHS:
+            raise InputError(f"truth must be one of {', '.join(TRUTHS)}, got {self.truth!r}")
+        if (self.clean_label is None) != (self.truth == "unknown"):
+            has = "no" if self.clean_label is None else "a"
+            raise InputError(f"a record of truth {self.truth!r} has {has} clean_label")
         for name in ("clean_label", "label"):
-            checked = check_labels(getattr(self, name), self.num_classes, name)
-            object.__setattr__(self, name, checked)
-        if len(self.label) != len(self.clean_label):
+            if getattr(self, name) is not None:
+                checked = check_labels(getattr(self, name), self.num_classes, name)
+                object.__setattr__(self, name, checked)
+        if self.clean_label is not None and len(self.label) != len(self.clean_label):
             raise InputError(
                 f"{len(self.label)} labels for {len(self.clean_label)} clean labels; "
                 "give one a sample"
@@ -76,66 +98,102 @@ class NoiseRecord:
             )
 
     @property
-    def is_noisy(self) -> Bool[Tensor, " n"]:
-        """The given label is not the true one."""
-        return self.label != self.clean_label
+    def truth_known(self) -> bool:
+        """Whether there are true labels."""
+        return self.clean_label is not None
 
     @property
-    def rate_realised(self) -> float:
-        """The share of wrong labels; 0 of no samples."""
+    def is_noisy(self) -> Bool[Tensor, " n"]:
+        """The given label is not the true one; raises UnknownTruth where that is not known."""
+        return self.label != known(self.clean_label)
+
+    @property
+    def rate_realised(self) -> float | None:
+        """The share of wrong labels, 0 of no samples; None where it is not known."""
+        if not self.truth_known:
+            return None
         return self.is_noisy.double().mean().item() if len(self.label) else 0.0
 
     @property
-    def transition_matrix(self) -> Float[Tensor, "K K"]:
-        """The realised matrix, float64; a class without samples has the identity's row."""
+    def transition_matrix(self) -> Float[Tensor, "K K"] | None:
+        """The realised matrix, float64; a class without samples has the identity's row.
+
+        None where it is not known.
+        """
+        if self.clean_label is None:
+            return None
         return transition_matrix(self.clean_label, self.label, self.num_classes)
 
     @property
-    def per_class_rates(self) -> Float[Tensor, " K"]:
-        """The share of wrong labels among the samples of each true class, float64."""
-        return 1 - self.transition_matrix.diagonal()
+    def per_class_rates(self) -> Float[Tensor, " K"] | None:
+        """The share of wrong labels among the samples of each true class, float64.
+
+        None where it is not known.
+        """
+        matrix = self.transition_matrix
+        return None if matrix is None else 1 - matrix.diagonal()
 
     @property
     def fingerprint(self) -> str:
-        """16 hex digits of the SHA-256 over K, clean_label and label, the same on every machine."""
+        """16 hex digits of the SHA-256 over K, clean_label and label, the same on every machine.
+
+        Without clean_label where the true labels are not known.
+        """
         digest = hashlib.sha256()
         for part in (torch.tensor([self.num_classes]), self.clean_label, self.label):
-            digest.update(part.numpy().astype("<i8").tobytes())
+            if part is not None:
+                digest.update(part.numpy().astype("<i8").tobytes())
         return digest.hexdigest()[:16]
 
+    def without_truth(self) -> NoiseRecord:
+        """The record of the same given labels, where nobody knows the true ones.
+
+        Nothing was flipped either, so that nothing was asked for.
+        """
+        return replace(
+            self,
+            seed=None,
+            rate_requested=None,
+            matrix_requested=None,
+            clean_label=None,
+            truth="unknown",
+        )
+
     def summary(self) -> dict[str, Any]:
-        """The record without its labels, in plain types that JSON can hold."""
-        requested = self.matrix_requested
+        """The record without its labels, in plain types that JSON can hold; None if not known."""
         return {
             "kind": self.kind,
+            "truth": self.truth,
             "seed": self.seed,
             "rate_requested": self.rate_requested,
             "rate_realised": self.rate_realised,
             "per_class_rates": _rounded(self.per_class_rates),
             "transition_matrix": _rounded(self.transition_matrix),
-            "matrix_requested": None if requested is None else _rounded(requested),
+            "matrix_requested": _rounded(self.matrix_requested),
             "dropped_outside_classes": self.dropped_outside_classes,
             "fingerprint": self.fingerprint,
         }
 
     def describe(self) -> str:
         """The record in one line, for a log."""
-        asked = "" if self.rate_requested is None else f"asked {self.rate_requested:.2%}, "
-        rates = self.per_class_rates
         dropped = self.dropped_outside_classes
         outside = f"{dropped} samples dropped, labelled as other classes; " if dropped else ""
+        rates, rate = self.per_class_rates, self.rate_realised
+        if rates is None or rate is None:
+            return (
+                f"{len(self.label)} labels as given, the true ones are not known; "
+                f"{outside}fingerprint {self.fingerprint}"
+            )
+        asked = "" if self.rate_requested is None else f"asked {self.rate_requested:.2%}, "
         return (
-            f"noise {self.kind}: {asked}realised {self.rate_realised:.2%} "
+            f"noise {self.kind}: {asked}realised {rate:.2%} "
             f"({int(self.is_noisy.sum())} of {len(self.label)} labels wrong, "
             f"{rates.min().item():.2%} to {rates.max().item():.2%} by class), "
             f"{outside}seed {self.seed}, fingerprint {self.fingerprint}"
         )
 
     def save(self, path: str | os.PathLike[str]) -> None:
-        """Write the record to ``path``, an .npz of plain arrays.
-
-        The file is written under another name and then renamed: it is whole or it is not there.
-        """
+        """Write the record to ``path``, an .npz of plain arrays, whole or not at all."""
         # None would become an object array, which only a pickle can hold.
         values = {f.name: getattr(self, f.name) for f in fields(self)}
         write_arrays(Path(path), {k: v for k, v in values.items() if v is not None})
@@ -148,42 +206,30 @@ class NoiseRecord:
             InputError: for a file that is missing, damaged, or holds something else.
         """
         source = Path(path).expanduser()
-        if not source.is_file():
-            raise InputError(
-                f"noise record '{source}' is no file; write the noise.npz of an earlier run"
-            )
-        try:
-            arrays = _read_npz(source)
-        except Exception as error:  # damage can surface as any error, from zip's to zlib's
-            raise InputError(
-                f"noise record '{source}' cannot be read ({type(error).__name__}): it is damaged "
-                "or no .npz of plain arrays; write the noise.npz of an earlier run"
-            ) from error
-        missing = [name for name in _REQUIRED if name not in arrays]
-        if missing:
-            raise InputError(
-                f"noise record '{source}' holds {', '.join(arrays) or 'nothing'} and lacks "
-                f"{', '.join(missing)}; write the noise.npz of an earlier run"
-            )
+        arrays = read_record_arrays(source)
         seed, rate = arrays.get("seed"), arrays.get("rate_requested")
         matrix, places = arrays.get("matrix_requested"), arrays.get("source_index")
         try:
             num_classes = int(arrays["num_classes"].item())
-            clean, label = (
-                check_labels(torch.from_numpy(arrays[name]), num_classes, name)
+            labels = {
+                name: check_labels(torch.from_numpy(arrays[name]), num_classes, name)
                 for name in ("clean_label", "label")
-            )
+                if name in arrays
+            }
+            kind = str(arrays["kind"].item())
+            truth: Any = str(arrays["truth"]) if "truth" in arrays else _OLDER.get(kind, "made")
             return cls(
-                kind=str(arrays["kind"].item()),
+                kind=kind,
                 seed=None if seed is None else int(seed.item()),
                 rate_requested=None if rate is None else float(rate.item()),
                 matrix_requested=None if matrix is None else torch.from_numpy(matrix),
-                clean_label=clean,
-                label=label,
+                clean_label=None if truth == "unknown" else labels["clean_label"],
+                label=labels["label"],
                 num_classes=num_classes,
-                # Records of earlier versions have neither.
+                # Records of earlier versions have none of these.
                 dropped_outside_classes=int(arrays.get("dropped_outside_classes", np.array(0))),
                 source_index=None if places is None else torch.from_numpy(places),
+                truth=truth,
             )
         except (ValueError, TypeError) as error:  # InputError is a ValueError
             raise InputError(
@@ -192,13 +238,9 @@ class NoiseRecord:
             ) from error
 
 
-def _read_npz(path: Path) -> dict[str, np.ndarray]:
-    """Every array of the file; reading them all checks that none is damaged."""
-    # Opened here, since numpy leaves a damaged file open.
-    with open(path, "rb") as file, np.load(file, allow_pickle=False) as arrays:
-        return {name: arrays[name] for name in arrays.files}
-
-
-def _rounded(values: Tensor) -> list[Any]:
-    """Nested lists of numbers with six decimals."""
-    return np.round(values.numpy().astype(np.float64), 6).tolist()
+def _rounded(values: Tensor | None) -> list[Any] | None:
+    """Nested lists of numbers with six decimals; None of None."""
+    if values is None:
+        return None
+    rows: list[Any] = np.round(values.numpy().astype(np.float64), 6).tolist()
+    return rows

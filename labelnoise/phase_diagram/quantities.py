@@ -60,7 +60,7 @@ QUANTITIES: dict[str, Quantity] = {
         "test error at the end, noisy labels", lambda o: o.last("test_error_noisy"), "end", ERROR
     ),
     "early_stop_test_error": Quantity(
-        "test error where noise overtakes signal",
+        "test error where memorization overtakes signal learning",
         lambda o: o.at("test_error", _or_end(o, o.stages.crossing_step)),
         "all",
         ERROR,
@@ -84,7 +84,7 @@ QUANTITIES: dict[str, Quantity] = {
         signed=True,
     ),
     "early_stop_gain": Quantity(
-        "test error: end - where noise overtakes signal",
+        "test error: end - where memorization overtakes signal learning",
         lambda o: o.last("test_error") - o.at("test_error", _or_end(o, o.stages.crossing_step)),
         "all",
         signed=True,
@@ -98,7 +98,9 @@ QUANTITIES: dict[str, Quantity] = {
         log=True,
     ),
     "crossing_step": Quantity(
-        "step from which noise leads signal", lambda o: o.stages.crossing_step, log=True
+        "step from which memorization leads signal learning",
+        lambda o: o.stages.crossing_step,
+        log=True,
     ),
     "memorized_step": Quantity(
         "step at which all wrong labels are memorized", lambda o: o.stages.memorized_step, log=True

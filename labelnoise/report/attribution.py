@@ -177,7 +177,8 @@ def explain_run(
         method, draws: as in :func:`attribute`.
 
     Raises:
-        InputError: the run cannot be loaded, its data are not images, or an argument is refused.
+        InputError: the run cannot be loaded, its data are not images, their true labels are not
+            known, or an argument is refused.
     """
     check_method(method, draws)
     check_value("seed", seed, int, SEED)
@@ -187,6 +188,11 @@ def explain_run(
         raise InputError(
             f"{path} trained on {type(run.datamodule).__name__}, attribution explains images: "
             "choose a run of data=cifar10, say"
+        )
+    if not train.truth_known:
+        raise InputError(
+            f"attribution compares noisy with clean images, and the true labels of {path} are not "
+            "known: choose a run with data.truth=folders, or one whose labels were flipped"
         )
     check_value("samples", samples, int, Range(1, len(train), whole=True))
     chosen = choose(train.is_noisy, samples, background, seed)

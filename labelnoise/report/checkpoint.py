@@ -81,8 +81,10 @@ def load_trained(
         except (TypeError, ValueError, AttributeError, RuntimeError) as error:
             reason = " ".join(str(error).split()) or type(error).__name__
             raise InputError(f"{path} cannot be rebuilt from its config.yaml: {reason}") from error
-    record = NoiseRecord.load(directory.noise)
-    if record.fingerprint != datamodule.noise_record.fingerprint:
+    record, rebuilt = NoiseRecord.load(directory.noise), datamodule.noise_record
+    # A record of an earlier version may hold labels as true ones that are not taken for true today.
+    labels = ((record.label, rebuilt.label), (record.clean_label, rebuilt.clean_label))
+    if not all(a is None or b is None or torch.equal(a, b) for a, b in labels):
         raise InputError(
             f"the data have other labels now than {directory.noise} says the run trained on: "
             "put back the files that they were read from"

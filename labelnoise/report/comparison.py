@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from labelnoise.errors import InputError
+from labelnoise.report.labels import truth_known
 from labelnoise.report.loaded import LoadedRun, load_run
 from labelnoise.report.settings import by_setting, technique_names
 from labelnoise.report.sweep import mean_and_range
@@ -35,6 +36,8 @@ COLUMNS: dict[str, Callable[[Summary], float | None]] = {
     "memorized": _final("train/memorized_fraction"),
     "(oracle best)": _card("oracle_best"),
 }
+# The columns that only runs with known true labels have.
+BY_TRUTH = ("memorized",)
 EXPLANATION = """\
 Test accuracy in %, mean over seeds [least, most]: of the network that the technique kept, of the
 last one, and of those with the lowest loss and the highest accuracy on noisy validation data.
@@ -42,6 +45,13 @@ The oracle's choice among all networks of a run stands apart: nobody without cle
 make it. memorized: the share of wrong labels that the kept network predicts, in %. time: seconds
 of a run, as a multiple of plain training's, for runs that had the machine to themselves. knows:
 what was used that nobody with noisy data knows."""
+# Where no run's true labels are known.
+EXPLANATION_AS_GIVEN = """\
+Test accuracy in % against the given test labels, mean over seeds [least, most]: of the network
+that the technique kept, of the last one, and of those with the lowest loss and the highest
+accuracy on validation data. The oracle's choice among all networks of a run stands apart: it looks
+at the test data. time: seconds of a run, as a multiple of plain training's, for runs that had the
+machine to themselves. knows: what was used that nobody knows of these data."""
 
 
 def report_comparison(sweeps: Sequence[Path], timed: bool = True) -> str:
@@ -70,7 +80,8 @@ def report_comparison(sweeps: Sequence[Path], timed: bool = True) -> str:
     named = [*zip(techniques, runs, strict=True)]
     groups = by_setting(named, lambda item: item[1].config, compared=("technique",))
     tables = [_table(name, members, timed) for name, members in groups.items()]
-    return "\n\n".join([EXPLANATION, *tables])
+    known = any(truth_known(run.summary) for run in runs)
+    return "\n\n".join([EXPLANATION if known else EXPLANATION_AS_GIVEN, *tables])
 
 
 def _table(setting: str, members: Sequence[tuple[str, LoadedRun]], timed: bool) -> str:
@@ -78,10 +89,12 @@ def _table(setting: str, members: Sequence[tuple[str, LoadedRun]], timed: bool) 
     for technique, run in members:
         by_technique.setdefault(technique, []).append(run.summary)
     plain = _seconds(by_technique["none"]) if "none" in by_technique else None
+    known = any(truth_known(run.summary) for _, run in members)
+    columns = {name: f for name, f in COLUMNS.items() if known or name not in BY_TRUTH}
     rows = []
     for technique, runs in by_technique.items():
         row = {setting: technique, "runs": str(len(runs))}
-        for name, percent in COLUMNS.items():
+        for name, percent in columns.items():
             row[name] = mean_and_range(map(percent, runs), digits=3)
         if timed:
             row["time"] = f"{_seconds(runs) / plain:.2f}" if plain else ""

@@ -20,7 +20,7 @@ from labelnoise.report.style import (
     plot_series,
     scale_steps,
 )
-from labelnoise.report.two_stages import ACCURACIES, BOUNDARIES, COEFFICIENTS
+from labelnoise.report.two_stages import ACCURACIES, BOUNDARIES, COEFFICIENTS, label_of
 from labelnoise.run_directory import RunDirectory
 
 TOP = "curvature/top_eigenvalue"
@@ -63,7 +63,12 @@ def draw_curvature(
     coefficients = COEFFICIENTS[0].metric in history.names
     for curve in COEFFICIENTS if coefficients else ACCURACIES:
         plot_series(
-            beside, history, curve.metric, color=curve.color, ls=curve.style, label=curve.label
+            beside,
+            history,
+            curve.metric,
+            color=curve.color,
+            ls=curve.style,
+            label=label_of(curve, summary),
         )
     if coefficients:
         beside.set_yscale("log")

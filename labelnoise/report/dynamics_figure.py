@@ -11,7 +11,7 @@ from matplotlib.figure import Figure
 from numpy.typing import NDArray
 
 from labelnoise.history import History
-from labelnoise.report.loaded import read_dynamics
+from labelnoise.report.loaded import LoadedDynamics, read_dynamics
 from labelnoise.report.style import (
     ALL,
     CLEAN,
@@ -45,25 +45,23 @@ def draw_dynamics(run: RunDirectory, history: History, summary: Mapping[str, Any
     Above: how well each score finds the noisy labels, as the epochs go; how many predictions change
     from epoch to epoch; the losses at the first, the best-tested and the last epoch. Below: the
     data map, and the distributions of AUM, wrong events and forgetting events. Clean and noisy
-    samples apart where both are known; otherwise all in grey.
+    samples apart where both are known; otherwise all in grey, and the first view is left out where
+    the true labels are not known.
     """
     if not (run.dynamics / "samples.npz").is_file():
         return None
     dynamics = read_dynamics(run)
     if len(dynamics.log) == 0:
         return None
-    groups = _groups(dynamics.is_noisy)
+    groups = _groups(dynamics)
     scores = dynamics.scores
     figure = new_figure(15.5, 7.0)
     axes = figure.subplots(2, 4)
     found, changes, first, last = axes[0]
-    for name, color in AUC_COLORS.items():
-        plot_series(
-            found, history, f"dynamics/auc_{name}", color=color, label=name.replace("_", " ")
-        )
-    legend(found)
-    found.set_ylim(0, 1.02)
-    finish(found, "training step", "AUC", "finding noisy labels by each score")
+    if dynamics.truth_known:
+        _draw_aucs(found, history)
+    else:
+        found.remove()
     plot_series(changes, history, "dynamics/prediction_changes", color=SIGNAL)
     finish(changes, "training step", "samples", "predictions changed since the row before")
     for panel, row in ((first, _early(dynamics.log.step, summary)), (last, len(dynamics.log) - 1)):
@@ -90,10 +88,20 @@ def draw_dynamics(run: RunDirectory, history: History, summary: Mapping[str, Any
 Groups = list[tuple[str, str, NDArray[np.bool_]]]
 
 
-def _groups(is_noisy: NDArray[np.bool_]) -> Groups:
-    if not is_noisy.any():
-        return [("all samples", ALL, ~is_noisy)]
+def _groups(dynamics: LoadedDynamics) -> Groups:
+    if not dynamics.truth_known or not dynamics.is_noisy.any():
+        return [("all samples", ALL, np.ones(len(dynamics.label), dtype=np.bool_))]
+    is_noisy = dynamics.is_noisy
     return [("clean samples", CLEAN, ~is_noisy), ("noisy samples", NOISY, is_noisy)]
+
+
+def _draw_aucs(axes: Axes, history: History) -> None:
+    for name, color in AUC_COLORS.items():
+        label = name.replace("_", " ")
+        plot_series(axes, history, f"dynamics/auc_{name}", color=color, label=label)
+    legend(axes)
+    axes.set_ylim(0, 1.02)
+    finish(axes, "training step", "AUC", "finding noisy labels by each score")
 
 
 def _early(steps: NDArray[np.int64], summary: Mapping[str, Any]) -> int:

@@ -9,6 +9,7 @@ from typing import Any
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
+from labelnoise.report.labels import labels_of_test, truth_known
 from labelnoise.report.loaded import LoadedRun
 from labelnoise.report.style import ALL, NOISY, SIGNAL, TEST, finish, legend, new_figure
 from labelnoise.report.two_stages import BOUNDARIES
@@ -38,16 +39,22 @@ def draw_large_steps(runs: Sequence[LoadedRun]) -> Figure | None:
         stages.set_yscale("log")
     _draw(features, by_rate, _active_share, "last hidden layer", SIGNAL)
     features.set_ylim(bottom=0)  # a change of a few percent is to look like one
+    test = labels_of_test(run.summary for run in runs)
     for metric, name, color, complement in (
         ("train/memorized_fraction", "noisy samples memorized", NOISY, False),
-        ("test/acc", "test error, clean labels", TEST, True),
+        ("test/acc", f"test error, {test} labels", TEST, True),
         ("train/acc_clean", "training error, clean samples", ALL, True),
     ):
         _draw(errors, by_rate, lambda r, m=metric, c=complement: _final(r, m, c), name, color)
+    judged = any(truth_known(run.summary) for run in runs)
     for panel, ylabel, title in (
         (stages, "training step", "where the stages end"),
         (features, "share of active ReLU units", "sparsity of the features at the end"),
-        (errors, "share of the samples", "memorization and error at the end"),
+        (
+            errors,
+            "share of the samples",
+            "memorization and error at the end" if judged else "error at the end",
+        ),
     ):
         panel.set_xscale("log")
         finish(panel, "learning rate at the start", ylabel, title)

@@ -18,8 +18,9 @@ from labelnoise.dynamics import DynamicsLog, RunningScores
 from labelnoise.errors import InputError
 from labelnoise.history import History
 from labelnoise.run_directory import RunDirectory
+from labelnoise.truth import known
 
-SAMPLES = ("label", "clean_label", "source_index", "name", "class_names")
+SAMPLES = ("label", "source_index", "name", "class_names")
 
 
 @dataclass(frozen=True)
@@ -58,7 +59,8 @@ class LoadedDynamics:
 
     Attributes:
         log: the rows; ``log.arrays["margin"]`` is (rows, n), on disk.
-        label, clean_label, source_index: (n,).
+        label, source_index: (n,).
+        clean_label_if_known: (n,); None where the true labels are not known.
         name: (n,) the file in an image folder, elsewhere the place in the published data set.
         class_names: (K,).
         scores: over all rows.
@@ -66,15 +68,25 @@ class LoadedDynamics:
 
     log: DynamicsLog
     label: NDArray[np.int64]
-    clean_label: NDArray[np.int64]
     source_index: NDArray[np.int64]
     name: NDArray[Any]
     class_names: NDArray[Any]
     scores: RunningScores
+    clean_label_if_known: NDArray[np.int64] | None = None
+
+    @property
+    def truth_known(self) -> bool:
+        """Whether there are true labels."""
+        return self.clean_label_if_known is not None
+
+    @property
+    def clean_label(self) -> NDArray[np.int64]:
+        """(n,), the true labels; raises UnknownTruth where they are not known."""
+        return known(self.clean_label_if_known)
 
     @property
     def is_noisy(self) -> NDArray[np.bool_]:
-        """(n,): the given label is not the true one."""
+        """(n,): the given label is not the true one; raises as ``clean_label`` does."""
         return self.label != self.clean_label
 
 
@@ -108,6 +120,7 @@ def read_dynamics(run: RunDirectory, rows: int | None = None) -> LoadedDynamics:
     with reading(run.dynamics):
         with np.load(run.dynamics / "samples.npz", allow_pickle=False) as arrays:
             samples = {name: arrays[name] for name in SAMPLES}
+            clean = arrays.get("clean_label")
         n = len(samples["label"])
         classes = len(samples["class_names"])
         shapes = {array.shape for array in log.arrays.values()}
@@ -119,7 +132,7 @@ def read_dynamics(run: RunDirectory, rows: int | None = None) -> LoadedDynamics:
         scores = RunningScores(samples["label"])
         for row in islice(log, rows):
             scores.update(row)
-    return LoadedDynamics(log, **samples, scores=scores)
+    return LoadedDynamics(log, **samples, scores=scores, clean_label_if_known=clean)
 
 
 def load_run(path: str | Path) -> LoadedRun:

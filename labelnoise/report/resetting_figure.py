@@ -11,6 +11,7 @@ from matplotlib.figure import Figure
 from numpy.typing import NDArray
 
 from labelnoise.history import History
+from labelnoise.report.labels import labels_of_test
 from labelnoise.report.loaded import LoadedRun
 from labelnoise.report.style import (
     ALL,
@@ -26,7 +27,7 @@ _COLORS = (OTHERS[2], OTHERS[1], OTHERS[0], TEST, SIGNAL)
 _ROWS = (
     ("train/wrong_corrected", "wrong labels corrected", False),
     ("train/wrong_memorized", "wrong labels memorized", False),
-    ("test/acc", "test error, clean labels", True),
+    ("test/acc", "test error, {test} labels", True),
 )
 
 
@@ -48,7 +49,8 @@ def draw_resetting(settings: Mapping[str, Sequence[LoadedRun]]) -> Figure | None
 
     Lines are means over seeds, bands go from the lowest to the highest; grey is plain training,
     which is also r = 0. Shares are of all training samples. None unless some runs reset and all
-    others are plain.
+    others are plain. Rows that no run measured are left out, as those of wrong labels where the
+    true ones are not known.
 
     Args:
         settings: by name, such as "noise_rate=0.2", the runs of all rates and seeds.
@@ -59,10 +61,16 @@ def draw_resetting(settings: Mapping[str, Sequence[LoadedRun]]) -> Figure | None
         return None
     above = [rate for rate in shown if rate > 0]
     color = {rate: _COLORS[i % len(_COLORS)] for i, rate in enumerate(above)} | {0.0: ALL}
-    figure = new_figure(1.2 + 3.6 * len(settings), 7.6)
-    axes = figure.subplots(len(_ROWS), len(settings), sharex="col", sharey="row", squeeze=False)
+    everyone = [run for members in settings.values() for run in members]
+    measured = {name for run in everyone for name in run.history.names}
+    rows = [row for row in _ROWS if row[0] in measured]
+    if not rows:
+        return None
+    test = labels_of_test(run.summary for run in everyone)
+    figure = new_figure(1.2 + 3.6 * len(settings), 7.6 * len(rows) / len(_ROWS))
+    axes = figure.subplots(len(rows), len(settings), sharex="col", sharey="row", squeeze=False)
     for column, (name, members) in enumerate(settings.items()):
-        for row, (metric, label, complement) in enumerate(_ROWS):
+        for row, (metric, label, complement) in enumerate(rows):
             panel = axes[row, column]
             for rate in shown:
                 runs = [run.history for run in members if reset_rate(run.summary) == rate]
@@ -74,8 +82,8 @@ def draw_resetting(settings: Mapping[str, Sequence[LoadedRun]]) -> Figure | None
                     panel.fill_between(steps, low, high, color=color[rate], alpha=0.15, lw=0)
             finish(
                 panel,
-                "training step" if row == len(_ROWS) - 1 else "",
-                label if column == 0 else "",
+                "training step" if row == len(rows) - 1 else "",
+                label.format(test=test) if column == 0 else "",
                 name if row == 0 else "",
             )
     handles = [

@@ -14,12 +14,16 @@ from omegaconf import DictConfig
 from labelnoise.data.signal_noise import SignalNoiseDataModule
 from labelnoise.files import write_text
 from labelnoise.history import History
+from labelnoise.label_metrics import BY_TRUTH
 from labelnoise.noise import NoiseRecord
 from labelnoise.presets import preset_name
 from labelnoise.run_directory import RunDirectory
 from labelnoise.stoppers import STOPPERS, shadow_stop
 from labelnoise.techniques import Technique
 from labelnoise.theory import find_stages, stage_one_length
+
+# Metrics of the network kept that are None where the true labels are not known.
+FINAL_BY_TRUTH = (*(f"train/{name}" for name in BY_TRUTH), "test/acc_noisy_labels")
 
 
 def summarize(
@@ -47,8 +51,9 @@ def summarize(
             **stages(history, theory_t1(cfg, datamodule)),
             "dominance_lost_step": dominance_lost_step(history),
         },
-        "final": final,
+        "final": final | {name: None for name in FINAL_BY_TRUTH if name not in final},
         "report_card": report_card(history, steps_per_epoch),
+        "test_labels": "clean" if datamodule.test.truth_known else "given",
         "selection": reports.get(next(selections, "")),
         "suspects": suspects,
         "techniques": reports,
@@ -109,11 +114,13 @@ def dominance_lost_step(history: History) -> int | None:
 def report_card(
     history: History, steps_per_epoch: int | None = None
 ) -> dict[str, dict[str, Any] | None]:
-    """Clean test accuracy under several rules for which network to report, each with its step.
+    """Test accuracy under several rules for which network to report, each with its step.
+
+    It is that on clean test data where their true labels are known, elsewhere on the given labels.
 
     ====================  =====================================================================
-    oracle_best           the best on clean test data: what nobody without them can choose, and
-                          what many published tables show; marked ``oracle``
+    oracle_best           the best on test data: what nobody may choose by, and what many
+                          published tables show; marked ``oracle``
     last, mean_last_10    the last step; the mean of the last ten evaluations
     val_selected          the lowest loss on noisy validation data
     val_acc_selected      the highest accuracy on noisy validation data

@@ -125,7 +125,7 @@ def _row(
         "probably_wrong": int(suggested[i] != dynamics.label[i]),
         **{name: f"{values[i]:.6g}" for name, values in scores.items()},
     }
-    if dynamics.is_noisy.any():
+    if dynamics.truth_known and dynamics.is_noisy.any():
         row["true_label"] = names[dynamics.clean_label[i]]
     return row
 
@@ -136,6 +136,7 @@ def summarize_suspects(run: RunDirectory, history: History) -> dict[str, Any] | 
     Returns how many labels are ``probably_wrong`` of how many ``listed``, judged by the rows up to
     ``until_step``; and where the truth is known ``precision`` and ``recall`` of that judgement and
     the ``auc`` of each score over all rows, the whole training, as a detector of noisy labels.
+    Where it is not, these three are None.
     """
     if not (run.dynamics / "samples.npz").is_file():
         return None
@@ -144,13 +145,22 @@ def summarize_suspects(run: RunDirectory, history: History) -> dict[str, Any] | 
         return None
     rows = min(len(whole.log), rows_before_memorization(history, whole.log.step))
     suspected = _write(read_dynamics(run, rows), rows, "aum", run.suspects) != whole.label
-    found = int((suspected & whole.is_noisy).sum())
-    wrong, noisy = int(suspected.sum()), int(whole.is_noisy.sum())
     return {
-        "probably_wrong": wrong,
+        "probably_wrong": int(suspected.sum()),
         "listed": len(whole.label),
         "until_step": int(whole.log.step[rows - 1]),
+        **_judged(suspected, whole),
+    }
+
+
+def _judged(suspected: NDArray[np.bool_], dynamics: LoadedDynamics) -> dict[str, Any]:
+    """How well labels were suspected, by the true ones."""
+    if not dynamics.truth_known:
+        return dict.fromkeys(("precision", "recall", "auc"))
+    found = int((suspected & dynamics.is_noisy).sum())
+    wrong, noisy = int(suspected.sum()), int(dynamics.is_noisy.sum())
+    return {
         "precision": found / wrong if wrong and noisy else None,
         "recall": found / noisy if noisy else None,
-        "auc": whole.scores.aucs(whole.is_noisy),
+        "auc": dynamics.scores.aucs(dynamics.is_noisy),
     }

@@ -20,7 +20,7 @@ if TYPE_CHECKING:  # which imports torch
 
 COLUMNS = {
     "clean fitted": ("stages", "clean_fit_step"),
-    "noise overtakes": ("stages", "crossing_step"),
+    "memorization overtakes": ("stages", "crossing_step"),
     "memorized": ("stages", "memorized_step"),
     "dominance lost": ("stages", "dominance_lost_step"),
     "last step": ("step",),

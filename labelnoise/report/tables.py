@@ -10,6 +10,8 @@ from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
+from labelnoise.report.labels import truth_known
+
 # Settings side by side in a terminal of 80 characters.
 MOST_COLUMNS = 3
 
@@ -29,18 +31,8 @@ def _headline(summary: Mapping[str, Any]) -> str:
 
 
 def _rows(summary: Mapping[str, Any]) -> list[tuple[str, str]]:
-    noise, stages, final = summary["noise"], summary["stages"], summary["final"]
     card = summary["report_card"]
-    rows = [
-        ("label noise", f"{noise['kind']}, {_percent(noise['rate_realised'])} of the labels wrong"),
-        ("all clean samples fitted", _step(stages["clean_fit_step"])),
-        ("noise overtakes signal", _step(stages["crossing_step"])),
-        ("all noisy samples memorized", _step(stages["memorized_step"])),
-        ("training accuracy, clean samples", _percent(final["train/acc_clean"])),
-        ("training accuracy, noisy samples", _percent(final["train/acc_noisy"])),
-        ("test accuracy", _percent(final["test/acc"])),
-        ("test accuracy, noisy labels", _percent(final["test/acc_noisy_labels"])),
-    ]
+    rows = [*_training_rows(summary), *_test_rows(summary)]
     for name, entry in card.items():
         if entry is not None:
             rows.append((f"  test accuracy, {name}", _card_entry(entry)))
@@ -50,6 +42,33 @@ def _rows(summary: Mapping[str, Any]) -> list[tuple[str, str]]:
     for technique, report in summary["techniques"].items():
         rows.append((technique, _technique(report)))
     return rows
+
+
+def _training_rows(summary: Mapping[str, Any]) -> list[tuple[str, str]]:
+    noise, stages, final = summary["noise"], summary["stages"], summary["final"]
+    if not truth_known(summary):
+        return [
+            ("labels", "as given, the true ones are not known"),
+            ("training accuracy", _percent(final["train/acc"])),
+        ]
+    return [
+        ("label noise", f"{noise['kind']}, {_percent(noise['rate_realised'])} of the labels wrong"),
+        ("all clean samples fitted", _step(stages["clean_fit_step"])),
+        ("memorization overtakes signal learning", _step(stages["crossing_step"])),
+        ("all noisy samples memorized", _step(stages["memorized_step"])),
+        ("training accuracy, clean samples", _percent(final["train/acc_clean"])),
+        ("training accuracy, noisy samples", _percent(final["train/acc_noisy"])),
+    ]
+
+
+def _test_rows(summary: Mapping[str, Any]) -> list[tuple[str, str]]:
+    final = summary["final"]
+    if summary.get("test_labels") == "given":
+        return [("test accuracy, given labels", _percent(final["test/acc"]))]
+    return [
+        ("test accuracy", _percent(final["test/acc"])),
+        ("test accuracy, noisy labels", _percent(final["test/acc_noisy_labels"])),
+    ]
 
 
 def _card_entry(entry: Mapping[str, Any]) -> str:
@@ -73,10 +92,8 @@ def _technique(report: Mapping[str, Any]) -> str:
     first = report["first"]
     if first is None:
         return "no selection was made"
-    return (
-        f"kept {first['kept']} samples at step {first['step']:,}, "
-        f"precision {first['precision']:.3f}, recall {first['recall']:.3f}"
-    )
+    judged = [f"{k} {first[k]:.3f}" for k in ("precision", "recall") if first[k] is not None]
+    return ", ".join([f"kept {first['kept']} samples at step {first['step']:,}", *judged])
 
 
 def _step(step: int | None) -> str:

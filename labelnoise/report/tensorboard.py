@@ -15,25 +15,24 @@ from labelnoise.config import run_config
 from labelnoise.report.settings import settings_of
 from labelnoise.report.two_stages import ACCURACIES, COEFFICIENTS, ERRORS
 
-LAYOUT = {
-    "two stages": {
-        "signal learning against noise memorization": [
-            "Multiline",
-            [curve.metric for curve in COEFFICIENTS],
-        ],
-        "accuracy on all, clean and noisy samples": [
-            "Multiline",
-            [curve.metric for curve in ACCURACIES],
-        ],
-        "held-out accuracy": ["Multiline", [curve.metric for curve in ERRORS]],
-    }
+CHARTS = {
+    "signal learning against noise memorization": [curve.metric for curve in COEFFICIENTS],
+    "accuracy on all, clean and noisy samples": [curve.metric for curve in ACCURACIES],
+    "held-out accuracy": [curve.metric for curve in ERRORS],
+}
+# Where the true labels are not known.
+CHARTS_AS_GIVEN = {
+    "accuracy": ["train/acc", "test/acc"],
+    "held-out accuracy": CHARTS["held-out accuracy"],
 }
 
 
-def add_layout(logger: Logger) -> None:
+def add_layout(logger: Logger, truth_known: bool = True) -> None:
     """Lay out the custom-scalars page: gamma against rho_bar, and the accuracies."""
     if isinstance(logger, TensorBoardLogger):
-        logger.experiment.add_custom_scalars(LAYOUT)
+        charts = CHARTS if truth_known else CHARTS_AS_GIVEN
+        layout = {title: ["Multiline", metrics] for title, metrics in charts.items()}
+        logger.experiment.add_custom_scalars({"two stages" if truth_known else "run": layout})
 
 
 def add_results(

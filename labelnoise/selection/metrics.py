@@ -10,16 +10,16 @@ from labelnoise.dynamics import auc
 
 
 def selection_metrics(
-    kept: Bool[Tensor, " n"], score: Float[Tensor, " n"], is_noisy: Bool[Tensor, " n"]
-) -> dict[str, float]:
+    kept: Bool[Tensor, " n"], score: Float[Tensor, " n"], is_noisy: Bool[Tensor, " n"] | None
+) -> dict[str, float | None]:
     """How well a selection found the clean samples.
 
     Args:
         kept: the selection.
         score: of the rule, the higher, the more suspicious; the loss where it has none.
-        is_noisy: whose given label is wrong.
+        is_noisy: whose given label is wrong; None where that is not known.
 
-    Returns, each in [0, 1], NaN where it is undefined:
+    Returns, each in [0, 1], NaN where it is undefined, None where the true labels are not known:
         precision: share of the kept samples that are clean.
         recall: share of the clean samples that are kept.
         f1: their harmonic mean.
@@ -33,6 +33,8 @@ def selection_metrics(
         >>> round(metrics["precision"], 3), metrics["recall"], metrics["auc"]
         (0.667, 1.0, 1.0)
     """
+    if is_noisy is None:
+        return dict.fromkeys(("precision", "recall", "f1", "auc"))
     right = int((kept & ~is_noisy).sum())
     precision, recall = _share(right, int(kept.sum())), _share(right, int((~is_noisy).sum()))
     return {
@@ -44,12 +46,16 @@ def selection_metrics(
 
 
 def class_metrics(
-    kept: Bool[Tensor, " n"], label: Int[Tensor, " n"], is_noisy: Bool[Tensor, " n"], classes: int
-) -> dict[str, list[float]]:
+    kept: Bool[Tensor, " n"],
+    label: Int[Tensor, " n"],
+    is_noisy: Bool[Tensor, " n"] | None,
+    classes: int,
+) -> dict[str, list[float] | None]:
     """``kept``, ``precision`` and ``recall`` of the samples of each given label.
 
     Returns:
-        Three lists of as many numbers as there are classes, NaN where a share is undefined.
+        Three lists of as many numbers as there are classes, NaN where a share is undefined. The
+        last two are None where the true labels are not known.
 
     Example:
         >>> kept = torch.tensor([True, True, False, True])
@@ -62,7 +68,10 @@ def class_metrics(
         found: list[int] = torch.bincount(label[chosen], minlength=classes).tolist()
         return found
 
-    n_kept, right, clean = counts(kept), counts(kept & ~is_noisy), counts(~is_noisy)
+    n_kept = counts(kept)
+    if is_noisy is None:
+        return {"kept": [*n_kept], "precision": None, "recall": None}
+    right, clean = counts(kept & ~is_noisy), counts(~is_noisy)
     return {
         "kept": [*n_kept],
         "precision": [_share(*pair) for pair in zip(right, n_kept, strict=True)],

@@ -24,6 +24,7 @@ from labelnoise.selection.dynamic_threshold import select_dynamic_threshold
 from labelnoise.selection.events import select_wrong_events
 from labelnoise.selection.loss import select_gmm, select_keep_rate, select_log2
 from labelnoise.selection.records import Records
+from labelnoise.truth import UnknownTruth
 
 
 @dataclass(frozen=True)
@@ -75,14 +76,15 @@ class Evidence:
     Attributes:
         logits: (n, K) of all training samples at one set of weights.
         label: (n,) given labels.
-        is_noisy: (n,) whose label is wrong, which the oracle alone may ask for.
+        is_noisy: (n,) whose label is wrong, which the oracle alone may ask for; None where that is
+            not known.
         records: of the epochs so far; None for rules that need none.
         step: when.
     """
 
     logits: Float[Tensor, "n K"]
     label: Int[Tensor, " n"]
-    is_noisy: Bool[Tensor, " n"]
+    is_noisy: Bool[Tensor, " n"] | None
     records: Records | None = None
     step: int = 0
 
@@ -185,6 +187,8 @@ def _random(evidence: Evidence, options: Options) -> Selection:
 
 
 def _oracle(evidence: Evidence, options: Options) -> Selection:
+    if evidence.is_noisy is None:
+        raise UnknownTruth("rule=oracle")
     return Selection(select_oracle(evidence.is_noisy), evidence.is_noisy.float())
 
 

@@ -59,13 +59,13 @@ STOPPERS = {
     "val_loss": Stopper(
         ("val/loss",),
         partial(PatienceDetector, patience=10),
-        "the noisy validation loss stopped falling",
+        "the validation loss stopped falling",
         keeps_best=True,
     ),
     "val_acc": Stopper(
         ("-val/acc",),
         partial(PatienceDetector, patience=10),
-        "the noisy validation accuracy stopped rising",
+        "the validation accuracy stopped rising",
         keeps_best=True,
     ),
     "coefficients": Stopper(

@@ -34,8 +34,12 @@ def mix(
 
 def partners(batch: Batch, partner: Shaped[Tensor, " n"]) -> Batch:
     """Everything but the input of the samples that a batch is mixed with."""
+    clean = batch.clean_label_if_known
     return Batch(
-        batch.input, batch.label[partner], batch.clean_label[partner], batch.index[partner]
+        batch.input,
+        batch.label[partner],
+        None if clean is None else clean[partner],
+        batch.index[partner],
     )
 
 

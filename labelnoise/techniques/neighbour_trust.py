@@ -119,7 +119,7 @@ class NeighbourTrust(Technique):
         self.every_n_steps = every_n_steps
         self.votes: Tensor | None = None
         self.seen: Tensor | None = None
-        self.selections: list[dict[str, float]] = []
+        self.selections: list[dict[str, Any]] = []
         self._embedding: Tensor | None = None
         self._handle: RemovableHandle | None = None
 
@@ -185,10 +185,12 @@ class NeighbourTrust(Technique):
             return
         module.sample_weight = trusted.to(module.sample_weight)
         doubt = 1 - votes.gather(1, label[:, None]).squeeze(1)
-        metrics = selection_metrics(trusted, doubt, train.is_noisy.cpu())
+        is_noisy = train.is_noisy.cpu() if train.truth_known else None
+        metrics = selection_metrics(trusted, doubt, is_noisy)
         selection = {"step": trainer.global_step, "kept": int(trusted.sum()), **metrics}
         self.selections.append(selection)
-        module.record({f"selection/{name}": value for name, value in metrics.items()})
+        if judged := {f"selection/{k}": v for k, v in metrics.items() if v is not None}:
+            module.record(judged)
 
     def report(self) -> dict[str, Any]:
         first, last = (self.selections[0], self.selections[-1]) if self.selections else (None, None)

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import logging
 
-from labelnoise.data.image_folder import ImageFolderDataModule
 from labelnoise.data.module import NoisyLabelDataModule
 from labelnoise.errors import InputError
 
@@ -55,8 +54,8 @@ def made_noise_rate(data: NoisyLabelDataModule) -> float | None:
     for: under noise=asymmetric noise_rate=0.4 about a fifth of all labels is wrong.
     """
     record = data.noise_record
-    own = isinstance(data, ImageFolderDataModule) and record.kind == "none"
-    return record.rate_realised if record.kind in MADE and not own else None
+    made = record.kind in MADE and record.truth == "made"
+    return record.rate_realised if made else None
 
 
 def noise_rate_of(

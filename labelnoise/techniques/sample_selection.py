@@ -8,6 +8,7 @@ from dataclasses import replace
 from typing import Any
 
 import pytorch_lightning as pl
+import torch
 
 from labelnoise.classifier import NoisyLabelClassifier
 from labelnoise.coefficients import has_coefficients, require_coefficients, signal_and_noise
@@ -55,6 +56,7 @@ class SampleSelection(Technique):
     random, oracle            whatever comes; just the clean samples, which takes true labels
     ========================  ==================================================================
 
+    Where the true labels are not known, a selection says what it kept and not how well it chose.
     Losses and probabilities are those of the whole training set at one set of weights. Rules that
     look back record every pass over the data from the training pass itself: they wait until one
     has been recorded, "dynamic_threshold" two. With ``early_stop`` beside it, that technique's
@@ -194,7 +196,8 @@ class SampleSelection(Technique):
         data = data_of(trainer)
         # On the CPU, where the mixture is fitted and selections are measured.
         logits = from_rank_zero(module.logits(data.train)).cpu()
-        label, is_noisy = data.train.label.cpu(), data.train.is_noisy.cpu()
+        label = data.train.label.cpu()
+        is_noisy = data.train.is_noisy.cpu() if data.train.truth_known else None
         evidence = Evidence(logits, label, is_noisy, self.records, trainer.global_step)
         kept, score, noise_rate = apply_rule(self.rule, evidence, self.options)
         self._warn_of_losses(evidence)
@@ -205,24 +208,26 @@ class SampleSelection(Technique):
         n_kept = int(kept.sum())
         metrics = {
             **selection_metrics(kept, evidence.loss if score is None else score, is_noisy),
-            "noise_rate": is_noisy.double().mean().item(),
+            "noise_rate": None if is_noisy is None else is_noisy.double().mean().item(),
             "noise_rate_estimate": 1 - n_kept / len(kept) if noise_rate is None else noise_rate,
         }
         per_class = class_metrics(kept, label, is_noisy, data.num_classes)
         self.selections.append(
             {"step": trainer.global_step, "kept": n_kept, **metrics, "per_class": per_class}
         )
-        module.record({f"selection/{k}": float(v) for k, v in {"kept": n_kept, **metrics}.items()})
+        known = {k: v for k, v in {"kept": n_kept, **metrics}.items() if v is not None}
+        module.record({f"selection/{k}": float(v) for k, v in known.items()})
+        judged = "".join(f", {k} {known[k]:.3f}" for k in ("precision", "recall") if k in known)
         log.info(
-            "sample_selection: %s kept %d of %d samples at step %d, precision %.3f, recall %.3f",
+            "sample_selection: %s kept %d of %d samples at step %d%s",
             self.rule,
             n_kept,
             len(kept),
             trainer.global_step,
-            metrics["precision"],
-            metrics["recall"],
+            judged,
         )
-        empty = [name for name, k in zip(data.class_names, per_class["kept"], strict=True) if not k]
+        counts = torch.bincount(label[kept], minlength=data.num_classes)
+        empty = [name for name, k in zip(data.class_names, counts, strict=True) if not k]
         if self._is_over():
             self.records = None
         if empty and not self._warned:

@@ -55,5 +55,8 @@ class Technique(pl.Callback):
         raise NotImplementedError
 
     def oracle_knowledge(self) -> list[str]:
-        """What it was told that nobody with noisy data knows: "noise rate", "true labels", ..."""
+        """What it was told that nobody with noisy data knows: "noise rate", "true labels", ...
+
+        Where the true labels are not known, "true labels" and "transition matrix" are refused.
+        """
         return []

@@ -23,6 +23,7 @@ from labelnoise.losses import (
     forward_correction,
 )
 from labelnoise.techniques.loss import Loss
+from labelnoise.truth import UnknownTruth
 
 log = logging.getLogger(__name__)
 
@@ -107,7 +108,10 @@ class TransitionCorrection(Loss):
 
     def prepare(self, data: NoisyLabelDataModule) -> None:
         if self.given == "record":
-            self.matrix = self._checked(data.noise_record.transition_matrix, data.num_classes)
+            realised = data.noise_record.transition_matrix
+            if realised is None:
+                raise UnknownTruth(f"{self.name}.matrix=record", "transition matrix")
+            self.matrix = self._checked(realised, data.num_classes)
         elif self.given != "anchor":
             self.matrix = self._checked(self._as_tensor(self.given), data.num_classes)
 

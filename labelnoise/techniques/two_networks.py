@@ -58,7 +58,7 @@ class TwoNetworks(Technique):
     Logged are, of the steps since they were last logged:
 
     - ``selection/precision``: share of clean samples among those that the first network chose; true
-      labels are used for this number alone;
+      labels are used for this number alone, which is left out where they are not known;
     - ``selection/keep_share``: R(t) of the last of these steps;
     - ``networks/agreement``: share of the samples trained on for which both networks predicted the
       same class, before the step.
@@ -129,7 +129,8 @@ class TwoNetworks(Technique):
             pl_module.pair_loss = self.pair_loss
 
     def on_train_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
-        self._is_noisy = data_of(trainer).train.is_noisy.to(pl_module.device)
+        train = data_of(trainer).train
+        self._is_noisy = train.is_noisy.to(pl_module.device) if train.truth_known else None
         self.counts = self.counts.to(pl_module.device)
 
     def on_train_batch_start(
@@ -169,8 +170,8 @@ class TwoNetworks(Technique):
         self, index: Int[Tensor, " n"], chosen: Bool[Tensor, " n"], alike: Bool[Tensor, " n"]
     ) -> None:
         seen = torch.ones_like(chosen)
-        clean = chosen & ~self._is_noisy[index]
-        self.counts += torch.stack([seen, chosen, clean, alike]).sum(1)
+        clean = torch.zeros_like(chosen) if self._is_noisy is None else ~self._is_noisy[index]
+        self.counts += torch.stack([seen, chosen, chosen & clean, alike]).sum(1)
 
     def on_train_batch_end(
         self, trainer: pl.Trainer, pl_module: pl.LightningModule, *args: Any
@@ -191,15 +192,13 @@ class TwoNetworks(Technique):
         if not seen:
             return
         self.counts.zero_()
-        self.precision = clean / chosen if chosen else float("nan")
+        metrics = {}
+        if self._is_noisy is not None:
+            self.precision = clean / chosen if chosen else float("nan")
+            metrics["selection/precision"] = self.precision
+        metrics |= {"selection/keep_share": self.share, "networks/agreement": alike / seen}
         assert isinstance(module, NoisyLabelClassifier)
-        module.record(
-            {
-                "selection/precision": self.precision,
-                "selection/keep_share": self.share,
-                "networks/agreement": alike / seen,
-            }
-        )
+        module.record(metrics)
 
     def report(self) -> dict[str, Any]:
         return {

@@ -179,7 +179,7 @@ class LeadPeakDetector(StageDetector):
 
 
 class OvertakeDetector(StageDetector):
-    """Find where noise memorization overtakes signal learning: the first of a lasting streak.
+    """Find where memorization overtakes signal learning: the first of a lasting streak.
 
     The streak is ``patience`` observations in a row with rho_max strictly above gamma_max.
 

@@ -59,7 +59,7 @@ def test_test_images_may_lack_a_class(root):
     for file in (root / "test" / "cat").iterdir():
         file.unlink()
     (root / "test" / "cat").rmdir()
-    assert make(root).test.clean_label.tolist() == [1] * TEST_EACH + [2] * TEST_EACH
+    assert make(root).test.label.tolist() == [1] * TEST_EACH + [2] * TEST_EACH
 
 
 def test_image_size_is_at_least_one():

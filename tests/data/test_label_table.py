@@ -7,6 +7,7 @@ import unicodedata
 from pathlib import Path
 
 import pytest
+import torch
 
 from labelnoise.data.image_folder import ImageFolderDataModule
 from labelnoise.data.label_table import read_given_labels
@@ -33,8 +34,9 @@ def write_csv(root: Path, lines: list[str], header: str = "file,label", end: str
 @pytest.mark.parametrize("options", [{}, {"per_class": 6}])
 def test_a_csv_gives_the_observed_labels_and_folders_the_true_ones(root, options):
     path = write_csv(root, rows()[::-1])
-    data = make(root, labels=path, val_fraction=0.2, **options)
+    data = make(root, labels=path, val_fraction=0.2, truth="folders", **options)
     record = data.noise_record
+    assert record.truth == "given"
     assert (record.kind, record.seed, record.rate_requested) == ("csv", None, None)
     assert record.matrix_requested is None
     for split in (data.train, data.val):
@@ -48,6 +50,23 @@ def test_a_csv_gives_the_observed_labels_and_folders_the_true_ones(root, options
     assert not data.test.is_noisy.any()
     if not options:
         assert record.rate_realised == 0.2
+
+
+@pytest.mark.parametrize("labels", [False, True])
+def test_nobody_knows_the_true_labels_unless_the_folders_are_said_to_be_them(root, labels):
+    path = write_csv(root, rows()) if labels else None
+    data = make(root, labels=path, val_fraction=0.2)
+    assert data.noise_record.truth == "unknown"
+    assert not any(split.truth_known for split in (data.train, data.val, data.test))
+    trusted = make(root, labels=path, val_fraction=0.2, truth="folders")
+    assert trusted.noise_record.truth == ("given" if labels else "made")
+    for name in ("train", "val", "test"):
+        ours, theirs = getattr(data, name), getattr(trusted, name)
+        assert theirs.truth_known and torch.equal(ours.label, theirs.label)
+        assert torch.equal(ours.input, theirs.input)
+    with pytest.raises(InputError, match="data.truth is 'csv'; write folders") as error:
+        make(root, truth="csv")
+    one_line(error)
 
 
 @pytest.mark.parametrize("form", ["numbers", "root", "extra", "spaces", "bom", "windows"])

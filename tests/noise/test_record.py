@@ -76,6 +76,7 @@ def test_summary_survives_json() -> None:
     summary = make().summary()
     assert list(summary) == [
         "kind",
+        "truth",
         "seed",
         "rate_requested",
         "rate_realised",
@@ -146,12 +147,47 @@ def test_save_then_load_is_the_same_record(tmp_path: Path, changes: dict) -> Non
     assert [file.name for file in tmp_path.iterdir()] == ["noise.npz"]
 
 
-def test_a_record_of_an_earlier_version_dropped_nothing(tmp_path: Path) -> None:
-    make().save(tmp_path / "noise.npz")
+@pytest.mark.parametrize(
+    ("kind", "truth"), [("symmetric", "made"), ("human", "given"), ("csv", "unknown")]
+)
+def test_a_record_of_an_earlier_version_dropped_nothing(
+    tmp_path: Path, kind: str, truth: str
+) -> None:
+    make(kind=kind).save(tmp_path / "noise.npz")
     with np.load(tmp_path / "noise.npz") as arrays:
-        older = {k: v for k, v in arrays.items() if k != "dropped_outside_classes"}
+        older = {k: v for k, v in arrays.items() if k not in ("dropped_outside_classes", "truth")}
     np.savez(tmp_path / "older.npz", **older)
-    assert NoiseRecord.load(tmp_path / "older.npz").summary() == make().summary()
+    loaded = NoiseRecord.load(tmp_path / "older.npz")
+    assert loaded.truth == truth
+    expected = make(kind=kind, **({"clean_label": None} if truth == "unknown" else {}), truth=truth)
+    assert loaded.summary() == expected.summary()
+
+
+def test_a_record_of_unknown_truth_has_no_rates(tmp_path: Path) -> None:
+    record = make(source_index=torch.arange(6)).without_truth()
+    assert (record.truth, record.truth_known, record.clean_label) == ("unknown", False, None)
+    assert record.rate_realised is record.per_class_rates is record.transition_matrix is None
+    summary = record.summary()
+    for key in ("seed", "rate_requested", "rate_realised", "per_class_rates",
+                "transition_matrix", "matrix_requested"):  # fmt: skip
+        assert summary[key] is None, key
+    line = record.describe()
+    assert "6 labels as given, the true ones are not known" in line and "%" not in line
+    expected = hashlib.sha256(struct.pack("<7q", 4, *LABEL)).hexdigest()[:16]
+    assert record.fingerprint == expected and expected in line
+    record.save(tmp_path / "noise.npz")
+    with np.load(tmp_path / "noise.npz") as arrays:
+        assert "clean_label" not in arrays
+    loaded = NoiseRecord.load(tmp_path / "noise.npz")
+    assert loaded.summary() == summary and torch.equal(loaded.label, record.label)
+
+
+@pytest.mark.parametrize(
+    "changes", [{"truth": "unknown"}, {"clean_label": None}, {"truth": "people"}]
+)
+def test_a_record_has_true_labels_where_it_says_so(changes: dict) -> None:
+    with pytest.raises((InputError, TypeCheckError)):
+        make(**changes)
 
 
 def test_a_save_that_dies_leaves_the_old_file(
