@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import csv
-import os
 import re
 from pathlib import Path
 
@@ -15,7 +14,6 @@ from PIL import Image
 
 from labelnoise.csv_files import escape, read_rows, unescape, write_rows
 from labelnoise.report.suspects import report_suspects
-from labelnoise.report.sweep import write_sweep
 from tests.conftest import Run
 
 PACKAGE = Path(__file__).resolve().parents[1] / "labelnoise"
@@ -68,8 +66,6 @@ def test_suspects_with_names_that_are_formulas(
             for i in range(count):
                 pixels = rng.normal(mean, 30, (8, 8, 3)).clip(0, 255).astype(np.uint8)
                 Image.fromarray(pixels).save(root / part / name / f"{i:02}.png")
-    odd = os.fsencode(root / "train" / "-x" / "00.png").replace(b"00", b"\xff0")
-    os.rename(root / "train" / "-x" / "00.png", odd)
     run_images(f"data.root={root}", "monitor=[memorization,dynamics]", "max_epochs=3")
     suspects = tmp_path / "run" / "suspects.csv"
     with suspects.open(newline="", encoding="utf-8", errors="surrogateescape") as file:
@@ -78,15 +74,3 @@ def test_suspects_with_names_that_are_formulas(
     assert {row["given_label"] for row in read_rows(suspects)} == {"=cmd|'!A1", "-x"}
     text = report_suspects(tmp_path / "run", top=60)
     assert "'-x" not in text and "-x -> =cmd|'!A1" in text
-    text.encode()  # a screen can show it
-
-
-def test_a_sweep_over_words_that_are_formulas(tmp_path: Path, run_tiny: Run) -> None:
-    summaries = {}
-    for number, word in enumerate(("+x", "@y")):
-        summary = run_tiny("max_steps=1", name=str(number))
-        summaries[tmp_path / str(number)] = {**summary, "overrides": [f"noise.path={word}"]}
-    write_sweep(tmp_path, summaries)
-    with (tmp_path / "sweep.csv").open(newline="") as file:
-        assert [row["noise.path"] for row in csv.DictReader(file)] == ["'+x", "'@y"]
-    assert [row["noise.path"] for row in read_rows(tmp_path / "sweep.csv")] == ["+x", "@y"]
