@@ -262,6 +262,45 @@ def test_two_processes_resume_in_the_middle_of_an_epoch_with_the_same_rows(
         assert killed.read_bytes() == whole.read_bytes(), file
 
 
+def test_two_processes_resume_with_one_batch_an_epoch(
+    run_images: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """54 samples, 27 in each process: the epochs end at steps 1 to 4."""
+    options = ("batch_size=27", "monitor=memorization", FAILING, *DDP)
+    whole = run_images(*options, name="whole")
+    for rank, step in enumerate(("2", "3")):
+        with monkeypatch.context() as patch:
+            patch.setenv("LABELNOISE_TEST_STEP", step)
+            patch.setenv("LABELNOISE_TEST_RANK", str(rank))
+            with pytest.raises(RuntimeError, match="failed"):
+                run_images(*options)
+    resumed = run_images(*options)
+    assert resumed["step"] == whole["step"] == 4 and resumed["final"] == whole["final"]
+    a, b = ((tmp_path / name / "metrics.csv").read_bytes() for name in ("run", "whole"))
+    assert a == b
+
+
+def test_a_signal_saves_a_run_of_two_processes(tmp_path: Path) -> None:
+    words = ("max_steps=400", "checkpoint_every_n_steps=100000", "log_every_n_steps=100")
+    whole = run_py(tmp_path, "name=whole", *words)
+    _, stderr = whole.communicate()
+    assert whole.returncode == 0, stderr
+    cut = run_py(tmp_path, "name=cut", *words)
+    log, checkpoint = tmp_path / "cut" / "run.log", tmp_path / "cut" / "checkpoints" / "last.ckpt"
+    while not (log.is_file() and "noise symmetric" in log.read_text()) and cut.poll() is None:
+        time.sleep(0.05)
+    time.sleep(1)
+    cut.terminate()
+    _, stderr = cut.communicate(timeout=60)
+    assert cut.returncode == 143 and "interrupted at step" in stderr
+    assert checkpoint.is_file()
+    again = run_py(tmp_path, "name=cut", *words)
+    _, stderr = again.communicate()
+    assert again.returncode == 0 and "resuming from" in stderr
+    for file in ("metrics.csv", "coefficients.npz"):
+        assert (tmp_path / "cut" / file).read_bytes() == (tmp_path / "whole" / file).read_bytes()
+
+
 @pytest.mark.parametrize("technique", ["co_teaching", "jocor"])
 def test_two_networks_choose_alike_from_the_whole_batch(
     run_tiny: Run, tmp_path: Path, technique: str

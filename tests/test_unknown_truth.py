@@ -106,7 +106,7 @@ def said(value: Any, where: str = "") -> Iterator[str]:
 
 
 def tensorboard_words(folder: Path) -> list[str]:
-    """Tags, chart titles with their metrics, and the names of hyperparameters."""
+    """Tags, and the titles of charts with their metrics."""
     events = EventAccumulator(str(folder))
     events.Reload()
     tags = events.Tags()
@@ -120,7 +120,9 @@ def tensorboard_words(folder: Path) -> list[str]:
     session = plugin_data_pb2.HParamsPluginData()
     metadata = events.SummaryMetadata("_hparams_/session_start_info")
     session.ParseFromString(metadata.plugin_data.content)
-    return [*words, *session.session_start_info.hparams]
+    # Hyperparameters are choices and options, not what was found.
+    assert "noise_rate" not in session.session_start_info.hparams
+    return words
 
 
 def nothing_said(words: list[str]) -> None:

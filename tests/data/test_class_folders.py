@@ -128,7 +128,7 @@ def test_names_are_compared_in_one_form(root):
     write_image(root / "test" / apart / "0.png")
     data = make(root, val_fraction=0)
     assert data.class_names[-1] == composed
-    assert data.test.clean_label[-1] == 3
+    assert data.test.label[-1] == 3
     write_image(root / "train" / apart / "1.png")
     with pytest.raises(InputError, match="two class folders whose names look the same") as error:
         make(root)
