@@ -9,14 +9,15 @@ from dataclasses import dataclass
 from typing import Any
 
 import pytorch_lightning as pl
+import torch
 from hydra.errors import InstantiationException
-from hydra.utils import get_class, instantiate
 from omegaconf import DictConfig, OmegaConf
 from pytorch_lightning.callbacks import ModelCheckpoint, RichProgressBar
 from pytorch_lightning.loggers import Logger, TensorBoardLogger
 from pytorch_lightning.utilities.exceptions import MisconfigurationException
 from torch import nn
 
+from labelnoise.batch_norm import check_single_samples, smallest_batch
 from labelnoise.checkpoints import ResumeCheckpoint, WholeFiles
 from labelnoise.classifier import NoisyLabelClassifier
 from labelnoise.data.module import NoisyLabelDataModule
@@ -26,8 +27,9 @@ from labelnoise.launcher import plugins
 from labelnoise.monitors import Monitor
 from labelnoise.options import check_options
 from labelnoise.run_directory import RunDirectory
-from labelnoise.schedules import check_schedule
+from labelnoise.schedules import check_schedule, run_steps
 from labelnoise.seeding import derive_seed
+from labelnoise.targets import allowed_modules, find, instantiate
 from labelnoise.techniques import Loss, Technique, check_composition, learner_of
 from labelnoise.truth import check_truth
 
@@ -39,6 +41,7 @@ _REFUSALS: tuple[type[Exception], ...] = (
     OverflowError,
     RuntimeError,
     MemoryError,
+    ImportError,  # Lightning's, for a device or a precision that needs another library
     MisconfigurationException,
 )
 
@@ -70,7 +73,8 @@ def one_line_refusals() -> Iterator[None]:
 
 def data_to_read(cfg: DictConfig) -> NoisyLabelDataModule:
     """The data module with its label noise, before it has looked for a file."""
-    datamodule = instantiate(cfg.data)(noise=instantiate(cfg.noise))
+    allowed = allowed_modules(cfg)
+    datamodule = instantiate(cfg.data, allowed)(noise=instantiate(cfg.noise, allowed))
     assert isinstance(datamodule, NoisyLabelDataModule)
     return datamodule
 
@@ -85,7 +89,7 @@ def build_learner(
     make: Callable[..., NoisyLabelClassifier] = learner  # each takes networks in its own number
     classifier = make(
         *_networks(cfg, datamodule, learner.network_count),
-        instantiate(cfg.optimizer),
+        instantiate(cfg.optimizer, allowed_modules(cfg)),
         **_schedule(cfg, datamodule),
         # A run begun by an earlier version is resumed without them.
         channels_last=cfg.get("channels_last", False),
@@ -104,15 +108,20 @@ def build(cfg: DictConfig, run: RunDirectory, resumed_step: int | None = None) -
         resumed_step: of the checkpoint that the run goes on from; None where it begins.
     """
     check_options(cfg)
+    allowed = allowed_modules(cfg)
     techniques = build_techniques(cfg)
+    monitors = {str(name): instantiate(node, allowed) for name, node in cfg.monitor.items()}
+    # What torch and Lightning refuse is told before the data are read.
+    instantiate(cfg.optimizer, allowed)([nn.Parameter(torch.zeros(1))])
+    instantiate(cfg.trainer, allowed)(logger=False, enable_checkpointing=False, plugins=_ranks())
     datamodule, classifier = build_learner(cfg, learner_of(techniques))
-    # Monitors look before techniques change anything at the same step.
-    monitors = {str(name): instantiate(node) for name, node in cfg.monitor.items()}
+    _check_batches(cfg, datamodule, classifier)
     check_truth(
         datamodule.noise_record.truth,
         {f"technique={name}": t.oracle_knowledge() for name, t in techniques.items()}
         | {f"monitor={name}": ["true labels"] for name, m in monitors.items() if m.needs_truth},
     )
+    # Monitors look before techniques change anything at the same step.
     callbacks = [*monitors.values(), *techniques.values()]
     if world_size() > 1:
         callbacks.insert(0, EqualBuffers())
@@ -121,21 +130,44 @@ def build(cfg: DictConfig, run: RunDirectory, resumed_step: int | None = None) -
         callbacks.append(_kept_checkpoints(run, cfg.keep_checkpoint_every_n_epochs))
     if cfg.trainer.get("enable_progress_bar", True):
         callbacks.append(ProgressBar(refresh_rate=20))
-    trainer = instantiate(cfg.trainer)(
+    trainer = instantiate(cfg.trainer, allowed)(
         callbacks=callbacks,
         logger=_loggers(cfg, run, resumed_step),
         default_root_dir=run.path,
         val_check_interval=cfg.eval_every_n_steps or 1.0,
         # Counted over the whole training, also where an epoch is shorter than the interval.
         check_val_every_n_epoch=None if cfg.eval_every_n_steps else 1,
-        plugins=[WholeFiles(), *(plugins() if world_size() > 1 else [])],
+        plugins=[WholeFiles(), *_ranks()],
     )
     return Parts(datamodule, classifier, monitors, techniques, trainer)
 
 
+def _ranks() -> list[Any]:
+    """What Lightning needs where several processes train the run."""
+    return plugins() if world_size() > 1 else []
+
+
+def _check_batches(
+    cfg: DictConfig, datamodule: NoisyLabelDataModule, classifier: NoisyLabelClassifier
+) -> None:
+    """Refuse a batch of one sample where a network cannot train on it."""
+    loader = datamodule.train_dataloader()
+    accumulated = cfg.trainer.get("accumulate_grad_batches", 1)
+    steps = run_steps(math.ceil(len(loader) / accumulated), cfg.max_steps, cfg.max_epochs)
+    if smallest_batch(loader, steps * accumulated) > 1:
+        return
+    check_single_samples(
+        classifier.networks,
+        datamodule.train,
+        f"with batch_size={cfg.batch_size} one batch of the {len(datamodule.train)} training "
+        "samples has one for a process: write another batch_size",
+    )
+
+
 def build_techniques(cfg: DictConfig) -> dict[str, Technique]:
     """The techniques by name; a loss that is a plain function is made one."""
-    parts = {str(name): instantiate(node) for name, node in cfg.technique.items()}
+    allowed = allowed_modules(cfg)
+    parts = {str(name): instantiate(node, allowed) for name, node in cfg.technique.items()}
     techniques = {n: p if isinstance(p, Technique) else Loss(p) for n, p in parts.items()}
     check_composition(techniques)
     return techniques
@@ -146,7 +178,8 @@ def _networks(cfg: DictConfig, datamodule: NoisyLabelDataModule, count: int) -> 
     dtype = datamodule.train.batch(slice(1)).input.dtype
     shape = {"input_shape": datamodule.input_shape, "num_classes": datamodule.num_classes}
     seeds = [{"seed": derive_seed(cfg.model.seed, "network", i)} for i in range(1, count)]
-    return [instantiate(cfg.model)(**shape, **seed).to(dtype) for seed in ({}, *seeds)]
+    make = instantiate(cfg.model, allowed_modules(cfg))
+    return [make(**shape, **seed).to(dtype) for seed in ({}, *seeds)]
 
 
 def _schedule(cfg: DictConfig, datamodule: NoisyLabelDataModule) -> dict[str, Any]:
@@ -160,7 +193,7 @@ def _schedule(cfg: DictConfig, datamodule: NoisyLabelDataModule) -> dict[str, An
     steps_per_epoch = math.ceil(batches / cfg.trainer.get("accumulate_grad_batches", 1))
     check_schedule(options, steps_per_epoch, cfg.max_steps, cfg.max_epochs)
     interval = options.pop("interval", "epoch")
-    return {"scheduler": instantiate(options), "interval": interval}
+    return {"scheduler": instantiate(options, allowed_modules(cfg)), "interval": interval}
 
 
 def _kept_checkpoints(run: RunDirectory, every_n_epochs: int) -> ModelCheckpoint:
@@ -182,15 +215,17 @@ def _loggers(cfg: DictConfig, run: RunDirectory, resumed_step: int | None) -> li
     if not is_rank_zero():
         return []
     # What a killed run logged after its checkpoint is measured and logged again.
+    allowed = allowed_modules(cfg)
     purge = {"purge_step": 0 if resumed_step is None else resumed_step + 1}
     again = purge if run.tensorboard.exists() else {}
     return [
         instantiate(
             node,
+            allowed,
             save_dir=str(run.path),
             name="",
             version="tensorboard",
-            **(again if issubclass(get_class(node._target_), TensorBoardLogger) else {}),
+            **(again if issubclass(find(node._target_, allowed), TensorBoardLogger) else {}),
         )
         for node in cfg.logger.values()
     ]

@@ -27,6 +27,10 @@ log = logging.getLogger(__name__)
 SampleLoss = Callable[[Tensor, Batch], Tensor]
 PrepareBatch = Callable[[Batch], Batch]
 
+# The mean cross-entropy of K classes at chance is log K, below 12 for any K that fits memory. A
+# network of some use is never this sure of so many wrong classes.
+LARGEST_LOSS = 1e4
+
 _HALF = (torch.float16, torch.bfloat16)
 
 
@@ -128,7 +132,7 @@ class NoisyLabelClassifier(pl.LightningModule):
         self.prepare_batch: PrepareBatch = as_it_is
         self.register_buffer("sample_weight", torch.ones(0), persistent=False)
         self.history = History()
-        self._diverged = False
+        self._warned: set[str] = set()
 
     def _prepare(self, network: nn.Module) -> None:
         """Lay a network out, and have it compiled, as was asked for."""
@@ -244,15 +248,21 @@ class NoisyLabelClassifier(pl.LightningModule):
         """
         step = self.trainer.global_step
         losses = [metrics[name] for name in ("train/loss", "val/loss") if name in metrics]
-        if not self._diverged and not all(map(math.isfinite, losses)):
-            self._diverged = True
-            log.warning("the loss is not finite from step %d on: lower optimizer.lr", step)
+        if not all(map(math.isfinite, losses)):
+            self._warn_once("the loss is not finite from step %d on: lower optimizer.lr", step)
+        elif (worst := max(map(abs, losses), default=0.0)) > LARGEST_LOSS:
+            self._warn_once("the loss explodes, to %g at step %d: lower optimizer.lr", worst, step)
         if self.scheduler is not None:
             rate = self.trainer.optimizers[0].param_groups[0]["lr"]
             metrics = {**metrics, "train/lr": float(rate)}
         self.history.record(step, metrics)
         for logger in self.loggers:
             logger.log_metrics(metrics, step)
+
+    def _warn_once(self, message: str, *values: float) -> None:
+        if message not in self._warned:
+            self._warned.add(message)
+            log.warning(message, *values)
 
     def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
         checkpoint["sample_weight"] = self.sample_weight

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import argparse
 import os
 import re
 import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
+from typing import NoReturn
 
 from hydra.errors import HydraException
 from omegaconf import OmegaConf
@@ -15,6 +17,8 @@ from omegaconf.errors import OmegaConfBaseException
 
 from labelnoise.errors import InputError
 from labelnoise.interrupts import interruptible
+from labelnoise.places import remove_made
+from labelnoise.words import check_words
 
 # Asked for by the user, before the doors set it for themselves.
 _TRACEBACKS = os.environ.get("HYDRA_FULL_ERROR") == "1"
@@ -35,32 +39,44 @@ def one_line_errors(config_name: str = "config") -> Iterator[None]:
     _config_name = config_name
     # Hydra prints errors over many lines and exits, unless it is asked to let them through.
     os.environ["HYDRA_FULL_ERROR"] = "1"
+    error_of_argparse = argparse.ArgumentParser.error
+    argparse.ArgumentParser.error = _refuse_flag  # type: ignore[assignment,method-assign]
     try:
+        check_words(sys.argv[1:])
         with interruptible():
             yield
     except Exception as error:
-        _exit_with_one_line(error)
+        exit_with_one_line(error)
         raise
+    finally:
+        argparse.ArgumentParser.error = error_of_argparse  # type: ignore[method-assign]
+        remove_made()
 
 
 @contextmanager
 def job(directory: Path, *, alone: bool) -> Iterator[None]:
-    """Around one job: take away the directory made for it if it failed before it wrote anything.
+    """Around one job: take away a sweep's job's directory if it failed before it wrote anything.
 
-    A job ``alone`` ends the process here, since Hydra adds a line of its own to an exception that
-    reaches it. In a sweep the exception goes on to Hydra, which runs the other jobs first.
+    What was made for a job ``alone`` is taken away by :func:`one_line_errors`. That job ends the
+    process here, since Hydra adds a line of its own to an exception that reaches it. In a sweep the
+    exception goes on to Hydra, which runs the other jobs first.
     """
     try:
         yield
     except Exception as error:
+        if alone:
+            exit_with_one_line(error)
         with suppress(OSError):
             directory.rmdir()  # refuses where there is something in it
-        if alone:
-            _exit_with_one_line(error)
         raise
 
 
-def _exit_with_one_line(error: Exception) -> None:
+def _refuse_flag(parser: argparse.ArgumentParser, message: str) -> NoReturn:
+    """In place of the page that Hydra's parser prints for words which it cannot take."""
+    raise InputError(f"{message} (write -m and other flags first, see --help)")
+
+
+def exit_with_one_line(error: Exception) -> None:
     line = explain(error)
     if line is not None and not _TRACEBACKS:
         sys.stderr.write(f"error: {line}\n")
@@ -100,7 +116,12 @@ def _explain_hydra(error: BaseException) -> str:
 
 def _no_such_choice(match: re.Match[str]) -> str:
     group, choice, options = match.groups()
-    return f"{group}={choice} does not exist, choose from: {', '.join(options.split())}"
+    line = f"{group}={choice} does not exist, choose from: {', '.join(options.split())}"
+    if group not in ("hydra/launcher", "hydra/sweeper"):
+        return line
+    package = f"hydra-{choice.split('_')[0]}-{group.rpartition('/')[2]}"
+    extra = "'labelnoise[cluster]'" if choice.startswith("submitit") else package
+    return f"{line}; if it is a plugin of Hydra's, install it: pip install {extra}"
 
 
 def _no_such_option(match: re.Match[str]) -> str:
@@ -141,7 +162,7 @@ def _chosen(group: str, choice: str) -> bool:
 
 _REWRITES: tuple[tuple[str, Callable[[re.Match[str]], str]], ...] = (
     (
-        r"Could not find '(\w+)/([^']+)'\s+Available options in '[^']+':\s+"
+        r"Could not find '([^']+)/([^'/]*)'\s+Available options in '[^']+':\s+"
         r"(.*?)\s*(?:Config search|$)",
         _no_such_choice,
     ),
@@ -157,7 +178,7 @@ _REWRITES: tuple[tuple[str, Callable[[re.Match[str]], str]], ...] = (
         lambda m: f"cannot read {m[1]!r}, write NAME=VALUE ({' '.join(m[2].split())})",
     ),
     (
-        r"Value '([^']*)' of type '\w+' could not be converted to (\w+)\s+full_key: (\S+)",
+        r"Value '(.*?)' of type '\w+' could not be converted to (\w+)\s+full_key: (\S+)",
         lambda m: f"{m[3]} must be of type {m[2]}, got {m[1]}",
     ),
     (
@@ -165,7 +186,54 @@ _REWRITES: tuple[tuple[str, Callable[[re.Match[str]], str]], ...] = (
         lambda m: f"{m[1]} has no default, give it as {m[1]}=...",
     ),
     (
+        r"Cannot convert '(\w+)' to string: '(.*)'\s+full_key: (\S+)",
+        lambda m: f"{m[3]} must be a word, got {m[2]}",
+    ),
+    (
+        r"Cannot merge DictConfig with ListConfig\s+full_key: (\S+)",
+        lambda m: f"{m[1]} has options of its own, set as {m[1]}.NAME=VALUE, and is no list",
+    ),
+    (
+        r"field '([^']+)' is not Optional",
+        lambda m: f"{m[1]} cannot be null, leave it out for its default",
+    ),
+    (
+        r"Ambiguous value for argument '(\w+)=([^']*)'",
+        lambda m: (
+            f"{m[1]}={m[2]} is two choices: write {m[1]}=[{m[2]}] to take them together, "
+            "or -m first to take one after the other"
+        ),
+    ),
+    (
+        r"LexerNoViableAltException: (.*?)\n",
+        lambda m: (
+            f"cannot read {m[1]}, put quotes around unusual characters, as name=\"'Übung {{1}}'\""
+        ),
+    ),
+    (
+        r"no viable alternative at input '(.*?)'",
+        lambda m: f"cannot read {m[1]}, a bracket or a quote is not closed there",
+    ),
+    (
+        r"Interpolation key '([^']+)' not found\s+full_key: (\S+)",
+        lambda m: f"{m[2]} refers to {m[1]}, which does not exist",
+    ),
+    (
+        r"raised while resolving interpolation: \"?(.*?)\"?\s+full_key: (\S+)",
+        lambda m: f"{m[2]} cannot be resolved: {m[1]}",
+    ),
+    (
+        r"Error in call to target '[^']*':\s+\w+\((['\"])(.*)\1\).*?(?:full_key: (\S+)|$)",
+        lambda m: f"{m[3] or 'this configuration'} cannot be built: {' '.join(m[2].split())}",
+    ),
+    (
+        r"override must be a string or a list. Got (?!None)(\w+)",
+        lambda m: "a choice is a name, or a list of names as technique=[a,b]",
+    ),
+    (
         r"override must be a string or a list. Got NoneType",
-        lambda m: "a group cannot be null, write none instead, as in technique=none",
+        lambda m: (
+            "a group cannot be null, write none instead, as in technique=none, or leave it out"
+        ),
     ),
 )

@@ -3,22 +3,29 @@
 from __future__ import annotations
 
 import hashlib
-import math
 from collections.abc import Sequence
 from dataclasses import dataclass, fields
 from pathlib import Path
-from typing import Any
+from typing import Any, get_type_hints
 
 from hydra.core.config_store import ConfigStore
 from omegaconf import MISSING, DictConfig, OmegaConf
 
 from labelnoise.errors import InputError
+from labelnoise.options import check_ranges, check_value
+from labelnoise.places import check_name
 from labelnoise.presets import check_preset, register_presets
+from labelnoise.ranges import TOP
+from labelnoise.targets import check_targets
+from labelnoise.words import LISTS, SINGLE, check_lists
 
 CONF_DIR = Path(__file__).resolve().parents[1] / "conf"
 
+# Not in the configuration of runs that an earlier version began.
+_ADDED = ("channels_last", "compile", "keep_checkpoint_every_n_epochs", "rerun", "allow_targets")
+
 # Where a run lies and how it is shown; two runs that differ in these alone are the same run.
-NOT_PART_OF_THE_RUN = ("name", "output_dir", "resume", "rerun", "logger")
+NOT_PART_OF_THE_RUN = ("name", "output_dir", "resume", "rerun", "logger", "allow_targets")
 
 
 @dataclass
@@ -45,12 +52,20 @@ class Config:
     checkpoint_every_n_steps: int | None = MISSING
     keep_checkpoint_every_n_epochs: int | None = MISSING
     threads: int | None = MISSING
-    channels_last: bool = MISSING
-    compile: bool = MISSING
+    channels_last: Any = MISSING  # true or false; OmegaConf would take any number for true
+    compile: Any = MISSING
     output_dir: str = MISSING
     name: str = MISSING
     resume: str | None = MISSING
-    rerun: bool = MISSING
+    rerun: Any = MISSING
+    allow_targets: Any = MISSING
+
+
+_TOP_TYPES = {key: hint for key, hint in get_type_hints(Config).items() if hint is not Any} | {
+    "channels_last": bool,
+    "compile": bool,
+    "rerun": bool,
+}
 
 
 def register_schema() -> None:
@@ -66,40 +81,37 @@ def check(cfg: DictConfig) -> None:
         InputError: one line that says what came and what is allowed.
     """
     check_places(cfg, Config)
-    rate = cfg.noise_rate
-    if not math.isfinite(rate) or not 0 <= rate < 1:
-        raise InputError(
-            f"noise_rate must be a number from 0 to below 1, got {rate}: 0.2 makes a fifth of the "
-            "labels wrong"
-        )
-    if cfg.seed < 0:
-        raise InputError(f"seed must be 0 or more, got {cfg.seed}")
-    if cfg.max_steps < 1 and cfg.max_epochs < 1:
+    _check_top(cfg)
+    for group in SINGLE:
+        _check_part(group, cfg.get(group))
+    for group in LISTS:
+        _check_nodes(group, cfg.get(group))
+    check_targets(cfg)
+    check_ranges(cfg)
+    check_preset(cfg)
+
+
+def _check_top(cfg: DictConfig) -> None:
+    """The keys at the top; one that an earlier version did not have may be missing."""
+    for key, hint in _TOP_TYPES.items():
+        if key in cfg or key not in _ADDED:
+            check_value(key, cfg.get(key), hint, TOP.get(key))
+    if 0 in (cfg.max_steps, cfg.max_epochs) or (cfg.max_steps < 1 and cfg.max_epochs < 1):
         raise InputError(
             f"set max_steps or max_epochs to at least 1, got max_steps={cfg.max_steps} and "
             f"max_epochs={cfg.max_epochs} (-1 means no limit, for one of the two)"
         )
-    for key in (
-        "batch_size",
-        "threads",
-        "keep_checkpoint_every_n_epochs",
-        *(f"{what}_every_n_steps" for what in ("log", "eval", "checkpoint")),
-    ):
-        if cfg[key] is not None and cfg[key] < 1:
-            raise InputError(f"{key} must be at least 1 or null, got {cfg[key]}")
-    batches = cfg.trainer.get("accumulate_grad_batches", 1)
-    if not isinstance(batches, int) or batches < 1:
-        raise InputError(f"trainer.accumulate_grad_batches must be at least 1, got {batches}")
-    if cfg.trainer.get("limit_train_batches") == 0:
+    if cfg.max_steps < 1 and "steps" in (cfg.get("data") or {}):
         raise InputError(
-            "trainer.limit_train_batches is 0, which trains on nothing: write 1 or more"
+            f"max_steps must be at least 1 on these data, whose training is counted in steps, got "
+            f"{cfg.max_steps}"
         )
-    rate = cfg.optimizer.lr
-    if not isinstance(rate, int | float) or not 0 < rate < math.inf:
-        raise InputError(f"optimizer.lr must be a number above 0, got {rate}")
-    for group in ("technique", "monitor", "logger"):
-        _check_nodes(group, cfg[group])
-    check_preset(cfg)
+    for key in ("max_steps", "max_epochs"):
+        inner = (cfg.get("trainer") or {}).get(key)
+        if inner is not None and inner != cfg[key]:
+            raise InputError(
+                f"trainer.{key}={inner} stands beside {key}={cfg[key]}: write {key}={inner} alone"
+            )
 
 
 def check_places(cfg: DictConfig, schema: type) -> None:
@@ -114,12 +126,20 @@ def check_places(cfg: DictConfig, schema: type) -> None:
     if unknown := sorted(str(key) for key in set(cfg) - set(known)):
         raise InputError(f"{unknown[0]} does not exist, there are: {', '.join(known)}")
     for key in ("name", "output_dir"):
-        if not cfg[key]:
+        if not cfg.get(key):
             raise InputError(f"{key} is empty: give a folder, or leave {key}= out")
+    check_name(cfg.name)
+
+
+def _check_part(group: str, node: Any) -> None:
+    if not OmegaConf.is_dict(node) or (node and "_target_" not in node):
+        raise InputError(f"{group} must be a choice as {group}=NAME, got {node}")
 
 
 def _check_nodes(group: str, nodes: Any) -> None:
-    for name, node in (nodes or {}).items():
+    if not OmegaConf.is_dict(nodes):
+        raise InputError(f"{group} must be a choice as {group}=NAME, got {nodes}")
+    for name, node in nodes.items():
         if not OmegaConf.is_dict(node) or "_target_" not in node:
             raise InputError(
                 f"{group}.{name} has no _target_: choose it as {group}={name}, or as a list, "
@@ -169,5 +189,6 @@ def compose_config(name: str, overrides: Sequence[str]) -> DictConfig:
     from hydra import compose as hydra_compose
     from hydra import initialize_config_dir
 
+    check_lists(overrides)
     with initialize_config_dir(str(CONF_DIR), version_base="1.3"):
         return hydra_compose(name, overrides=list(overrides))

@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import csv
 import math
 from collections.abc import Mapping
 from pathlib import Path
 
 import numpy as np
 
-from labelnoise.files import replacing
+from labelnoise.csv_files import read_rows, write_rows
 
 
 class History:
@@ -52,19 +51,15 @@ class History:
 
     def write_csv(self, path: Path) -> None:
         """Write one row a step, empty where a metric was not measured, replacing ``path`` whole."""
-        with replacing(path, "w", newline="", encoding="utf-8") as file:
-            writer = csv.DictWriter(file, ["step", *self.names])
-            writer.writeheader()
-            for step, row in sorted(self.rows.items()):
-                writer.writerow({"step": step, **row})
+        rows = ({"step": step, **row} for step, row in sorted(self.rows.items()))
+        write_rows(path, ["step", *self.names], rows)
 
     @classmethod
     def read_csv(cls, path: Path) -> History:
         """Read what :meth:`write_csv` wrote."""
-        with path.open(newline="") as file:
-            return cls(
-                {
-                    int(row.pop("step")): {k: float(v) for k, v in row.items() if v != ""}
-                    for row in csv.DictReader(file)
-                }
-            )
+        return cls(
+            {
+                int(row.pop("step")): {k: float(v) for k, v in row.items() if v != ""}
+                for row in read_rows(path)
+            }
+        )

@@ -37,24 +37,26 @@ STRATEGIES = (
 _INTERVAL, _GRACE = 0.05, 5.0  # seconds between looks, and for other ranks to say what failed
 
 
-def processes_of(trainer: DictConfig) -> int:
+def processes_of(trainer: DictConfig, allowed: Sequence[str] | None = None) -> int:
     """How many processes ``conf/trainer`` asks for; 0 for none beside this one.
+
+    ``allowed`` are the modules of the user's own parts, see :mod:`labelnoise.targets`.
 
     Raises:
         InputError: a strategy that is not DDP for several devices, or several machines.
     """
     strategy, devices = trainer.get("strategy", "auto"), trainer.get("devices", "auto")
-    if devices in (1, "1") and strategy == "auto":
-        return 0
     if trainer.get("num_nodes", 1) != 1:
         raise InputError(
             f"trainer.num_nodes is {trainer.num_nodes}: one run trains on the devices of one "
             "machine, write 1"
         )
-    from hydra.utils import instantiate
+    if devices in (1, "1") and strategy == "auto":
+        return 0
+    from labelnoise.targets import instantiate
 
     # Lightning knows what "auto", -1, "0,2" and the like come to on this machine.
-    asked = instantiate(trainer)(
+    asked = instantiate(trainer, allowed)(
         logger=False, enable_checkpointing=False, strategy="auto", plugins=plugins()
     )
     several = asked.world_size > 1

@@ -28,12 +28,14 @@ from labelnoise.interrupts import deferred, interruptible
 from labelnoise.isolation import isolated, logging_to, seed_globally
 from labelnoise.launcher import launch, processes_of
 from labelnoise.noise import NoiseRecord
+from labelnoise.options import check_options
 from labelnoise.report.figures import write_figures
 from labelnoise.report.summary import summarize, write_summary
 from labelnoise.report.suspects import summarize_suspects
 from labelnoise.report.tables import print_summary
 from labelnoise.report.tensorboard import add_layout, add_results
 from labelnoise.run_directory import RunDirectory, claim
+from labelnoise.targets import allowed_modules
 
 log = logging.getLogger(__name__)
 
@@ -78,6 +80,7 @@ def train(
 def _complete(cfg: DictConfig, run: RunDirectory, overrides: Sequence[str]) -> None:
     """Train the run, go on with it, or see that a finished one is whole."""
     with one_line_refusals():
+        check_options(cfg)
         datamodule = data_to_read(cfg)
     if run.summary.exists():
         run.check_results()
@@ -87,7 +90,7 @@ def _complete(cfg: DictConfig, run: RunDirectory, overrides: Sequence[str]) -> N
     with one_line_refusals():
         datamodule.prepare_data()  # once, before all processes of a run look for the files
         run.check_data(datamodule.sources())
-        processes = processes_of(cfg.trainer)
+        processes = processes_of(cfg.trainer, allowed_modules(cfg))
     newest(run)  # so that every process finds an intact last checkpoint
     if not processes:
         _run(cfg, run, overrides)
@@ -118,7 +121,7 @@ def _run(cfg: DictConfig, run: RunDirectory, overrides: Sequence[str]) -> None:
         seed_globally(cfg.seed, rank())  # the networks are alike, their dropout is not
     _keep_noise(parts.datamodule.noise_record, run)
     with _pointing_to_resume(run), deferred():
-        _fit(parts, checkpoint, cfg.batch_size)
+        _fit(parts, checkpoint)
         final = _evaluate(parts)
         if is_rank_zero():
             run.checkpoints.mkdir(exist_ok=True)
@@ -166,20 +169,12 @@ def _keep_noise(record: NoiseRecord, run: RunDirectory) -> None:
         )
 
 
-def _fit(parts: Parts, checkpoint: Path | None, batch_size: int | None) -> None:
-    trainer, classifier, datamodule = parts.trainer, parts.classifier, parts.datamodule
+def _fit(parts: Parts, checkpoint: Path | None) -> None:
+    trainer, classifier = parts.trainer, parts.classifier
     if checkpoint is None:
         for logger in trainer.loggers:
-            add_layout(logger, datamodule.train.truth_known)
-    try:
-        trainer.fit(classifier, datamodule=datamodule, ckpt_path=checkpoint, weights_only=True)
-    except ValueError as error:
-        if "more than 1 value per channel" not in str(error):
-            raise
-        raise InputError(
-            f"batch norm needs two samples, and the last batch of {len(datamodule.train)} training "
-            f"samples in batches of {batch_size} has one: write another batch_size"
-        ) from error
+            add_layout(logger, parts.datamodule.train.truth_known)
+    trainer.fit(classifier, datamodule=parts.datamodule, ckpt_path=checkpoint, weights_only=True)
     classifier.to(trainer.strategy.root_device)  # from which Lightning has taken it
 
 
@@ -238,17 +233,18 @@ def _interrupted_run(
     cfg: DictConfig, path: Path, overrides: Sequence[str]
 ) -> tuple[DictConfig, Path, Sequence[str]]:
     """The configuration and directory that ``resume`` names, in place of those just composed."""
-    others = [word for word in overrides if not word.startswith("resume=")]
+    interrupted = RunDirectory(Path(cfg.resume))
+    if not interrupted.path.is_dir():
+        raise InputError(f"resume={cfg.resume} is no folder: give the directory of a run")
+    others = [w for w in overrides if not w.startswith(("resume=", "allow_targets="))]
     if others:
         raise InputError(
             f"resume takes the configuration from {cfg.resume}, give it alone, without "
             f"{' '.join(others)}"
         )
-    interrupted = RunDirectory(Path(cfg.resume))
-    if not interrupted.path.is_dir():
-        raise InputError(f"resume={cfg.resume} is no folder: give the directory of a run")
     remembered, typed = interrupted.read_config(), interrupted.read_overrides()
     remembered.rerun = False  # it is this run that goes on
+    remembered.allow_targets = allowed_modules(cfg)  # as typed now, whatever that directory says
     if path.is_dir() and not any(path.iterdir()):
         path.rmdir()  # the directory made for a new run
     return remembered, interrupted.path, typed

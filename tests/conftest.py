@@ -37,6 +37,7 @@ TINY = (
     "threads=1",
     "trainer.enable_progress_bar=false",
     "logger=none",
+    "allow_targets=[tests]",
 )
 
 # Two seconds a run, of which pictures are most.
@@ -54,6 +55,7 @@ TINY_IMAGES = (
     "threads=1",
     "trainer.enable_progress_bar=false",
     "logger=none",
+    "allow_targets=[tests]",
 )
 
 Run = Callable[..., dict[str, Any]]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import os
 from typing import Any
 
@@ -127,3 +128,19 @@ class NormalisedImages(nn.Sequential):
                 elif parameter.shape == (num_classes,):
                     parameter.zero_()
             self[0].bias.zero_()
+
+
+class Normalised1d(nn.Module):
+    """Batch norm over the samples alone: each channel has one value a sample."""
+
+    def __init__(self, input_shape: tuple[int, ...], num_classes: int, seed: int, **_: Any) -> None:
+        super().__init__()
+        size = math.prod(input_shape)
+        self.norm = nn.BatchNorm1d(size)
+        self.layer = nn.Linear(size, num_classes)
+        with torch.no_grad():
+            self.layer.weight.normal_(0, 0.01, generator=stream(seed, "init"))
+            self.layer.bias.zero_()
+
+    def forward(self, input: Tensor) -> Tensor:
+        return self.layer(self.norm(input.flatten(1)))

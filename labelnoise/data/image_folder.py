@@ -32,6 +32,7 @@ log = logging.getLogger(__name__)
 # What the folders' names may be taken for.
 TRUTHS = ("unknown", "folders")
 # Of natural images, as torchvision's pretrained networks take them.
+CHANNELS = 3
 MEAN, STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
 
 
@@ -85,6 +86,11 @@ class ImageFolderDataModule(ImageDataModule):
         **options: Any,
     ) -> None:
         super().__init__(noise, mean=mean, std=std, **options)
+        if len(mean) != CHANNELS:
+            raise InputError(
+                f"data.mean and data.std have {len(mean)} numbers; write one for each of the "
+                f"{CHANNELS} channels"
+            )
         if image_size < 1:
             raise InputError(f"data.image_size is {image_size}; write 1 or more")
         if truth not in TRUTHS:

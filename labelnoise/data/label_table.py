@@ -11,6 +11,7 @@ import torch
 from jaxtyping import Int
 from torch import Tensor
 
+from labelnoise.csv_files import unescape
 from labelnoise.errors import InputError
 from labelnoise.noise.label_words import plain, read_classes
 
@@ -39,7 +40,9 @@ def read_given_labels(
     place |= {f"{folder}/{file}": i for file, i in place.items()}
     rows = [(file if file in place else plain(file), label) for file, label in rows]
     _refuse(path, "files that are no training image", [repr(f) for f, _ in rows if f not in place])
-    words, names = [label for _, label in rows], [file for file, _ in rows]
+    # As in suspects.csv, where text that a spreadsheet would run has an apostrophe before it.
+    words = [label if label in class_names else unescape(label) for _, label in rows]
+    names = [file for file, _ in rows]
     classes, reading = read_classes(words, class_names, str(path), names)
     label = torch.full((len(files),), -1)
     doubled = []

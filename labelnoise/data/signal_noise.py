@@ -15,6 +15,7 @@ from labelnoise.data.loaders import TensorLoader, batches_so_far
 from labelnoise.data.module import NoisyLabelDataModule, warn_of_missing_classes
 from labelnoise.distributed import rank, world_size
 from labelnoise.errors import InputError
+from labelnoise.memory import check_fits
 from labelnoise.noise import LabelNoise, NoiseRecord
 from labelnoise.seeding import stream
 from labelnoise.theory import SignalNoiseDecomposition, signal_norm_for
@@ -134,9 +135,12 @@ class SignalNoiseDataModule(NoisyLabelDataModule):
         shuffle_seed: int | None = None,
     ) -> None:
         super().__init__()
-        for name, value in (("n", n), ("d", d), ("n_test", n_test), ("steps", steps)):
+        for name, value in (("d", d), ("n_test", n_test), ("steps", steps)):
             if value < 1:
-                raise InputError(f"data.{name} must be at least 1, got {value}")
+                said = "max_steps" if name == "steps" else f"data.{name}"
+                raise InputError(f"{said} must be at least 1, got {value}")
+        if n < 2:
+            raise InputError(f"data.n must be at least 2, one a class, got {n}")
         if n_val < 0:
             raise InputError(f"data.n_val must be 0 or more, got {n_val}")
         if not xi_std > 0:
@@ -176,6 +180,12 @@ class SignalNoiseDataModule(NoisyLabelDataModule):
         """Draw the three splits and flip their labels; a second call changes nothing."""
         if self.signal is not None:
             return
+        check_fits(
+            world_size() * self._bytes(),
+            f"{self.n} training, {self.n_val} validation and {self.n_test} test samples of "
+            f"{self.d} dimensions",
+            "write a smaller data.n, data.n_val, data.n_test or data.d",
+        )
         self.signal = torch.zeros(self.d, dtype=self.dtype)
         self.signal[0] = self.signal_norm
         self.train, self.noise_record, self.noise_patches = self._draw(self.n, "train")
@@ -192,6 +202,12 @@ class SignalNoiseDataModule(NoisyLabelDataModule):
         """
         assert self.signal is not None, "setup() comes first"
         return SignalNoiseDecomposition(self.signal, self.noise_patches)
+
+    def _bytes(self) -> int:
+        """What the splits take, and drawing the largest of them, in double precision and twice."""
+        patches = 3 * self.n + 2 * (self.n_val + self.n_test)  # of training samples xi is kept too
+        drawn = 2 * max(self.n, self.n_val, self.n_test)
+        return self.d * (patches * self.dtype.itemsize + drawn * 8)
 
     def _draw(self, n: int, part: str) -> tuple[Split, NoiseRecord, Tensor]:
         assert self.signal is not None

@@ -7,9 +7,14 @@ from dataclasses import dataclass
 from typing import Any
 
 from hydra.core.config_store import ConfigStore
-from omegaconf import MISSING, DictConfig
+from omegaconf import MISSING, DictConfig, OmegaConf
 
 from labelnoise.config import check_places, compose_config
+from labelnoise.options import check_value
+from labelnoise.ranges import SEED, Range
+
+# Beyond these a number is a slip: seeds are kept as 64-bit integers, memory ends at terabytes.
+_RANGES = {"seed": SEED, "memory_limit_mb": Range(0, 10**7, above=True)}
 
 
 @dataclass
@@ -60,3 +65,7 @@ def check(cfg: DictConfig) -> None:
         InputError: one line that says what came and what is allowed.
     """
     check_places(cfg, PhaseDiagramConfig)
+    for key, bounds in _RANGES.items():
+        check_value(key, cfg[key], None, bounds)
+    if OmegaConf.is_dict(cfg.figure):
+        check_value("figure.title", cfg.figure.get("title"), str | None, None)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import csv
 import json
 import zipfile
 import zlib
@@ -14,6 +13,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from labelnoise.csv_files import write_rows
 from labelnoise.errors import InputError
 from labelnoise.files import remove_parts, replacing, write_arrays, write_text
 from labelnoise.manifest import versions
@@ -144,10 +144,10 @@ class Store:
         for name, array in arrays.items():
             mean, spread, count = over_seeds(array)
             columns |= {f"{name}_mean": mean, f"{name}_std": spread, f"{name}_count": count}
-        with replacing(self.table, "w", newline="", encoding="utf-8") as file:
-            writer = csv.writer(file)
-            writer.writerow(columns)
-            writer.writerows(zip(*(c.tolist() for c in columns.values()), strict=True))
+        cells = zip(*(column.tolist() for column in columns.values()), strict=True)
+        write_rows(
+            self.table, list(columns), (dict(zip(columns, row, strict=True)) for row in cells)
+        )
 
     def _refuse_another(self, manifest: Path, advice: str = "choose another name=") -> None:
         try:

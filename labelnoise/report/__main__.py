@@ -45,6 +45,15 @@ CHECKPOINT: Argument = (
         "help": "whose weights: those of the network kept, of the last one saved, or of a file",
     },
 )
+ALLOW_TARGETS: Argument = (
+    "--allow-targets",
+    {
+        "nargs": "+",
+        "default": [],
+        "metavar": "MODULE",
+        "help": "modules of your own that parts of the run may be of, as allow_targets of run.py",
+    },
+)
 SEED: Argument = ("--seed", {"type": int, "default": 0, "help": "of all random draws"})
 
 ATTRIBUTION = Command(
@@ -71,6 +80,7 @@ ATTRIBUTION = Command(
         ),
         ("--draws", {"type": int, "default": 200, "help": "draws of gradient_shap an image"}),
         SEED,
+        ALLOW_TARGETS,
     ),
 )
 

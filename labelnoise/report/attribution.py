@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -14,6 +15,8 @@ from torch import Tensor
 
 from labelnoise.errors import InputError
 from labelnoise.files import write_arrays
+from labelnoise.options import check_value
+from labelnoise.ranges import SEED, Range
 from labelnoise.report.attribution_figure import MOST_DRAWN, Map, Sample, draw_maps
 from labelnoise.report.checkpoint import load_trained
 from labelnoise.report.shapley import attribute, check_method, incompleteness, logit_difference
@@ -162,12 +165,13 @@ def explain_run(
     method: str = "gradient_shap",
     draws: int = 200,
     seed: int = 0,
+    allow_targets: Sequence[str] = (),
 ) -> Explained:
     """Attribute the logits of the given and of the true class to the pixels of training images.
 
     Args:
         path: the run's directory.
-        checkpoint: ``"selected"``, ``"last"`` or a file, as in :func:`load_trained`.
+        checkpoint, allow_targets: as in :func:`load_trained`.
         samples, background, seed: as in :func:`choose`; 100 noisy and 100 clean images against 100
             clean ones are what the code of arXiv 2505.18909 explains.
         method, draws: as in :func:`attribute`.
@@ -177,7 +181,8 @@ def explain_run(
             known, or an argument is refused.
     """
     check_method(method, draws)
-    run = load_trained(path, checkpoint)
+    check_value("seed", seed, int, SEED)
+    run = load_trained(path, checkpoint, allow_targets)
     train, model = run.datamodule.train, run.classifier.model
     if train.input.dtype != torch.uint8 or train.input.ndim != 4:
         raise InputError(
@@ -189,6 +194,7 @@ def explain_run(
             f"attribution compares noisy with clean images, and the true labels of {path} are not "
             "known: choose a run with data.truth=folders, or one whose labels were flipped"
         )
+    check_value("samples", samples, int, Range(1, len(train), whole=True))
     chosen = choose(train.is_noisy, samples, background, seed)
     split = train.subset(torch.cat([chosen.noisy, chosen.clean]))
     input, reference = split.batch().input, train.batch(chosen.background).input

@@ -2,17 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import torch
 from omegaconf import DictConfig
+from omegaconf.errors import OmegaConfBaseException
 from torch import Tensor, nn
 
 from labelnoise.building import build_learner
 from labelnoise.classifier import NoisyLabelClassifier
+from labelnoise.config import check
 from labelnoise.data.module import NoisyLabelDataModule
 from labelnoise.errors import InputError
 from labelnoise.isolation import isolated
@@ -42,7 +44,9 @@ class TrainedRun:
     checkpoint: Path
 
 
-def load_trained(path: str | Path, checkpoint: str | Path = "selected") -> TrainedRun:
+def load_trained(
+    path: str | Path, checkpoint: str | Path = "selected", allow_targets: Sequence[str] = ()
+) -> TrainedRun:
     """Rebuild the data and the network of the run in ``path`` and load a checkpoint's weights.
 
     Nothing in the process changes but what is returned: random streams are put back.
@@ -51,6 +55,8 @@ def load_trained(path: str | Path, checkpoint: str | Path = "selected") -> Train
         path: the run's directory.
         checkpoint: ``"selected"`` for the network that the summary is about, ``"last"`` for what a
             resumed run continues from, or a file.
+        allow_targets: modules of your own that the run's parts may be of. What its config.yaml says
+            of them does not count: it may be somebody else's.
 
     Raises:
         InputError: no run lies there, its data or its network cannot be built as they were, or
@@ -58,6 +64,11 @@ def load_trained(path: str | Path, checkpoint: str | Path = "selected") -> Train
     """
     directory = RunDirectory(Path(path))
     config = directory.read_config()
+    config.allow_targets = list(allow_targets)
+    try:
+        check(config)
+    except (InputError, OmegaConfBaseException) as error:
+        raise InputError(f"{path} cannot be rebuilt from its config.yaml: {error}") from error
     file = _find(directory, checkpoint)
     if file == directory.selected_checkpoint:
         directory.manifest.check(file)

@@ -65,6 +65,11 @@ def report_comparison(sweeps: Sequence[Path], timed: bool = True) -> str:
         InputError: a directory without a finished run.
     """
     runs = []
+    doubled = [
+        sweep for sweep in sweeps if [s.resolve() for s in sweeps].count(sweep.resolve()) > 1
+    ]
+    if doubled:
+        raise InputError(f"{doubled[0]} is given twice: its runs would count twice")
     for sweep in sweeps:
         # In the order of a sweep's runs: 2 before 10.
         found = sorted(sweep.glob("*/summary.json"), key=lambda p: (len(p.parts[-2]), p))

@@ -13,10 +13,13 @@ from torch import Tensor, nn
 
 from labelnoise.errors import InputError
 from labelnoise.isolation import isolated
+from labelnoise.options import check_value
+from labelnoise.ranges import Range
 
 # Above this share of the logit differences, DeepLift's rules have not been applied throughout:
 # rounding alone makes less than a thousandth.
 MOST_INCOMPLETE = 0.02
+DRAWS = Range(1, 10**5, whole=True)
 
 
 def attribute(
@@ -90,8 +93,7 @@ def check_method(method: str, draws: int = 1) -> None:
     """
     if method not in METHODS:
         raise InputError(f"method must be one of {', '.join(METHODS)}, got {method!r}")
-    if draws < 1:
-        raise InputError(f"draws must be at least 1, got {draws}")
+    check_value("draws", draws, int, DRAWS)
     _captum()
 
 

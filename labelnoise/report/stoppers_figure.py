@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import csv
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -10,7 +9,7 @@ from typing import Any, NamedTuple
 import numpy as np
 from matplotlib.figure import Figure
 
-from labelnoise.files import replacing
+from labelnoise.csv_files import write_rows
 from labelnoise.history import History
 from labelnoise.report.loaded import LoadedRun
 from labelnoise.report.style import ALL, NOISY, SIGNAL, finish, new_figure
@@ -95,16 +94,14 @@ def _cell(rule: str, found: Sequence[Regret]) -> str:
 
 def write_regrets(path: Path, settings: Mapping[str, Sequence[LoadedRun]]) -> None:
     """Write a row for every run and rule: setting, run, rule, step, points, stopped (1 or 0)."""
-    with replacing(path, "w", newline="") as file:
-        writer = csv.writer(file)
-        writer.writerow(["setting", "run", "rule", *Regret._fields])
-        for name, members in settings.items():
-            for run in members:
-                for rule, regret in regrets(run.summary, run.history).items():
-                    points, step, stopped = regret
-                    writer.writerow(
-                        [name, run.directory.path.name, rule, points, step, int(stopped)]
-                    )
+    rows = [
+        {"setting": name, "run": run.directory.path.name, "rule": rule, **regret._asdict()}
+        | {"stopped": int(regret.stopped)}
+        for name, members in settings.items()
+        for run in members
+        for rule, regret in regrets(run.summary, run.history).items()
+    ]
+    write_rows(path, ["setting", "run", "rule", *Regret._fields], rows)
 
 
 def draw_stoppers(settings: Mapping[str, Sequence[LoadedRun]]) -> Figure | None:

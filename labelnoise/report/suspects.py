@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import csv
 from collections.abc import Mapping
 from itertools import islice
 from pathlib import Path
@@ -11,10 +10,10 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from labelnoise.csv_files import read_rows, write_rows
 from labelnoise.dynamics import DynamicsLog
 from labelnoise.dynamics.scores import SCORES
 from labelnoise.errors import InputError
-from labelnoise.files import replacing
 from labelnoise.history import History
 from labelnoise.report.loaded import LoadedDynamics, load_run, read_dynamics
 from labelnoise.run_directory import RunDirectory
@@ -85,14 +84,14 @@ def report_suspects(run: Path, score: str = "aum", top: int = 10) -> str:
     if top < 0:
         raise InputError(f"--top must be 0 or more, got {top}")
     path = write_suspects(RunDirectory(run), score)
-    with path.open(newline="", encoding="utf-8") as file:
-        rows = list(csv.DictReader(file))
+    rows = read_rows(path)
     wrong = sum(row["probably_wrong"] == "1" for row in rows)
     lines = [f"{wrong:,} of {len(rows):,} labels are probably wrong, ranked by {score} in {path}"]
     for row in rows[: min(top, wrong)]:
         given, other = row["given_label"], row["suggested_label"]
         lines.append(f"{row['rank']:>5}  {row['sample']}  {given} -> {other}  {row[score]}")
-    return "\n".join(lines)
+    # Names of files that are no UTF-8 as \udcff, which any screen can show.
+    return "\n".join(lines).encode(errors="backslashreplace").decode()
 
 
 def _write(dynamics: LoadedDynamics, rows: int, score: str, path: Path) -> NDArray[np.int64]:
@@ -103,11 +102,10 @@ def _write(dynamics: LoadedDynamics, rows: int, score: str, path: Path) -> NDArr
     wrong = suggested != dynamics.label
     # Stable and lexical: probably wrong first, then the score, then the place.
     order = np.lexsort((-scores[score], ~wrong))
-    with replacing(path, "w", newline="", encoding="utf-8") as file:
-        writer = csv.DictWriter(file, list(_row(dynamics, scores, suggested, 0, 0)))
-        writer.writeheader()
-        for rank, i in enumerate(order, start=1):
-            writer.writerow(_row(dynamics, scores, suggested, rank, int(i)))
+    header = list(_row(dynamics, scores, suggested, 0, 0))
+    ranked = enumerate(order, start=1)
+    rows_of = (_row(dynamics, scores, suggested, rank, int(i)) for rank, i in ranked)
+    write_rows(path, header, rows_of)
     return suggested
 
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import csv
 import sys
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -12,8 +11,8 @@ from typing import TYPE_CHECKING, Any
 from hydra.experimental.callback import Callback
 from omegaconf import DictConfig
 
+from labelnoise.csv_files import write_rows
 from labelnoise.errors import InputError
-from labelnoise.files import replacing
 from labelnoise.report.settings import by_setting, settings_of, telling_keys, without_seeds
 
 if TYPE_CHECKING:  # which imports torch
@@ -118,10 +117,7 @@ def write_sweep(directory: Path, runs: Sequence[LoadedRun]) -> None:
 
     rows = sweep_rows(runs)
     names = list(dict.fromkeys(name for row in rows for name in row))
-    with replacing(directory / "sweep.csv", "w", newline="") as file:
-        writer = csv.DictWriter(file, names)
-        writer.writeheader()
-        writer.writerows(rows)
+    write_rows(directory / "sweep.csv", names, rows)
     print_sweep(over_seeds(runs), f"mean [min, max] over seeds, {directory}")
     together = by_setting(runs, lambda run: run.config)
     if regret := regret_table(together):

@@ -1,0 +1,221 @@
+"""The classes and functions that a configuration may name, and the one place that makes them.
+
+A configuration can come from somebody else: ``resume=DIR`` and ``report attribution DIR`` read the
+one in DIR. A ``_target_`` is therefore looked up in a list before its module is imported, and its
+definition, not the path that leads to it, decides: ``torch.nn.modules.module.torch.load`` is a
+function of torch.serialization, which is not in the list.
+"""
+
+from __future__ import annotations
+
+import inspect
+import re
+from collections.abc import Iterable, Iterator, Sequence
+from copy import deepcopy
+from importlib import import_module
+from types import ModuleType
+from typing import Any
+
+from hydra.utils import instantiate as hydra_instantiate
+from omegaconf import DictConfig, OmegaConf
+
+from labelnoise.errors import InputError
+
+# A path begins with one of these; nothing else is imported.
+_ROOTS = (
+    "labelnoise",
+    "pytorch_lightning",
+    "torch.nn",
+    "torch.optim",
+    "torchmetrics",
+    "torchvision.models",
+)
+_CLASSES, _FUNCTIONS, _BOTH, _NEITHER = "class", "function", "class function", ""
+# Where an object is defined, and as which of the two it may be used; the longest entry decides.
+# Functions are few: some write files (labelnoise.files) or read pickles (torch.serialization).
+_DEFINED: dict[str, str] = {
+    "labelnoise.data": _CLASSES,
+    "labelnoise.losses": _FUNCTIONS,
+    "labelnoise.models": _CLASSES,
+    "labelnoise.monitors": _CLASSES,
+    "labelnoise.noise": _CLASSES,
+    "labelnoise.techniques": _CLASSES,
+    "lightning_fabric.plugins": _CLASSES,  # under the names of pytorch_lightning.plugins
+    "pytorch_lightning.callbacks": _CLASSES,
+    "pytorch_lightning.loggers": _CLASSES,
+    "pytorch_lightning.plugins": _CLASSES,
+    "pytorch_lightning.profilers": _CLASSES,
+    "pytorch_lightning.strategies": _CLASSES,
+    "pytorch_lightning.trainer": _CLASSES,
+    "torch.nn.functional": _FUNCTIONS,
+    "torch.nn.modules": _CLASSES,
+    "torch.optim": _CLASSES,
+    "torchmetrics": _CLASSES,
+    # Metrics that load a network from a place that the configuration names.
+    "torchmetrics.audio": _NEITHER,
+    "torchmetrics.image": _NEITHER,
+    "torchmetrics.multimodal": _NEITHER,
+    "torchmetrics.text": _NEITHER,
+    "torchmetrics.video": _NEITHER,
+    "torchvision.models": _BOTH,
+    "torchvision.models.feature_extraction": _NEITHER,  # compiles code from names
+}
+_ADVICE = (
+    "a configuration may name parts of labelnoise, torch.nn, torch.optim, torchvision.models, "
+    "torchmetrics and Lightning's Trainer, loggers, callbacks, strategies, profilers and plugins; "
+    "modules of your own by allow_targets=[my_project]"
+)
+# Two names at least, none of which begins with an underscore.
+_PATH = re.compile(r"[A-Za-z]\w*(\.[A-Za-z]\w*)+", re.ASCII)
+
+
+def instantiate(node: Any, allowed: Sequence[str] | None = None, **arguments: Any) -> Any:
+    """Make the part that ``node`` describes, by Hydra's rules, once every ``_target_`` is allowed.
+
+    Args:
+        node: a mapping with ``_target_``.
+        allowed: modules beside those of the list, ``allow_targets`` of the command line.
+        arguments: handed to the target beside those in ``node``.
+
+    Raises:
+        InputError: a target that is not allowed, or cannot be found.
+
+    Example:
+        >>> instantiate({"_target_": "torch.nn.Linear", "in_features": 2}, out_features=3)
+        Linear(in_features=2, out_features=3, bias=True)
+        >>> instantiate({"_target_": "os.system", "command": "ls"})
+        Traceback (most recent call last):
+        ...
+        labelnoise.errors.InputError: _target_=os.system is not allowed: ...
+    """
+    resolved = OmegaConf.create(node) if isinstance(node, dict) else deepcopy(node)
+    if isinstance(node, DictConfig):
+        resolved._set_parent(node._get_parent())  # errors then name the place
+    OmegaConf.resolve(resolved)
+    for path, part in nodes(OmegaConf.to_container(resolved)):
+        find(part["_target_"], allowed, path)
+    return hydra_instantiate(resolved, **arguments)
+
+
+def check_targets(cfg: DictConfig) -> None:
+    """Refuse a ``_target_`` outside the list, at any depth of ``cfg``, and import nothing for it.
+
+    Raises:
+        InputError: names the place, the target and the modules that are allowed.
+    """
+    allowed = allowed_modules(cfg)
+    for path, part in nodes(OmegaConf.to_container(cfg, resolve=True)):
+        _check_path(part["_target_"], allowed, path)
+
+
+def allowed_modules(cfg: DictConfig) -> list[str]:
+    """The modules in ``allow_targets``.
+
+    Raises:
+        InputError: anything but a list of modules.
+    """
+    named = cfg.get("allow_targets")
+    modules = [] if named is None else named
+    if not OmegaConf.is_list(modules) or not all(
+        isinstance(module, str) and _PATH.fullmatch(f"{module}.x") for module in modules
+    ):
+        raise InputError(f"allow_targets must be a list of modules as [my_project], got {named}")
+    return [str(module) for module in modules]
+
+
+def nodes(tree: Any, path: str = "") -> Iterator[tuple[str, dict[str, Any]]]:
+    """Every mapping with a ``_target_`` in plain containers, at any depth, with its path.
+
+    Raises:
+        InputError: an interpolation that is still there, which could become anything later.
+
+    Example:
+        >>> found = nodes({"a": [{"_target_": "x.y", "b": {"_target_": "x.z"}}]})
+        >>> [(path, node["_target_"]) for path, node in found]
+        [('a.0', 'x.y'), ('a.0.b', 'x.z')]
+    """
+    if isinstance(tree, str) and "${" in tree:
+        raise InputError(f"{path} is {tree}, and no interpolation can stand there: write a value")
+    if isinstance(tree, dict) and "_target_" in tree:
+        yield path, tree
+    children: Iterable[tuple[Any, Any]] = ()
+    if isinstance(tree, dict | list):
+        children = tree.items() if isinstance(tree, dict) else enumerate(tree)
+    for key, value in children:
+        yield from nodes(value, f"{path}.{key}" if path else str(key))
+
+
+def find(target: Any, allowed: Sequence[str] | None = None, path: str = "") -> Any:
+    """The class or function that ``target`` names.
+
+    Raises:
+        InputError: it is not allowed, or does not exist.
+
+    Example:
+        >>> find("torch.optim.SGD").__name__
+        'SGD'
+    """
+    allowed = tuple(allowed or ())
+    _check_path(target, allowed, path)
+    where = f"{path}._target_" if path else "_target_"
+    *modules, name = str(target).split(".")
+    holder = _module(modules, where, target)
+    try:
+        found = getattr(holder, name)
+    except AttributeError:
+        raise InputError(f"{where}={target} does not exist in {holder.__name__}") from None
+    defined = str(getattr(found, "__module__", None))
+    kind = "class" if inspect.isclass(found) else "function"
+    if not (inspect.isclass(found) or inspect.isfunction(found)) or "." in found.__qualname__:
+        raise InputError(f"{where}={target} is no class and no function of a module")
+    if kind not in _allowed_in(defined, allowed):
+        raise InputError(
+            f"{where}={target} is the {kind} {found.__name__} of {defined}, which is not allowed: "
+            f"{_ADVICE}"
+        )
+    return found
+
+
+def _check_path(target: Any, allowed: Sequence[str], path: str) -> None:
+    where = f"{path}._target_" if path else "_target_"
+    if not isinstance(target, str) or not _PATH.fullmatch(target):
+        raise InputError(
+            f"{where} must be a class or function as my_project.models.MyNetwork, got {target}"
+        )
+    if not any(_within(target, root) for root in (*_ROOTS, *allowed)):
+        raise InputError(f"{where}={target} is not allowed: {_ADVICE}")
+
+
+def _module(names: Sequence[str], where: str, target: str) -> ModuleType:
+    """The module, walked to as Hydra does: attributes first; each has to be the module it seems."""
+    found: Any = None
+    for end in range(1, len(names) + 1):
+        name = ".".join(names[:end])
+        try:
+            found = getattr(found, names[end - 1]) if end > 1 else import_module(name)
+        except AttributeError:
+            found = _imported(name, where, target)
+        except ImportError as error:
+            raise InputError(f"{where}={target} cannot be imported: {error}") from error
+        if not isinstance(found, ModuleType) or found.__name__ != name:
+            raise InputError(f"{where}={target} is no class and no function of a module")
+    return found
+
+
+def _imported(name: str, where: str, target: str) -> ModuleType:
+    try:
+        return import_module(name)
+    except ImportError as error:
+        raise InputError(f"{where}={target} cannot be imported: {error}") from error
+
+
+def _allowed_in(module: str, allowed: Sequence[str]) -> str:
+    """ "class", "function" or both, for objects defined in ``module``."""
+    if any(_within(module, own) for own in allowed):
+        return _BOTH
+    entries = [entry for entry in _DEFINED if _within(module, entry)]
+    return _DEFINED[max(entries, key=len)] if entries else _NEITHER
+
+
+def _within(path: str, module: str) -> bool:
+    return path == module or path.startswith(f"{module}.")
