@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 import os
-from typing import Any
+from typing import Any, ClassVar
 
 import torch
 from omegaconf import OmegaConf
@@ -144,3 +144,29 @@ class Normalised1d(nn.Module):
 
     def forward(self, input: Tensor) -> Tensor:
         return self.layer(self.norm(input.flatten(1)))
+
+
+class Dropped(nn.Sequential):
+    """A convolution, batch norm, dropout and a linear layer, for images of 8 x 8 pixels."""
+
+    def __init__(self, input_shape: tuple[int, ...], num_classes: int, **_: Any) -> None:
+        super().__init__(
+            nn.Conv2d(3, 4, 3), nn.BatchNorm2d(4), nn.ReLU(inplace=True), nn.Flatten(),
+            nn.Dropout(), nn.Linear(4 * 36, num_classes),
+        )  # fmt: skip
+
+
+class Watched(nn.Sequential):
+    """Two linear layers; what enters the last one in training is kept in ``entered``."""
+
+    entered: ClassVar[list[Tensor]] = []
+
+    def __init__(self, input_shape: tuple[int, ...], num_classes: int, **_: Any) -> None:
+        last = nn.Linear(3, num_classes)
+        last.register_forward_pre_hook(self._keep)
+        super().__init__(nn.Flatten(), nn.Linear(3 * 64, 3), nn.ReLU(), last)
+
+    @classmethod
+    def _keep(cls, layer: nn.Module, inputs: tuple[Tensor, ...]) -> None:
+        if layer.training:
+            cls.entered.append(inputs[0].detach())

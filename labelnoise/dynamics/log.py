@@ -53,7 +53,12 @@ class DynamicsLog:
 
     @classmethod
     def open(
-        cls, path: Path, n: int, rows: int, kept_until: int, checksums: Mapping[str, str] = _NO_ROWS
+        cls,
+        path: Path,
+        n: int,
+        rows: int,
+        kept_until: int,
+        checksums: Mapping[str, str] | None = None,
     ) -> DynamicsLog:
         """Open for writing, making files for up to ``rows`` rows of ``n`` samples where needed.
 
@@ -65,7 +70,7 @@ class DynamicsLog:
             n: samples.
             rows: the most rows that the run may write.
             kept_until: the step of the last row to keep.
-            checksums: of the rows to keep, as :attr:`checksums` had them.
+            checksums: of the rows to keep, as :attr:`checksums` had them; None checks no row.
 
         Raises:
             InputError: another process writes there, or the rows to keep are not there as they
@@ -95,26 +100,26 @@ class DynamicsLog:
         log._lock = lock
         return log
 
-    def _keep(self, n: int, kept_until: int, checksums: Mapping[str, str]) -> None:
+    def _keep(self, n: int, kept_until: int, checksums: Mapping[str, str] | None) -> None:
         """Forget the rows after a step, and check the others."""
-        shapes = {name: array.shape for name, array in self.arrays.items()}
-        wrong = [name for name, shape in shapes.items() if shape != (len(self.step), n)]
-        if wrong:
-            raise InputError(
-                f"{self.path / wrong[0]}.npy is damaged, or another run's: it holds "
-                f"{' x '.join(map(str, shapes[wrong[0]]))} values for {len(self.step)} rows of "
-                f"{n} samples; delete {self.path.parent} to train that run from its start"
-            )
+        advice = f"delete {self.path.parent} to train that run from its start"
+        for name, array in self.arrays.items():
+            if array.shape != (len(self.step), n):
+                shape = " x ".join(map(str, array.shape))
+                raise InputError(
+                    f"{self.path / name}.npy holds the dynamics of {array.shape[-1]} samples, this "
+                    f"run has {n} ({shape} values for {len(self.step)} rows): {advice}"
+                )
         self.step[self.step > kept_until] = -1
         self.step.flush()
         for row in range(len(self)):
             self._add_to_checksums(row)
-        damaged = [name for name in _NO_ROWS if self.checksums[name] != checksums[name]]
-        if damaged:
-            raise InputError(
-                f"{self.path / damaged[0]}.npy is damaged, its rows are not those that the run "
-                f"wrote: delete {self.path.parent} to train that run from its start"
-            )
+        for name, checksum in (checksums or {}).items():
+            if self.checksums[name] != checksum:
+                raise InputError(
+                    f"{self.path / name}.npy is damaged, its rows are not those that the run "
+                    f"wrote: {advice}"
+                )
 
     def _add_to_checksums(self, row: int) -> None:
         for name, array in {"step": self.step, **self.arrays}.items():

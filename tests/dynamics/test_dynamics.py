@@ -114,10 +114,17 @@ def test_a_row_without_its_step_was_never_written(tmp_path: Path) -> None:
 def test_a_resumed_run_forgets_the_rows_after_its_checkpoint(tmp_path: Path) -> None:
     log = DynamicsLog.open(tmp_path, n=4, rows=5, kept_until=-1)
     for step, row in zip((2, 4, 6), rows(4, 3), strict=True):
+        kept = dict(log.checksums)  # at the end: before the last row
         log.append(step, row)
     log.release()
-    again = DynamicsLog.open(tmp_path, n=4, rows=5, kept_until=4)
+    again = DynamicsLog.open(tmp_path, n=4, rows=5, kept_until=4, checksums=kept)
     assert again.step.tolist() == [2, 4, -1, -1, -1]
+    assert again.checksums == kept
+    again.arrays["margin"][1, 2] += 1
+    again.arrays["margin"].flush()
+    again.release()
+    with pytest.raises(InputError, match="margin.npy is damaged, its rows are not those that"):
+        DynamicsLog.open(tmp_path, n=4, rows=5, kept_until=4, checksums=kept)
 
 
 def test_a_log_that_was_closed_goes_on(tmp_path: Path) -> None:

@@ -163,15 +163,9 @@ def test_watching_changes_nothing(run_tiny: Run, tmp_path: Path) -> None:
 
 
 def test_watching_changes_nothing_with_batch_norm_and_dropout(
-    run_images: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    run_images: Run, tmp_path: Path
 ) -> None:
-    def small(input_shape: tuple[int, ...], num_classes: int, **options: int) -> nn.Module:
-        convolution = nn.Conv2d(3, 4, 3)
-        layers = [convolution, nn.BatchNorm2d(4), nn.ReLU(inplace=True), nn.Flatten()]
-        return nn.Sequential(*layers, nn.Dropout(), nn.Linear(4 * 36, num_classes))
-
-    monkeypatch.setattr("labelnoise.models.TwoLayerCNN", small)
-    options = ("optimizer.momentum=0.9", "max_epochs=2")
+    options = ("model._target_=tests.parts.Dropped", "optimizer.momentum=0.9", "max_epochs=2")
     run_images("monitor=curvature", "monitor.curvature.probe_size=20", *options, name="watched")
     run_images("monitor=none", *options, name="alone")
     assert same_ends(tmp_path / "watched", tmp_path / "alone")

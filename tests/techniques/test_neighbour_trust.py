@@ -15,6 +15,7 @@ from labelnoise.report.loaded import load_run
 from labelnoise.techniques import NeighbourTrust
 from labelnoise.techniques.neighbour_trust import diluted_labels, last_linear, trusted_labels
 from tests.conftest import Kill, Run
+from tests.parts import Watched
 
 OPTIONS = ("technique=neighbour_trust", "technique.neighbour_trust.warmup_epochs=1")
 
@@ -144,24 +145,16 @@ def test_the_embedding_is_what_enters_the_last_linear_layer(
     run_images: Run, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Of the training pass alone: evaluations in between leave no embedding behind."""
-    entered, asked = [], []
-
-    def small(input_shape: tuple[int, ...], num_classes: int, **options: int) -> nn.Module:
-        last = nn.Linear(3, num_classes)
-        last.register_forward_pre_hook(
-            lambda layer, inputs: entered.append(inputs[0].detach()) if layer.training else None
-        )
-        return nn.Sequential(nn.Flatten(), nn.Linear(3 * 64, 3), nn.ReLU(), last)
-
+    entered, asked = Watched.entered, []
+    entered.clear()
     original = diluted_labels
 
     def remember(embedding: torch.Tensor, *rest: Any) -> torch.Tensor:
         asked.append(embedding)
         return original(embedding, *rest)
 
-    monkeypatch.setattr("labelnoise.models.TwoLayerCNN", small)
     monkeypatch.setattr("labelnoise.techniques.neighbour_trust.diluted_labels", remember)
-    run_images(*OPTIONS, "max_epochs=2")
+    run_images(*OPTIONS, "max_epochs=2", "model._target_=tests.parts.Watched")
     assert len(entered) == len(asked) == 12
     for inputs, embedding in zip(entered, asked, strict=True):  # the latter by ascending index
         torch.testing.assert_close(inputs.sort(0).values, embedding.sort(0).values)
