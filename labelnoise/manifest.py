@@ -48,7 +48,7 @@ class Manifest:
         Raises:
             InputError: the manifest is damaged.
         """
-        return dict(self._read().get(name, {}))
+        return dict(self._read().get(name, {})) if self.exists() else {}
 
     def update(self, **sections: Mapping[str, Any]) -> None:
         """Replace whole sections, and leave the others as they are."""
@@ -66,7 +66,7 @@ class Manifest:
         Raises:
             InputError: a file is missing, or is not the one that the run wrote.
         """
-        known = self.section("files") if self.exists() else {}
+        known = self.section("files")
         for file in files:
             expected = known.get(self._name(file))
             if expected is None:

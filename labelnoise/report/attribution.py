@@ -194,7 +194,8 @@ def explain_run(
             f"attribution compares noisy with clean images, and the true labels of {path} are not "
             "known: choose a run with data.truth=folders, or one whose labels were flipped"
         )
-    check_value("samples", samples, int, Range(1, len(train), whole=True))
+    # Fewer are explained where no more exist, as with the default on a small set.
+    check_value("samples", samples, int, Range(1, max(len(train), 100), whole=True))
     chosen = choose(train.is_noisy, samples, background, seed)
     split = train.subset(torch.cat([chosen.noisy, chosen.clean]))
     input, reference = split.batch().input, train.batch(chosen.background).input

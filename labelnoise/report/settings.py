@@ -103,7 +103,7 @@ def _target_in(path: Path) -> str:
     if target is not None or "defaults" not in node:
         return str(target)
     first = next(name for name in node.defaults if isinstance(name, str))
-    return _target_in(path.with_name(f"{first}.yaml"))
+    return _target_in(path.with_name(f"{first.partition('@')[0]}.yaml"))
 
 
 def telling_keys(found: Sequence[Settings], always: Collection[str] = ()) -> list[str]:

@@ -269,8 +269,11 @@ def test_a_power_law_is_found_with_its_interval() -> None:
         (["steps=0"], "steps must be from 1 to 100,000,000, got 0"),
         (["dtype=float16"], "dtype must be float32 or float64, got float16"),
         (["block=3", "blocks=3"], "block must be from 0 to 2, below blocks=3, got 3"),
-        (["memory_limit_mb=0"], "memory_limit_mb must be finite and above 0, got 0"),
-        (["memory_limit_mb=inf"], "memory_limit_mb must be finite and above 0, got inf"),
+        (["memory_limit_mb=0"], "memory_limit_mb must be a number above 0, got 0"),
+        (
+            ["memory_limit_mb=inf"],
+            "memory_limit_mb must be a number above 0 to 10,000,000, got inf",
+        ),
         (
             ["memory_limit_mb=1", "setting.n=400"],
             r"takes \d MB and the memory limit is 1 MB: raise",

@@ -8,6 +8,7 @@ import pytest
 
 from labelnoise.history import History
 from labelnoise.report.summary import report_card, stages, write_summary
+from labelnoise.run_directory import RunDirectory
 
 
 def scripted(test: dict[int, float], val: dict[int, float] | None = None) -> History:
@@ -64,8 +65,10 @@ def test_stages_are_read_off_curves_measured_at_different_steps() -> None:
 
 
 def test_nan_is_written_as_null_and_the_file_whole(tmp_path: Path) -> None:
-    write_summary(tmp_path / "summary.json", {"a": math.nan, "b": [1.0, math.inf], "c": {"d": 2}})
+    run = RunDirectory(tmp_path)
+    write_summary(run, {"a": math.nan, "b": [1.0, math.inf], "c": {"d": 2}})
     assert json.loads((tmp_path / "summary.json").read_text()) == {
         "a": None, "b": [1.0, None], "c": {"d": 2},
     }  # fmt: skip
-    assert [path.name for path in tmp_path.iterdir()] == ["summary.json"]
+    assert {path.name for path in tmp_path.iterdir()} == {"manifest.json", "summary.json"}
+    run.manifest.check(run.summary)
