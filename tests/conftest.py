@@ -58,6 +58,12 @@ TINY_IMAGES = (
     "allow_targets=[tests]",
 )
 
+
+def latest(*words: str) -> list[str]:
+    """Words of a command line with each key once: the last one counts."""
+    return list({word.partition("=")[0].lstrip("+"): word for word in words}.values())
+
+
 Run = Callable[..., dict[str, Any]]
 Kill = Callable[[int], AbstractContextManager[None]]
 

@@ -31,7 +31,7 @@ import numpy as np
 import torch
 from PIL import Image
 
-from tests.conftest import TINY, TINY_IMAGES
+from tests.conftest import TINY, TINY_IMAGES, latest
 
 DOOR = Path(__file__).resolve().parents[1] / "run.py"
 SIGNALS = {"SIGKILL": signal.SIGKILL, "SIGTERM": signal.SIGTERM, "SIGINT": signal.SIGINT}
@@ -158,7 +158,7 @@ class Harness:
         self.whole = results(folder / "whole")
 
     def call(self, name: str, **how: Any) -> Outcome:
-        words = [*self.words, f"output_dir={self.folder}", f"name={name}"]
+        words = latest(*self.words, f"output_dir={self.folder}", f"name={name}")
         return command(words, self.folder, **how)
 
     def fault(self, number: int, kind: str, draw: random.Random) -> tuple[str, str]:

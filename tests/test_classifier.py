@@ -25,7 +25,7 @@ from labelnoise.data.batch import Batch, Split
 from labelnoise.isolation import isolated
 from labelnoise.report.loaded import load_run
 from labelnoise.run_directory import claim
-from tests.conftest import TINY, Run
+from tests.conftest import TINY, Run, latest
 
 ROOT = Path(__file__).resolve().parents[1]
 SHARES = ("clean_correct", "clean_incorrect", "wrong_corrected", "wrong_memorized",
@@ -198,7 +198,7 @@ def test_a_compiled_run_is_the_run_and_its_network_is_read_without_compiling(
     options = ("batch_size=7", "max_steps=10")
     # In a process of its own: the types that tests check at run time cannot be compiled.
     place = (f"output_dir={tmp_path}", "name=compiled", "compile=true")
-    command = [sys.executable, "run.py", *TINY, *options, *place]
+    command = [sys.executable, "run.py", *latest(*TINY, *options, *place)]
     done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr
     plain = run_tiny(*options, name="plain")

@@ -19,7 +19,7 @@ from omegaconf import DictConfig
 from labelnoise.errors import InputError
 from labelnoise.history import History
 from labelnoise.training import train
-from tests.conftest import TINY, Run
+from tests.conftest import TINY, Run, latest
 
 ROOT = Path(__file__).resolve().parents[1]
 DDP = ("trainer=ddp", "trainer.accelerator=cpu", "trainer.devices=2")
@@ -184,7 +184,7 @@ def test_the_directory_is_taken_while_the_processes_train(
 # Whoever starts the tests in the background has them, and what they start, ignore Ctrl-C.
 def run_py(place: Path, *words: str, flags: tuple[str, ...] = ()) -> subprocess.Popen[str]:
     return subprocess.Popen(
-        [sys.executable, "run.py", *flags, *TINY, *DDP, f"output_dir={place}", *words],
+        [sys.executable, "run.py", *flags, *latest(*TINY, *DDP, f"output_dir={place}", *words)],
         cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
         preexec_fn=lambda: signal.signal(signal.SIGINT, signal.default_int_handler),
     )  # fmt: skip

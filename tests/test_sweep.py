@@ -16,7 +16,7 @@ from labelnoise.report.loaded import LoadedRun
 from labelnoise.report.sweep import COLUMNS, mean_and_range, over_seeds, sweep_rows
 from labelnoise.run_directory import RunDirectory, claim
 from labelnoise.sweep_jobs import job_folder, train_in_sweep, wait_for_others
-from tests.conftest import TINY
+from tests.conftest import TINY, latest
 from tests.parts import resolved
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -24,7 +24,7 @@ ROOT = Path(__file__).resolve().parents[1]
 
 def run_py(*words: str) -> subprocess.CompletedProcess[str]:
     return subprocess.run(
-        [sys.executable, "run.py", *words, *TINY],
+        [sys.executable, "run.py", *latest(*words, *TINY)],
         cwd=ROOT, capture_output=True, text=True, check=False,
     )  # fmt: skip
 
