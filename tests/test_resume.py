@@ -112,6 +112,15 @@ def test_cut_anywhere_a_run_comes_to_the_same_end(
         assert fit(cut, *words) == whole, f"killed in batch {number} of {total}"
 
 
+@pytest.fixture
+def heard() -> Iterator[None]:
+    """Whoever starts the tests in the background has them ignore Ctrl-C."""
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    yield
+    signal.signal(signal.SIGINT, before)
+
+
+@pytest.mark.usefixtures("heard")
 @pytest.mark.parametrize("accumulate", [1, 2])
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
 def test_a_signal_saves_the_run_at_the_next_step(
