@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import shutil
 import signal
+import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -322,6 +323,7 @@ def test_tensorboard_shows_every_point_once(run_tiny: Run, tmp_path: Path, kille
     for step in (15, 57):  # before the first checkpoint, and between two
         with killed_at(step):
             run_tiny("logger=tensorboard")
+        time.sleep(1.1)  # files of one second and one process are read in another order
     run_tiny("logger=tensorboard")
     events = EventAccumulator(str(tmp_path / "run" / "tensorboard")).Reload()
     tags = events.Tags()["scalars"]

@@ -36,6 +36,7 @@ def image_config(tmp_path: Path) -> Callable[..., DictConfig]:
                 array = pixels.integers(0, 256, (8, 8, 3), dtype=np.uint8)
                 Image.fromarray(array).save(folder / f"{number}.png")
     options = (
+        "allow_targets=[tests]",
         "data=image_folder",
         f"data.root={tmp_path / 'images'}",
         "data.image_size=8",
@@ -139,13 +140,15 @@ class NormalizedDropout(nn.Module):
         return self.layers(input)
 
 
+class InPlaceOfSmallCNN(NormalizedDropout):
+    def __init__(self, input_shape: tuple[int, ...], num_classes: int, **options: Any) -> None:
+        super().__init__(input_shape, num_classes)
+
+
 @pytest.fixture
 def normalized_dropout(monkeypatch: pytest.MonkeyPatch) -> None:
     """``model=cnn model.width=2`` builds the network above."""
-    monkeypatch.setattr(
-        "labelnoise.models.SmallCNN",
-        lambda input_shape, num_classes, **options: NormalizedDropout(input_shape, num_classes),
-    )
+    monkeypatch.setattr("labelnoise.models.SmallCNN", InPlaceOfSmallCNN)
 
 
 def selected(run: Path) -> dict[str, torch.Tensor]:
@@ -279,7 +282,7 @@ def test_a_schedule_that_fits_passes(options: dict[str, Any], length: tuple[int,
         ("scheduler=multi_step", r"scheduler.interval=step scheduler.milestones=\[30,45\]"),
         ("scheduler=cosine", "scheduler.interval=step scheduler.T_max=60"),
         ("scheduler=cosine scheduler.interval=step", "this run has 60: write scheduler.T_max=60"),
-        ("optimizer.momentum=-1", "this configuration cannot be built: Invalid momentum value"),
+        ("optimizer.momentum=-1", "optimizer.momentum must be a number of at least 0, got -1"),
     ],
 )
 def test_signal_noise_data_are_one_epoch_and_it_is_said_before_training(
