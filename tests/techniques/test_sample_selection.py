@@ -119,18 +119,6 @@ def test_a_class_left_without_samples_is_told_once(
     assert log.count("keeps no sample labelled") == 1
 
 
-@pytest.mark.parametrize("rule", [*RULES])
-def test_a_diverged_run_selects_nothing_and_says_so_once(
-    run_tiny: Run, tmp_path: Path, rule: str
-) -> None:
-    options = (f"{OPTION}rule={rule}", f"{OPTION}start_step=20", f"{OPTION}every_n_steps=10")
-    summary = run_tiny(*TECHNIQUE, *options, "optimizer.lr=1e30", "monitor=none")
-    assert summary["selection"] == {"rule": rule, "first": None, "last": None}
-    log = (tmp_path / "run" / "run.log").read_text()
-    assert log.count("the loss of 20 of 20 samples is not finite at step 20") == 1
-    assert f"rule {rule} would keep no sample, not selected" in log
-
-
 @pytest.mark.parametrize("rule", ["keep_rate", "gmm", "confident_learning", "random"])
 def test_samples_whose_loss_is_not_finite_are_left_out_and_counted_once(
     run_tiny: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, rule: str
