@@ -440,7 +440,7 @@ def test_nothing_of_a_refused_run_is_left(tmp_path: Path) -> None:
         ("data.d=20", "needs d >= n"),  # refused once the data are there
         ("name=../x", "no folder within output_dir"),
         ("threads=1000000", "threads must be"),
-        ("resume=/nonexistent", "resume=/nonexistent holds no run: it is no folder"),
+        ("resume=/nonexistent", "resume=/nonexistent is no folder: give the directory of a run"),
         ("--foo", "unrecognized arguments: --foo"),
         ("trainer=ddp trainer.accelerator=cpu trainer.devices=2 data.n=abc", "data.n must be"),
     ],
