@@ -80,11 +80,20 @@ def data_to_read(cfg: DictConfig) -> NoisyLabelDataModule:
 
 
 def build_learner(
-    cfg: DictConfig, learner: type[NoisyLabelClassifier] = NoisyLabelClassifier
+    cfg: DictConfig,
+    datamodule: NoisyLabelDataModule | None = None,
+    learner: type[NoisyLabelClassifier] = NoisyLabelClassifier,
 ) -> tuple[NoisyLabelDataModule, NoisyLabelClassifier]:
-    """The data, read and flipped, and the untrained classifier, whose size follows from them."""
-    datamodule = data_to_read(cfg)
-    datamodule.prepare_data()
+    """The data, read and flipped, and the untrained classifier. Its size follows from the data.
+
+    Args:
+        cfg: the configuration.
+        datamodule: from :func:`data_to_read`, with its files prepared; None makes it here.
+        learner: the class of the classifier.
+    """
+    if datamodule is None:
+        datamodule = data_to_read(cfg)
+        datamodule.prepare_data()
     datamodule.setup("fit")
     make: Callable[..., NoisyLabelClassifier] = learner  # each takes networks in its own number
     classifier = make(
@@ -99,12 +108,18 @@ def build_learner(
     return datamodule, classifier
 
 
-def build(cfg: DictConfig, run: RunDirectory, resumed_step: int | None = None) -> Parts:
+def build(
+    cfg: DictConfig,
+    run: RunDirectory,
+    datamodule: NoisyLabelDataModule | None = None,
+    resumed_step: int | None = None,
+) -> Parts:
     """Instantiate the parts; the data are read and flipped here, since the model's size follows.
 
     Args:
         cfg: the configuration.
         run: where the parts write.
+        datamodule: as in :func:`build_learner`.
         resumed_step: of the checkpoint that the run goes on from; None where it begins.
     """
     check_options(cfg)
@@ -114,7 +129,7 @@ def build(cfg: DictConfig, run: RunDirectory, resumed_step: int | None = None) -
     # What torch and Lightning refuse is told before the data are read.
     instantiate(cfg.optimizer, allowed)([nn.Parameter(torch.zeros(1))])
     instantiate(cfg.trainer, allowed)(logger=False, enable_checkpointing=False, plugins=_ranks())
-    datamodule, classifier = build_learner(cfg, learner_of(techniques))
+    datamodule, classifier = build_learner(cfg, datamodule, learner_of(techniques))
     _check_batches(cfg, datamodule, classifier)
     check_truth(
         datamodule.noise_record.truth,

@@ -91,9 +91,9 @@ def _complete(cfg: DictConfig, run: RunDirectory, overrides: Sequence[str]) -> N
         datamodule.prepare_data()  # once, before all processes of a run look for the files
         run.check_data(datamodule.sources())
         processes = processes_of(cfg.trainer, allowed_modules(cfg))
-    newest(run)  # so that every process finds an intact last checkpoint
+    found = newest(run)
     if not processes:
-        _run(cfg, run, overrides)
+        _run(cfg, run, overrides, datamodule, found)
         return
     log.info("training on %d processes", processes)
     with _pointing_to_resume(run):
@@ -104,19 +104,32 @@ def run_rank(cfg: DictConfig, path: Path, overrides: Sequence[str]) -> None:
     """One of several processes that train a run, in a directory that their launcher holds."""
     run = RunDirectory(path)
     with isolated(cfg.seed, cfg.threads), logging_to(run.log if is_rank_zero() else None):
-        _run(cfg, run, overrides)
+        _run(cfg, run, overrides, None, newest(run))
         leave_together()
 
 
-def _run(cfg: DictConfig, run: RunDirectory, overrides: Sequence[str]) -> None:
-    """Build the parts, fit, evaluate and report."""
+def _run(
+    cfg: DictConfig,
+    run: RunDirectory,
+    overrides: Sequence[str],
+    datamodule: NoisyLabelDataModule | None,
+    found: tuple[Path, int] | None,
+) -> None:
+    """Build the parts, fit, evaluate and report.
+
+    Args:
+        cfg: the configuration.
+        run: the directory.
+        overrides: the words of the command line.
+        datamodule: from :func:`data_to_read`, with its files prepared; None makes it here.
+        found: the checkpoint to go on from and its step; None begins the run.
+    """
     started = time.monotonic()
-    found = newest(run)
     checkpoint, step = found or (None, None)
     if checkpoint:
         log.info("resuming from %s", checkpoint)
     with one_line_refusals():
-        parts = build(cfg, run, resumed_step=step)
+        parts = build(cfg, run, datamodule, resumed_step=step)
     if rank() > 0:
         seed_globally(cfg.seed, rank())  # the networks are alike, their dropout is not
     _keep_noise(parts.datamodule.noise_record, run)

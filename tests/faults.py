@@ -2,9 +2,9 @@
 
 python -m tests.faults --count 200       (make faults)
 
-Every fault ends in one of two ways: the same command, given again, leaves the same files bit for
-bit, or it refuses in one line that names a file and exits with a status other than 0. A third
-outcome is a defect, and the harness then exits with status 1.
+After a signal or a full disk, the same command given again must leave the same files bit for bit.
+After damage to a file it must do so too, or refuse in one line that names this file and exit with
+status 1. Any other outcome is a defect, and the harness then exits with status 1.
 """
 
 from __future__ import annotations
@@ -35,6 +35,8 @@ from tests.conftest import TINY, TINY_IMAGES, latest
 
 DOOR = Path(__file__).resolve().parents[1] / "run.py"
 SIGNALS = {"SIGKILL": signal.SIGKILL, "SIGTERM": signal.SIGTERM, "SIGINT": signal.SIGINT}
+DAMAGES = ("cut", "flipped", "removed")
+KINDS = (*SIGNALS, *DAMAGES, "full disk")
 # What shows a run and is not read again.
 NOT_COMPARED = {"run.log", ".lock", "tensorboard", "figures", "suspects.csv"}
 MOST_CALLS = 4
@@ -171,8 +173,9 @@ class Harness:
             if outcome.status == 0:
                 same = results(run) == self.whole
                 return hit, "same" if same else f"exit 0 with another result ({self._other(run)})"
-            if outcome.is_one_line_refusal:
-                return hit, "refused"
+            if outcome.is_one_line_refusal and kind in DAMAGES:
+                named = Path(hit).name in outcome.stderr
+                return hit, "refused" if named else f"refused by another name: {outcome.stderr}"
         return hit, f"exit {outcome.status}: {outcome.stderr[-600:]}"
 
     def _disturb(self, name: str, kind: str, draw: random.Random) -> str:
@@ -192,9 +195,6 @@ class Harness:
         found = results(run)
         names = found.keys() | self.whole.keys()
         return ", ".join(sorted(n for n in names if found.get(n) != self.whole.get(n)))
-
-
-KINDS = (*SIGNALS, "cut", "flipped", "removed", "full disk")
 
 
 def make_images(root: Path) -> None:

@@ -275,3 +275,12 @@ def test_early_stopping_beside_it_counts_the_samples_kept(run_tiny: Run) -> None
 def test_bad_options_are_refused(options: dict[str, Any], message: str) -> None:
     with pytest.raises(InputError, match=message):
         SampleSelection(**options)
+
+
+@pytest.mark.parametrize("rule", ["gmm", "aum"])
+def test_a_run_that_diverged_selects_nothing(run_images: Run, tmp_path: Path, rule: str) -> None:
+    """Every loss and logit is NaN at the selection: no sample is kept, and the run says so."""
+    options = (f"{OPTION}rule={rule}", f"{OPTION}start_step=12", f"{OPTION}percentile=50")
+    summary = run_images("technique=sample_selection", "optimizer.lr=3e38", *options)
+    assert summary["techniques"]["sample_selection"]["first"] is None
+    assert "would keep no sample" in (tmp_path / "run" / "run.log").read_text()
