@@ -13,7 +13,7 @@ from hydra.core.hydra_config import HydraConfig
 from hydra.types import RunMode
 from omegaconf import DictConfig
 
-from labelnoise.command_line import job, one_line_errors
+from labelnoise.config.command_line import job, one_line_errors
 from labelnoise.phase_diagram.config import check, register_schema
 
 register_schema()

@@ -13,10 +13,10 @@ from hydra.core.hydra_config import HydraConfig
 from hydra.types import RunMode
 from omegaconf import DictConfig
 
-from labelnoise.command_line import job, one_line_errors
-from labelnoise.config import check, register_schema
-from labelnoise.report.sweep import sweep_reported
-from labelnoise.sweep_jobs import train_in_sweep
+from labelnoise.config.command_line import job, one_line_errors
+from labelnoise.config.composition import check, register_schema
+from labelnoise.sweeps.jobs import train_in_sweep
+from labelnoise.sweeps.report import sweep_reported
 
 register_schema()
 
@@ -28,7 +28,9 @@ def run(cfg: DictConfig) -> float:
     directory = Path(now.runtime.output_dir)
     with job(directory, alone=now.mode == RunMode.RUN):
         check(cfg)
-        from labelnoise.training import train  # torch is imported once there is something to train
+        from labelnoise.training.train import (
+            train,  # torch is imported once there is something to train
+        )
 
         alone = now.mode == RunMode.RUN
         summary = (train if alone else train_in_sweep)(cfg, directory, now.overrides.task)

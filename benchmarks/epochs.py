@@ -20,12 +20,12 @@ from torchvision import transforms
 
 from benchmarks.images import UncheckedCIFAR10
 from benchmarks.ratio import Ratio, seconds, side_by_side
-from labelnoise.building import Parts, build
-from labelnoise.config import compose
+from labelnoise.config.composition import compose
 from labelnoise.data.batch import Split
 from labelnoise.data.cifar_files import PUBLISHED_CIFAR10
-from labelnoise.isolation import isolated
 from labelnoise.run_directory import claim
+from labelnoise.training.building import Parts, build
+from labelnoise.training.isolation import isolated
 
 ROUNDS = 3
 PAIR_RUN = (

@@ -18,11 +18,11 @@ from pathlib import Path
 import torch
 
 from benchmarks.ratio import Ratio, print_ratios, seconds, side_by_side
-from labelnoise.config import compose
+from labelnoise.config.composition import compose
 from labelnoise.seeding import stream
 from labelnoise.theory.simulation import BatchedDescent, Setting, draw_products, simulate
 from labelnoise.theory.simulation.chunks import MEMORY_LIMIT, chunks_of
-from labelnoise.training import train
+from labelnoise.training.train import train
 
 SMALL = Setting(n=20, d=600, m=10, signal_norm=3.0, tau_plus=0.1, tau_minus=0.1, eta=0.1)
 LARGE = Setting(n=200, d=2000, m=20)

@@ -14,10 +14,10 @@ import torch
 from torch.nn import functional as F
 
 from benchmarks.ratio import Ratio, seconds, side_by_side
-from labelnoise.building import build
-from labelnoise.config import compose
-from labelnoise.isolation import isolated
+from labelnoise.config.composition import compose
 from labelnoise.run_directory import claim
+from labelnoise.training.building import build
+from labelnoise.training.isolation import isolated
 
 ROOT = Path(__file__).resolve().parents[1]
 SETTING = ("data.n=200", "data.d=2000", "model.filters=20")

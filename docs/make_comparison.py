@@ -22,9 +22,9 @@ import numpy as np
 from omegaconf import OmegaConf
 
 from labelnoise.config import CONF_DIR
-from labelnoise.report.comparison import report_comparison
 from labelnoise.report.loaded import load_run
-from labelnoise.report.settings import technique_names
+from labelnoise.report.tables.comparison import report_comparison
+from labelnoise.report.tables.settings import technique_names
 
 # 2,000 labelled images each, of which 1,800 are trained on, and 2,000 clean test images.
 DATA = {

@@ -12,8 +12,8 @@ from pathlib import Path
 import numpy as np
 
 from labelnoise.report.loaded import LoadedRun, load_run
-from labelnoise.report.settings import by_setting
-from labelnoise.report.sweep import mean_and_range
+from labelnoise.report.tables.settings import by_setting
+from labelnoise.report.tables.sweep import mean_and_range
 
 
 def at_best(run: LoadedRun, metric: str) -> float:

@@ -8,9 +8,10 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 
-from labelnoise.building import build_techniques
-from labelnoise.config import CONF_DIR, compose
+from labelnoise.config import CONF_DIR
+from labelnoise.config.composition import compose
 from labelnoise.techniques import Technique, conflict
+from labelnoise.training.building import build_techniques
 
 PAGE = Path(__file__).with_name("techniques.md")
 BEGIN, END = "<!-- combinations -->\n", "<!-- end of combinations -->\n"

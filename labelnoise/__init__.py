@@ -25,7 +25,7 @@ _PUBLIC = {
     "JoCoR": "labelnoise.techniques",
     "MemorizationMonitor": "labelnoise.monitors",
     "NoiseRecord": "labelnoise.noise",
-    "NoisyLabelClassifier": "labelnoise.classifier",
+    "NoisyLabelClassifier": "labelnoise.learner.classifier",
     "ResNet": "labelnoise.models",
     "SampleSelection": "labelnoise.techniques",
     "SignalNoiseDataModule": "labelnoise.data",
@@ -33,11 +33,11 @@ _PUBLIC = {
     "Split": "labelnoise.data.batch",
     "StochasticReset": "labelnoise.techniques",
     "TwoLayerCNN": "labelnoise.models",
-    "TwoNetworkClassifier": "labelnoise.two_networks",
+    "TwoNetworkClassifier": "labelnoise.learner.two_networks",
     "VGG": "labelnoise.models",
-    "compose": "labelnoise.config",
+    "compose": "labelnoise.config.composition",
     "load_run": "labelnoise.report.loaded",
-    "train": "labelnoise.training",
+    "train": "labelnoise.training.train",
 }
 
 __all__ = ["__version__", *_PUBLIC]

@@ -19,7 +19,7 @@ from jaxtyping import Int, Shaped
 from torch import Tensor
 from torch.nn.parallel import DistributedDataParallel
 
-# Set by labelnoise.launcher in the processes that it starts.
+# Set by labelnoise.training.launcher in the processes that it starts.
 RANK, WORLD_SIZE = "LABELNOISE_RANK", "LABELNOISE_WORLD_SIZE"
 
 

@@ -14,8 +14,8 @@ from typing import Any
 from filelock import FileLock, Timeout
 from omegaconf import DictConfig, OmegaConf
 
-from labelnoise.command_line import explain
-from labelnoise.config import config_hash, differences
+from labelnoise.config.command_line import explain
+from labelnoise.config.composition import config_hash, differences
 from labelnoise.errors import BusyError, InputError
 from labelnoise.files import remove_parts, write_text
 from labelnoise.manifest import Manifest, versions

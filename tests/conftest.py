@@ -14,9 +14,10 @@ from hypothesis import settings
 from omegaconf import DictConfig
 from PIL import Image
 
-from labelnoise.classifier import NoisyLabelClassifier
-from labelnoise.config import compose
-from labelnoise.training import train
+from labelnoise.config.composition import compose
+from labelnoise.learner.classifier import NoisyLabelClassifier
+from labelnoise.training.train import train
+from tests.cifar import image_config, write_cifar10
 
 # The same examples each time: a change is what makes a test fail, never luck. To look for new ones:
 # pytest --hypothesis-profile=default
@@ -131,3 +132,18 @@ def killed_at(monkeypatch: pytest.MonkeyPatch) -> Kill:
 def one_thread() -> None:
     """Small tensors gain nothing from threads, and parallel test workers would fight over them."""
     torch.set_num_threads(1)
+
+
+@pytest.fixture(scope="session")
+def cifar_root(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    root = tmp_path_factory.mktemp("cifar")
+    write_cifar10(root)
+    return root
+
+
+@pytest.fixture(scope="session")
+def image_run(cifar_root: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The directory of a run on 45 images of two classes, 10 of them with a wrong label."""
+    path = tmp_path_factory.mktemp("runs") / "images"
+    train(image_config(cifar_root), path)
+    return path

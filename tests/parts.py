@@ -12,9 +12,9 @@ from pytorch_lightning import LightningModule, Trainer
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from labelnoise.classifier import NoisyLabelClassifier
-from labelnoise.config import compose
+from labelnoise.config.composition import compose
 from labelnoise.distributed import gather_samples, rank
+from labelnoise.learner.classifier import NoisyLabelClassifier
 from labelnoise.models import TwoLayerCNN
 from labelnoise.seeding import stream
 from labelnoise.techniques import Technique

@@ -18,16 +18,17 @@ from hydra.core.override_parser.overrides_parser import OverridesParser
 from omegaconf import DictConfig, OmegaConf
 from pytorch_lightning import Callback
 
-from labelnoise.building import build, one_line_refusals
-from labelnoise.command_line import explain
-from labelnoise.config import _TOP_TYPES, CONF_DIR, check, compose
+from labelnoise.config import CONF_DIR
+from labelnoise.config.command_line import explain
+from labelnoise.config.composition import _TOP_TYPES, check, compose
+from labelnoise.config.options import _kinds, check_options, hints_of
+from labelnoise.config.ranges import FOREIGN, TOP, range_of
+from labelnoise.config.targets import find, instantiate
+from labelnoise.config.words import check_words
 from labelnoise.errors import InputError
-from labelnoise.isolation import isolated
-from labelnoise.options import _kinds, check_options, hints_of
-from labelnoise.ranges import FOREIGN, TOP, range_of
 from labelnoise.run_directory import RunDirectory
-from labelnoise.targets import find, instantiate
-from labelnoise.words import check_words
+from labelnoise.training.building import build, one_line_refusals
+from labelnoise.training.isolation import isolated
 from tests.conftest import TINY, TINY_IMAGES, Run
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -361,7 +362,9 @@ def test_every_number_has_a_range() -> None:
             kinds = numbers_in(hints.get(option))
             if kinds:
                 bounds = range_of(part._target_, str(option))
-                assert bounds is not None, f"{name}: give {option} a range in labelnoise/ranges.py"
+                assert bounds is not None, (
+                    f"{name}: give {option} a range in labelnoise/config/ranges.py"
+                )
                 assert bounds.whole == (float not in kinds), f"{name}.{option}"
                 checked += 1
     assert checked > 100
@@ -511,7 +514,7 @@ REPORTS = {
 def places(
     tmp_path_factory: pytest.TempPathFactory, image_root: Path, one_thread: None
 ) -> dict[str, Path]:
-    from labelnoise.training import train
+    from labelnoise.training.train import train
 
     root = tmp_path_factory.mktemp("places")
     words = (*TINY_IMAGES, f"data.root={image_root}", "max_epochs=1")

@@ -14,7 +14,7 @@ from PIL import Image
 
 from labelnoise.csv_files import escape, read_rows, unescape, write_rows
 from labelnoise.data.label_table import read_given_labels
-from labelnoise.report.suspects import report_suspects
+from labelnoise.report.tables.suspects import report_suspects
 from tests.conftest import Run
 
 PACKAGE = Path(__file__).resolve().parents[1] / "labelnoise"

@@ -13,7 +13,6 @@ from hypothesis import strategies as st
 from torch import nn
 
 from labelnoise import classifier, distributed
-from labelnoise.classifier import weighted_mean
 from labelnoise.distributed import (
     EqualBuffers,
     agreed,
@@ -27,6 +26,7 @@ from labelnoise.distributed import (
     share_of,
     world_size,
 )
+from labelnoise.learner.classifier import weighted_mean
 from labelnoise.models import TwoLayerCNN
 
 

@@ -9,8 +9,9 @@ import pytest
 
 from docs.make_figures import MEASURED, RECIPES, ROOT, insert, numbers, table
 from docs.make_techniques import PAGE, all_techniques, combinations, page
-from labelnoise.config import CONF_DIR, compose
-from labelnoise.training import train
+from labelnoise.config import CONF_DIR
+from labelnoise.config.composition import compose
+from labelnoise.training.train import train
 
 # Drawn by commands with options of their own, which docs/results.md names.
 BY_HAND = {"attribution", "human_and_twin"}

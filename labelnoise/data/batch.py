@@ -9,7 +9,7 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
-from labelnoise.truth import known
+from labelnoise.noise.truth import known
 
 
 class Batch(NamedTuple):

@@ -20,11 +20,11 @@ from labelnoise.data.loaders import (
     check_batch_size,
     crop_and_flip,
 )
+from labelnoise.data.memory import check_fits
 from labelnoise.data.module import NoisyLabelDataModule, warn_of_missing_classes
 from labelnoise.data.subsets import Images, equal_per_class, hold_out
 from labelnoise.distributed import rank, world_size
 from labelnoise.errors import InputError
-from labelnoise.memory import check_fits
 from labelnoise.noise import CleanSplit, LabelNoise, NoiseRecord
 from labelnoise.seeding import stream
 

@@ -9,10 +9,10 @@ import pytorch_lightning as pl
 import torch
 from torch import Tensor
 
-from labelnoise.classifier import NoisyLabelClassifier
-from labelnoise.coefficients import read_coefficients, read_residual, require_coefficients
 from labelnoise.data.module import data_of
 from labelnoise.files import write_arrays
+from labelnoise.learner.classifier import NoisyLabelClassifier
+from labelnoise.measures.coefficients import read_coefficients, read_residual, require_coefficients
 from labelnoise.monitors.monitor import Monitor
 from labelnoise.run_directory import RunDirectory
 from labelnoise.theory import Coefficients, coefficient_scalars

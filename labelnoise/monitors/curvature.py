@@ -10,11 +10,11 @@ from jaxtyping import Float
 from torch import Tensor
 from torch.optim import SGD, Optimizer
 
-from labelnoise.classifier import NoisyLabelClassifier, evaluating
-from labelnoise.curvature import frobenius_norm, hessian_vector_product, top_eigenvalue
 from labelnoise.data.module import data_of
 from labelnoise.errors import InputError
-from labelnoise.gradients import trainable
+from labelnoise.learner.classifier import NoisyLabelClassifier, evaluating
+from labelnoise.measures.curvature import frobenius_norm, hessian_vector_product, top_eigenvalue
+from labelnoise.measures.gradients import trainable
 from labelnoise.monitors.monitor import Monitor, probe_of
 from labelnoise.seeding import stream
 

@@ -10,7 +10,6 @@ from typing import Any
 import numpy as np
 import pytorch_lightning as pl
 
-from labelnoise.classifier import NoisyLabelClassifier
 from labelnoise.data.batch import Batch
 from labelnoise.data.module import data_of, steps_per_epoch
 from labelnoise.dynamics import (
@@ -23,6 +22,7 @@ from labelnoise.dynamics import (
 )
 from labelnoise.dynamics.measurements import as_kept
 from labelnoise.files import write_arrays
+from labelnoise.learner.classifier import NoisyLabelClassifier
 from labelnoise.monitors.monitor import Monitor
 from labelnoise.run_directory import RunDirectory
 

@@ -7,11 +7,11 @@ import torch
 from jaxtyping import Bool
 from torch import Tensor, nn
 
-from labelnoise.classifier import NoisyLabelClassifier, evaluating
 from labelnoise.data.batch import Split
 from labelnoise.data.module import data_of
 from labelnoise.errors import InputError
-from labelnoise.gradients import ready_for
+from labelnoise.learner.classifier import NoisyLabelClassifier, evaluating
+from labelnoise.measures.gradients import ready_for
 from labelnoise.models.two_layer_cnn import TwoLayerCNN
 from labelnoise.monitors.monitor import Monitor, probe_of
 

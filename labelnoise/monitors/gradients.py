@@ -11,12 +11,12 @@ import torch
 from jaxtyping import Float, Int
 from torch import Tensor, nn
 
-from labelnoise.classifier import NoisyLabelClassifier, evaluating
 from labelnoise.data.batch import Split
 from labelnoise.data.module import data_of
 from labelnoise.errors import InputError
 from labelnoise.files import write_arrays
-from labelnoise.gradients import (
+from labelnoise.learner.classifier import NoisyLabelClassifier, evaluating
+from labelnoise.measures.gradients import (
     PAIRS,
     add_to,
     compared_with_total,

@@ -6,20 +6,20 @@ import math
 
 import pytorch_lightning as pl
 
-from labelnoise.classifier import NoisyLabelClassifier
 from labelnoise.data.batch import Split
 from labelnoise.data.module import data_of
 from labelnoise.errors import InputError
-from labelnoise.label_metrics import held_out_metrics
+from labelnoise.learner.classifier import NoisyLabelClassifier
+from labelnoise.learner.label_metrics import held_out_metrics
 from labelnoise.monitors.monitor import Monitor, is_due, probe_of
 
 
 class MemorizationMonitor(Monitor):
     """Logs ``train/*`` over the whole training set and ``test/*`` over the whole test set.
 
-    Metrics are those of :func:`labelnoise.label_metrics.label_metrics` and ``held_out_metrics``,
-    all evaluated at one set of weights, not averaged while they move. It sees true labels, where
-    there are any, and test data, which no technique may; it only watches.
+    The metrics are those of :mod:`labelnoise.learner.label_metrics`. All are evaluated at one set
+    of weights, not averaged while the weights move. The monitor sees true labels, where they are
+    known, and test data. No technique may see these.
 
     Args:
         every_n_steps: interval of the training metrics; None is once an epoch.

@@ -8,9 +8,9 @@ from typing import Any, ClassVar
 import pytorch_lightning as pl
 import torch
 
-from labelnoise.classifier import NoisyLabelClassifier
 from labelnoise.data.batch import Split
 from labelnoise.errors import InputError
+from labelnoise.learner.classifier import NoisyLabelClassifier
 from labelnoise.run_directory import RunDirectory
 from labelnoise.seeding import stream
 

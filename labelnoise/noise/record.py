@@ -18,7 +18,7 @@ from labelnoise.files import write_arrays
 from labelnoise.noise.checks import check_labels
 from labelnoise.noise.matrices import transition_matrix
 from labelnoise.noise.record_file import read_record_arrays
-from labelnoise.truth import TRUTHS, Truth, known
+from labelnoise.noise.truth import TRUTHS, Truth, known
 
 # Records of earlier versions do not say where their labels come from. We flipped those of all other
 # kinds; those took the folders' names for the true labels of a CSV without asking.

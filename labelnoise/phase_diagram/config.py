@@ -9,9 +9,9 @@ from typing import Any
 from hydra.core.config_store import ConfigStore
 from omegaconf import MISSING, DictConfig, OmegaConf
 
-from labelnoise.config import check_places, compose_config
-from labelnoise.options import check_value
-from labelnoise.ranges import SEED, Range
+from labelnoise.config.composition import check_places, compose_config
+from labelnoise.config.options import check_value
+from labelnoise.config.ranges import SEED, Range
 
 # Beyond these a number is a slip: seeds are kept as 64-bit integers, memory ends at terabytes.
 _RANGES = {"seed": SEED, "memory_limit_mb": Range(0, 10**7, above=True)}

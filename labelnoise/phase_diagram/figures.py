@@ -21,7 +21,7 @@ from labelnoise.phase_diagram.quantities import QUANTITIES, Quantity
 from labelnoise.phase_diagram.read import choice, mapping, numbers
 from labelnoise.phase_diagram.scaling import fit_power, is_complete
 from labelnoise.phase_diagram.statistics import over_seeds
-from labelnoise.report.style import ALL, NOISY, finish, new_figure
+from labelnoise.report.pictures.style import ALL, NOISY, finish, new_figure
 from labelnoise.theory.simulation import Setting
 
 FIGURE = ("quantity", "kind", "against", "contours", "boundaries", "title")

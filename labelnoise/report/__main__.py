@@ -14,7 +14,7 @@ from importlib import import_module
 from pathlib import Path
 from typing import Any, NoReturn
 
-from labelnoise.command_line import one_line_errors
+from labelnoise.config.command_line import one_line_errors
 from labelnoise.errors import InputError
 
 Argument = tuple[str, dict[str, Any]]
@@ -58,7 +58,7 @@ SEED: Argument = ("--seed", {"type": int, "default": 0, "help": "of all random d
 
 ATTRIBUTION = Command(
     "which pixels of noisy and of clean training images speak for a class",
-    "labelnoise.report.attribution:report_attribution",
+    "labelnoise.attribution.maps:report_attribution",
     (
         RUN,
         CHECKPOINT,
@@ -86,7 +86,7 @@ ATTRIBUTION = Command(
 
 SUSPECTS = Command(
     "which labels are probably wrong, by a score of your choice (writes suspects.csv)",
-    "labelnoise.report.suspects:report_suspects",
+    "labelnoise.report.tables.suspects:report_suspects",
     (
         RUN,
         ("--score", {"default": "aum", "help": "loss, aum, wrong_events, forgetting_events, ..."}),
@@ -95,13 +95,13 @@ SUSPECTS = Command(
 )
 FIGURES = Command(
     "the figures of a run, drawn again from its files",
-    "labelnoise.report.figures:report_figures",
+    "labelnoise.report.pictures.run:report_figures",
     (RUN,),
 )
 
 COMPARISON = Command(
     "techniques side by side, from the runs of some sweeps, as Markdown",
-    "labelnoise.report.comparison:report_comparison",
+    "labelnoise.report.tables.comparison:report_comparison",
     (
         (
             "sweeps",

@@ -16,9 +16,9 @@ from omegaconf import DictConfig, OmegaConf
 
 from labelnoise.dynamics import DynamicsLog, RunningScores
 from labelnoise.errors import InputError
-from labelnoise.history import History
+from labelnoise.learner.history import History
+from labelnoise.noise.truth import known
 from labelnoise.run_directory import RunDirectory
-from labelnoise.truth import known
 
 SAMPLES = ("label", "source_index", "name", "class_names")
 

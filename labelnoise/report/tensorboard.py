@@ -11,9 +11,9 @@ from omegaconf import DictConfig
 from PIL import Image
 from pytorch_lightning.loggers import Logger, TensorBoardLogger
 
-from labelnoise.config import run_config
-from labelnoise.report.settings import settings_of
-from labelnoise.report.two_stages import ACCURACIES, COEFFICIENTS, ERRORS
+from labelnoise.config.composition import run_config
+from labelnoise.report.pictures.two_stages import ACCURACIES, COEFFICIENTS, ERRORS
+from labelnoise.report.tables.settings import settings_of
 
 CHARTS = {
     "signal learning against noise memorization": [curve.metric for curve in COEFFICIENTS],

@@ -12,6 +12,7 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from labelnoise.errors import InputError
+from labelnoise.noise.truth import UnknownTruth
 from labelnoise.seeding import stream
 from labelnoise.selection.aum import select_aum
 from labelnoise.selection.baselines import select_oracle, select_random
@@ -24,7 +25,6 @@ from labelnoise.selection.dynamic_threshold import select_dynamic_threshold
 from labelnoise.selection.events import select_wrong_events
 from labelnoise.selection.loss import select_gmm, select_keep_rate, select_log2
 from labelnoise.selection.records import Records
-from labelnoise.truth import UnknownTruth
 
 
 @dataclass(frozen=True)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import NamedTuple
 
-from labelnoise.history import History
+from labelnoise.learner.history import History
 from labelnoise.stoppers.table import Stopper
 
 

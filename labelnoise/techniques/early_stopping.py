@@ -10,11 +10,15 @@ import pytorch_lightning as pl
 from pytorch_lightning.trainer.states import TrainerFn
 from torch import Tensor
 
-from labelnoise.classifier import NoisyLabelClassifier
-from labelnoise.coefficients import has_coefficients, require_coefficients, signal_and_noise
 from labelnoise.data.module import data_of
 from labelnoise.distributed import agreed
 from labelnoise.errors import InputError
+from labelnoise.learner.classifier import NoisyLabelClassifier
+from labelnoise.measures.coefficients import (
+    has_coefficients,
+    require_coefficients,
+    signal_and_noise,
+)
 from labelnoise.monitors import missing_monitor
 from labelnoise.stoppers import STOPPERS, Detector
 from labelnoise.techniques.technique import Technique

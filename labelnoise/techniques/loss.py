@@ -9,10 +9,10 @@ import pytorch_lightning as pl
 import torch
 from torch import Tensor
 
-from labelnoise.classifier import NoisyLabelClassifier
 from labelnoise.data.batch import Batch
 from labelnoise.data.module import NoisyLabelDataModule, data_of
 from labelnoise.errors import InputError
+from labelnoise.learner.classifier import NoisyLabelClassifier
 from labelnoise.losses import ce
 from labelnoise.techniques.technique import Technique
 

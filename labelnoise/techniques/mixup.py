@@ -10,10 +10,10 @@ import torch
 from jaxtyping import Float, Int, Shaped
 from torch import Tensor
 
-from labelnoise.classifier import NoisyLabelClassifier
 from labelnoise.data.batch import Batch
 from labelnoise.data.loaders import batches_so_far
 from labelnoise.distributed import rank
+from labelnoise.learner.classifier import NoisyLabelClassifier
 from labelnoise.losses.ranges import check_positive
 from labelnoise.seeding import derive_seed, stream
 from labelnoise.techniques.technique import Technique

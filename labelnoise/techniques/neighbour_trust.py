@@ -12,11 +12,11 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 from torch.utils.hooks import RemovableHandle
 
-from labelnoise.classifier import NoisyLabelClassifier
 from labelnoise.data.batch import Batch
 from labelnoise.data.module import data_of, steps_per_epoch
 from labelnoise.distributed import gather_samples
 from labelnoise.errors import InputError
+from labelnoise.learner.classifier import NoisyLabelClassifier
 from labelnoise.models.two_layer_cnn import TwoLayerCNN
 from labelnoise.selection import selection_metrics
 from labelnoise.techniques.technique import Technique

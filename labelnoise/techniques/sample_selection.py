@@ -10,13 +10,17 @@ from typing import Any
 import pytorch_lightning as pl
 import torch
 
-from labelnoise.classifier import NoisyLabelClassifier
-from labelnoise.coefficients import has_coefficients, require_coefficients, signal_and_noise
 from labelnoise.data.batch import Batch
 from labelnoise.data.loaders import ends_pass
 from labelnoise.data.module import data_of, steps_per_epoch
 from labelnoise.distributed import from_rank_zero
 from labelnoise.errors import InputError
+from labelnoise.learner.classifier import NoisyLabelClassifier
+from labelnoise.measures.coefficients import (
+    has_coefficients,
+    require_coefficients,
+    signal_and_noise,
+)
 from labelnoise.seeding import stream
 from labelnoise.selection import (
     RULES,

@@ -10,13 +10,23 @@ import pytorch_lightning as pl
 import torch
 from pytorch_lightning.trainer.states import TrainerFn
 
-from labelnoise.classifier import NoisyLabelClassifier
-from labelnoise.coefficients import has_coefficients, require_coefficients, signal_and_noise
 from labelnoise.data.module import data_of
 from labelnoise.distributed import agreed
 from labelnoise.errors import InputError
+from labelnoise.learner.classifier import NoisyLabelClassifier
+from labelnoise.measures.coefficients import (
+    has_coefficients,
+    require_coefficients,
+    signal_and_noise,
+)
 from labelnoise.seeding import stream
-from labelnoise.snapshots import Snapshot, distance_to, names_matching, put_back, take_snapshot
+from labelnoise.techniques.snapshots import (
+    Snapshot,
+    distance_to,
+    names_matching,
+    put_back,
+    take_snapshot,
+)
 from labelnoise.techniques.technique import Technique
 from labelnoise.theory import LeadPeakDetector, OvertakeDetector
 

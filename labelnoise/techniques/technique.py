@@ -6,7 +6,7 @@ from typing import Any, ClassVar
 
 import pytorch_lightning as pl
 
-from labelnoise.classifier import NoisyLabelClassifier
+from labelnoise.learner.classifier import NoisyLabelClassifier
 
 # What a technique takes hold of; of those that a run combines, one at most has each.
 ROLES = {

@@ -11,19 +11,19 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from labelnoise.classifier import NoisyLabelClassifier
 from labelnoise.data.batch import Batch
 from labelnoise.data.module import NoisyLabelDataModule, data_of, steps_per_pass
 from labelnoise.distributed import from_rank_zero
 from labelnoise.errors import InputError
+from labelnoise.learner.classifier import NoisyLabelClassifier
 from labelnoise.losses import (
     backward_correction,
     ce,
     check_transition_matrix,
     forward_correction,
 )
+from labelnoise.noise.truth import UnknownTruth
 from labelnoise.techniques.loss import Loss
-from labelnoise.truth import UnknownTruth
 
 log = logging.getLogger(__name__)
 

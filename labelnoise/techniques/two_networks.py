@@ -10,12 +10,13 @@ import torch
 from jaxtyping import Bool, Float, Int
 from torch import Tensor
 
-from labelnoise.classifier import NoisyLabelClassifier
 from labelnoise.data.batch import Batch
 from labelnoise.data.loaders import passes_so_far
 from labelnoise.data.module import data_of
 from labelnoise.distributed import from_rank_zero, gather_samples
 from labelnoise.errors import InputError
+from labelnoise.learner.classifier import NoisyLabelClassifier
+from labelnoise.learner.two_networks import Term, TwoNetworkClassifier
 from labelnoise.selection import estimate_noise_rate
 from labelnoise.techniques.noise_rate import (
     ESTIMATE,
@@ -25,7 +26,6 @@ from labelnoise.techniques.noise_rate import (
     told_noise_rate,
 )
 from labelnoise.techniques.technique import Technique
-from labelnoise.two_networks import Term, TwoNetworkClassifier
 
 log = logging.getLogger(__name__)
 

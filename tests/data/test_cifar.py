@@ -45,7 +45,7 @@ from labelnoise.noise import (
     NoNoise,
     SymmetricNoise,
 )
-from labelnoise.report.figures import title
+from labelnoise.report.pictures.run import title
 
 ROWS = 24  # images in each of the six files
 TRAIN = [f"data_batch_{k}" for k in range(1, 6)]

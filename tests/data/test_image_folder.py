@@ -7,8 +7,8 @@ import logging
 import pytest
 import torch
 
-from labelnoise import memory
 from labelnoise.data import images as images_module
+from labelnoise.data import memory
 from labelnoise.data.image_folder import ImageFolderDataModule
 from labelnoise.errors import InputError
 from labelnoise.noise import InstanceDependentNoise, NoNoise, SymmetricNoise

@@ -7,10 +7,10 @@ import torch
 from torch import nn
 from torch._subclasses.fake_tensor import FakeTensorMode
 
-from labelnoise.classifier import NoisyLabelClassifier
 from labelnoise.data import SignalNoiseDataModule, module
 from labelnoise.data.batch import Batch, Split
 from labelnoise.data.loaders import Normalize, TensorLoader, crop_and_flip
+from labelnoise.learner.classifier import NoisyLabelClassifier
 from labelnoise.noise.kinds import SymmetricNoise
 from labelnoise.selection import select_keep_rate
 

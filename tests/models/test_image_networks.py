@@ -14,10 +14,11 @@ from hydra.utils import instantiate
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from labelnoise.config import CONF_DIR, compose
+from labelnoise.config import CONF_DIR
+from labelnoise.config.composition import compose
 from labelnoise.errors import InputError
 from labelnoise.models import VGG, ResNet, SmallCNN
-from labelnoise.training import train
+from labelnoise.training.train import train
 
 IMAGE = (3, 32, 32)
 NAMES = sorted(path.stem for path in (CONF_DIR / "model").glob("*.yaml"))

@@ -9,19 +9,19 @@ from torch import nn
 from torch.func import functional_call, jacrev
 from torch.nn import functional as F
 
-from labelnoise.config import compose
-from labelnoise.curvature import frobenius_norm, hessian_vector_product, top_eigenvalue
+from labelnoise.config.composition import compose
 from labelnoise.data.batch import Split
 from labelnoise.errors import InputError
-from labelnoise.history import History
+from labelnoise.learner.history import History
+from labelnoise.measures.curvature import frobenius_norm, hessian_vector_product, top_eigenvalue
 from labelnoise.models import SmallCNN, TwoLayerCNN
 from labelnoise.monitors import CurvatureMonitor
 from labelnoise.monitors.curvature import stable_eigenvalue
-from labelnoise.report.curvature_figure import draw_curvature
 from labelnoise.report.loaded import load_run
+from labelnoise.report.pictures.curvature import draw_curvature
 from labelnoise.run_directory import RunDirectory
 from labelnoise.seeding import stream
-from labelnoise.training import build, claim
+from labelnoise.training.train import build, claim
 from tests.conftest import TINY, Run
 
 

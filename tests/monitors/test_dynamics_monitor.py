@@ -8,11 +8,11 @@ import numpy as np
 import pytest
 import torch
 
-from labelnoise.classifier import NoisyLabelClassifier
 from labelnoise.dynamics import measure
 from labelnoise.errors import InputError
+from labelnoise.learner.classifier import NoisyLabelClassifier
 from labelnoise.report.loaded import load_run
-from labelnoise.report.suspects import report_suspects, write_suspects
+from labelnoise.report.tables.suspects import report_suspects, write_suspects
 from tests.conftest import Kill, Run
 
 

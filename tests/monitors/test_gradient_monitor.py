@@ -10,7 +10,7 @@ from torch.nn import functional as F
 
 from labelnoise.data.batch import Split
 from labelnoise.errors import InputError
-from labelnoise.gradients import (
+from labelnoise.measures.gradients import (
     compared_with_total,
     pair_angles,
     per_sample_gradients,
@@ -90,8 +90,8 @@ def test_metrics_follow_from_the_gradients_of_the_kept_network(
     run_images: Run, tmp_path: Path
 ) -> None:
     """At the last step, against gradients that are added up sample by sample."""
-    from labelnoise.building import build
     from labelnoise.run_directory import claim
+    from labelnoise.training.building import build
 
     run_images("monitor=gradients", "noise_rate=0.3")
     run = load_run(tmp_path / "run")

@@ -13,7 +13,7 @@ from labelnoise.errors import InputError
 from labelnoise.monitors import CoefficientMonitor, MemorizationMonitor
 from labelnoise.report.loaded import load_run
 from labelnoise.theory import CoefficientRecursion
-from labelnoise.training import train
+from labelnoise.training.train import train
 
 Run = Callable[..., dict[str, Any]]
 
@@ -34,8 +34,8 @@ def test_watching_changes_nothing(run_tiny: Run, tmp_path: Path, options: tuple[
 def test_coefficients_of_a_run_equal_the_closed_form_recursion(
     tiny_config: Callable[..., DictConfig], tmp_path: Path
 ) -> None:
-    from labelnoise.building import build
     from labelnoise.run_directory import claim
+    from labelnoise.training.building import build
 
     cfg = tiny_config("data.dtype=float64", "log_every_n_steps=1")
     train(cfg, tmp_path / "run")

@@ -9,9 +9,9 @@ from tensorboard.backend.event_processing.event_accumulator import EventAccumula
 from tensorboard.plugins.custom_scalar import layout_pb2
 from tensorboard.plugins.hparams import plugin_data_pb2
 
-from labelnoise.history import History
-from labelnoise.report.figures import Column, draw_two_stages, title
+from labelnoise.learner.history import History
 from labelnoise.report.loaded import load_run
+from labelnoise.report.pictures.run import Column, draw_two_stages, title
 
 Run = Callable[..., dict[str, Any]]
 

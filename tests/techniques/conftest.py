@@ -9,8 +9,8 @@ import pytest
 import torch
 from torch import Tensor
 
-from labelnoise.classifier import NoisyLabelClassifier
 from labelnoise.data.batch import Batch
+from labelnoise.learner.classifier import NoisyLabelClassifier
 
 
 @dataclass

@@ -6,10 +6,11 @@ from itertools import combinations
 
 import pytest
 
-from labelnoise.building import build_techniques
-from labelnoise.config import CONF_DIR, compose
+from labelnoise.config import CONF_DIR
+from labelnoise.config.composition import compose
 from labelnoise.errors import InputError
 from labelnoise.techniques import ROLES, conflict
+from labelnoise.training.building import build_techniques
 from tests.conftest import Run
 
 NAMES = sorted(path.stem for path in (CONF_DIR / "technique").glob("*.yaml") if path.stem != "none")

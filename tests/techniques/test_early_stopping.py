@@ -8,8 +8,8 @@ import pytest
 import torch
 from pytorch_lightning import Trainer
 
-from labelnoise.classifier import NoisyLabelClassifier
 from labelnoise.errors import InputError
+from labelnoise.learner.classifier import NoisyLabelClassifier
 from labelnoise.report.loaded import load_run
 from labelnoise.stoppers import PatienceDetector
 from labelnoise.techniques import EarlyStopping, early_stopping

@@ -8,14 +8,14 @@ from typing import Any
 import pytest
 import torch
 
-from labelnoise.config import compose
+from labelnoise.config.composition import compose
 from labelnoise.errors import InputError
-from labelnoise.history import History
+from labelnoise.learner.history import History
 from labelnoise.monitors import DynamicsMonitor, GradientMonitor, missing_monitor
 from labelnoise.report.loaded import load_run
 from labelnoise.stoppers import STOPPERS, shadow_stop
 from labelnoise.techniques import EarlyStopping, LabelWave
-from labelnoise.training import train
+from labelnoise.training.train import train
 from tests.conftest import TINY_IMAGES, Kill, Run
 
 # Here all rules but the coefficients' stop, at five different steps.

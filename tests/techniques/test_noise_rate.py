@@ -12,14 +12,15 @@ import pytest
 import torch
 from omegaconf import OmegaConf
 
-from labelnoise.building import build_techniques
-from labelnoise.command_line import explain
-from labelnoise.config import CONF_DIR, compose
+from labelnoise.config import CONF_DIR
+from labelnoise.config.command_line import explain
+from labelnoise.config.composition import compose
 from labelnoise.data.module import NoisyLabelDataModule
 from labelnoise.errors import InputError
-from labelnoise.history import History
+from labelnoise.learner.history import History
 from labelnoise.noise import CIFAR10_CLASSES, AsymmetricNoise
 from labelnoise.techniques.noise_rate import MADE, noise_rate_of
+from labelnoise.training.building import build_techniques
 from tests.conftest import Kill, Run
 
 SELECT = "technique.sample_selection"

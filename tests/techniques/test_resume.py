@@ -8,10 +8,11 @@ from typing import Any
 import pytest
 import torch
 
-from labelnoise.building import build
-from labelnoise.config import CONF_DIR, compose
-from labelnoise.isolation import isolated
+from labelnoise.config import CONF_DIR
+from labelnoise.config.composition import compose
 from labelnoise.run_directory import claim
+from labelnoise.training.building import build
+from labelnoise.training.isolation import isolated
 from tests.conftest import TINY_IMAGES, Kill
 
 NAMES = sorted(path.stem for path in (CONF_DIR / "technique").glob("*.yaml"))

@@ -9,9 +9,9 @@ import pytest
 import torch
 from pytorch_lightning import Trainer
 
-from labelnoise.classifier import NoisyLabelClassifier
 from labelnoise.errors import InputError
-from labelnoise.history import History
+from labelnoise.learner.classifier import NoisyLabelClassifier
+from labelnoise.learner.history import History
 from labelnoise.report.loaded import load_run
 from labelnoise.selection import RULES, Evidence, Options, Selection
 from labelnoise.techniques import SampleSelection, sample_selection

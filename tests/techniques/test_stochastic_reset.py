@@ -8,8 +8,8 @@ import torch
 from pytorch_lightning import LightningModule, Trainer
 from torch import Tensor
 
-from labelnoise.classifier import NoisyLabelClassifier
 from labelnoise.errors import InputError
+from labelnoise.learner.classifier import NoisyLabelClassifier
 from labelnoise.report.loaded import load_run
 from labelnoise.techniques import StochasticReset, stochastic_reset
 from labelnoise.techniques.stochastic_reset import is_reset

@@ -11,17 +11,17 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
+from labelnoise.attribution.checkpoint import load_trained
 from labelnoise.data.batch import Batch
 from labelnoise.errors import InputError
-from labelnoise.history import History
-from labelnoise.report.checkpoint import load_trained
+from labelnoise.learner.history import History
 from labelnoise.seeding import stream
 from labelnoise.techniques import CoTeaching, JoCoR
 from labelnoise.techniques.co_teaching import exchange
 from labelnoise.techniques.jocor import joint_loss
 from labelnoise.techniques.two_networks import TwoNetworks, keep_share
 from tests.conftest import Kill, Run
-from tests.test_two_networks import networks
+from tests.learner.test_two_networks import networks
 
 TECHNIQUES = ["co_teaching", "jocor"]
 

@@ -1,0 +1,153 @@
+"""A trained network and its data, rebuilt from what a run left behind."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+from omegaconf import DictConfig
+from omegaconf.errors import OmegaConfBaseException
+from torch import Tensor, nn
+
+from labelnoise.config.composition import check
+from labelnoise.data.module import NoisyLabelDataModule
+from labelnoise.errors import InputError
+from labelnoise.learner.classifier import NoisyLabelClassifier
+from labelnoise.noise import NoiseRecord
+from labelnoise.run_directory import RunDirectory
+from labelnoise.training.building import build_learner
+from labelnoise.training.isolation import isolated
+
+# Where the classifier keeps its network in a checkpoint's state_dict.
+_NETWORK = "model."
+
+
+@dataclass(frozen=True)
+class TrainedRun:
+    """A run's data, set up as it trained on them, and its classifier with a checkpoint's weights.
+
+    Attributes:
+        directory: of the run.
+        config: the run's configuration.
+        datamodule: after ``setup``, with the same labels flipped.
+        classifier: on the CPU, in evaluation mode.
+        checkpoint: the file that the weights are from.
+    """
+
+    directory: RunDirectory
+    config: DictConfig
+    datamodule: NoisyLabelDataModule
+    classifier: NoisyLabelClassifier
+    checkpoint: Path
+
+
+def load_trained(
+    path: str | Path, checkpoint: str | Path = "selected", allow_targets: Sequence[str] = ()
+) -> TrainedRun:
+    """Rebuild the data and the network of the run in ``path`` and load a checkpoint's weights.
+
+    Nothing in the process changes but what is returned: random streams are put back.
+
+    Args:
+        path: the run's directory.
+        checkpoint: ``"selected"`` for the network that the summary is about, ``"last"`` for what a
+            resumed run continues from, or a file.
+        allow_targets: modules of your own that the run's parts may be of. What its config.yaml says
+            of them does not count: it may be somebody else's.
+
+    Raises:
+        InputError: no run lies there, its data or its network cannot be built as they were, or
+            the checkpoint is missing, damaged, or of another network.
+    """
+    directory = RunDirectory(Path(path))
+    config = directory.read_config()
+    config.allow_targets = list(allow_targets)
+    try:
+        check(config)
+    except (InputError, OmegaConfBaseException) as error:
+        raise InputError(f"{path} cannot be rebuilt from its config.yaml: {error}") from error
+    file = _find(directory, checkpoint)
+    if file == directory.selected_checkpoint:
+        directory.manifest.check(file)
+    weights = read_network(file)
+    with isolated(config.seed, config.threads):
+        try:
+            datamodule, classifier = build_learner(config)
+        except InputError:
+            raise
+        except (TypeError, ValueError, AttributeError, RuntimeError) as error:
+            reason = " ".join(str(error).split()) or type(error).__name__
+            raise InputError(f"{path} cannot be rebuilt from its config.yaml: {reason}") from error
+    record, rebuilt = NoiseRecord.load(directory.noise), datamodule.noise_record
+    # A record of an earlier version may hold labels as true ones that are not taken for true today.
+    labels = ((record.label, rebuilt.label), (record.clean_label, rebuilt.clean_label))
+    if not all(a is None or b is None or torch.equal(a, b) for a, b in labels):
+        raise InputError(
+            f"the data have other labels now than {directory.noise} says the run trained on: "
+            "put back the files that they were read from"
+        )
+    load_network(classifier.model, weights, file)
+    classifier.eval()
+    return TrainedRun(directory, config, datamodule, classifier, file)
+
+
+def read_network(file: Path) -> dict[str, Tensor]:
+    """The network's weights in a checkpoint, by the names that they have in the network.
+
+    Raises:
+        InputError: the file is damaged, holds more than tensors and plain values, such as code that
+            a pickle would run, or is no checkpoint of a classifier.
+    """
+    try:
+        contents: Any = torch.load(file, map_location="cpu", weights_only=True)
+    except Exception as error:  # a damaged file can fail in any way
+        raise InputError(
+            f"{file} cannot be read: it is damaged, or holds more than tensors and plain values"
+        ) from error
+    state = contents.get("state_dict") if isinstance(contents, Mapping) else None
+    weights = {
+        name.removeprefix(_NETWORK): value
+        for name, value in (state.items() if isinstance(state, Mapping) else ())
+        if isinstance(name, str) and name.startswith(_NETWORK) and isinstance(value, Tensor)
+    }
+    if not weights:
+        raise InputError(f"{file} is no checkpoint of a run: it holds no network's weights")
+    return weights
+
+
+def load_network(model: nn.Module, weights: Mapping[str, Tensor], file: Path) -> None:
+    """Put ``weights``, read from ``file``, into ``model``: all of them, and no others.
+
+    Raises:
+        InputError: they are another network's; names the first parameter that tells.
+    """
+    expected = model.state_dict()
+    problems = [f"it has no {name}" for name in expected if name not in weights]
+    problems += [f"its {name} is unknown" for name in weights if name not in expected]
+    problems += [
+        f"its {name} is {_size(weights[name])} in place of {_size(value)}"
+        for name, value in expected.items()
+        if name in weights and weights[name].shape != value.shape
+    ]
+    if problems:
+        others = f" (and {len(problems) - 1} more)" if len(problems) > 1 else ""
+        raise InputError(f"{file} is a checkpoint of another network: {problems[0]}{others}")
+    model.load_state_dict(weights)
+
+
+def _find(directory: RunDirectory, checkpoint: str | Path) -> Path:
+    named = {"selected": directory.selected_checkpoint, "last": directory.last_checkpoint}
+    file = named.get(str(checkpoint), Path(checkpoint))
+    if file.is_file():
+        return file
+    there = [name for name, path in named.items() if path.is_file()]
+    raise InputError(
+        f"checkpoint {file} does not exist, {directory.path} has: {', '.join(there) or 'none yet'}"
+    )
+
+
+def _size(value: Tensor) -> str:
+    return "x".join(map(str, value.shape)) or "a single number"

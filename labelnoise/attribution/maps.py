@@ -1,0 +1,251 @@
+"""Which pixels of noisy and of clean training images speak for a class, from a run's checkpoint."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import numpy as np
+import torch
+from jaxtyping import Bool, Int
+from numpy.typing import NDArray
+from torch import Tensor
+
+from labelnoise.attribution.checkpoint import load_trained
+from labelnoise.attribution.figure import MOST_DRAWN, Map, Sample, draw_maps
+from labelnoise.attribution.shapley import attribute, check_method, incompleteness, logit_difference
+from labelnoise.config.options import check_value
+from labelnoise.config.ranges import SEED, Range
+from labelnoise.errors import InputError
+from labelnoise.files import write_arrays
+from labelnoise.seeding import derive_seed, stream
+
+
+class Choice(NamedTuple):
+    """Places in the training split: explained noisy and clean images, and the background."""
+
+    noisy: Int[Tensor, " n"]
+    clean: Int[Tensor, " m"]
+    background: Int[Tensor, " b"]
+
+
+def choose(is_noisy: Bool[Tensor, " n_train"], samples: int, background: int, seed: int) -> Choice:
+    """Draw the images to explain and, among the other clean ones, the background.
+
+    ``samples`` noisy and ``samples`` clean images, fewer where no more exist. The first of them
+    stay the same when more are asked for.
+
+    Raises:
+        InputError: a number below 1, or a background that leaves no clean image to explain.
+
+    Example:
+        >>> chosen = choose(torch.tensor([True, False, False, False]), 5, background=2, seed=0)
+        >>> [len(part) for part in chosen]
+        [1, 1, 2]
+    """
+    noisy, clean = is_noisy.nonzero().flatten(), (~is_noisy).nonzero().flatten()
+    if samples < 1:
+        raise InputError(f"samples must be at least 1, got {samples}")
+    if not 1 <= background < len(clean):
+        raise InputError(
+            f"background must be between 1 and {len(clean) - 1}, got {background}: the training "
+            f"set has {len(clean)} images with a right label, and one at least is to be explained"
+        )
+    noisy = noisy[torch.randperm(len(noisy), generator=stream(seed, "attribution", "noisy"))]
+    clean = clean[torch.randperm(len(clean), generator=stream(seed, "attribution", "clean"))]
+    explained = min(samples, len(clean) - background)
+    return Choice(noisy[:samples], clean[:explained], clean[len(clean) - background :])
+
+
+@dataclass(frozen=True)
+class Explained:
+    """The explained training images of one run: first the noisy, then the clean ones.
+
+    Attributes:
+        index, source_index: (n,) int64, the places in the training split and in the data set.
+        label, clean_label, prediction: (n,) int64, the given, true and predicted classes.
+        is_noisy: (n,) bool, the given label is not the true one.
+        image: (n, c, h, w) uint8.
+        attribution_given, attribution_true: (n, c, h, w) float32, for the logits of the given and
+            of the true class; equal where these are one class.
+        difference_given, difference_true: (n,) float32, the logit's difference to its mean over the
+            background, which the attributions share out.
+        background: (b,) int64, the places of the background in the training split.
+        class_names: the K names.
+        method, draws, seed, checkpoint: what the maps were made with.
+    """
+
+    index: NDArray[np.int64]
+    source_index: NDArray[np.int64]
+    label: NDArray[np.int64]
+    clean_label: NDArray[np.int64]
+    prediction: NDArray[np.int64]
+    is_noisy: NDArray[np.bool_]
+    image: NDArray[np.uint8]
+    attribution_given: NDArray[np.float32]
+    attribution_true: NDArray[np.float32]
+    difference_given: NDArray[np.float32]
+    difference_true: NDArray[np.float32]
+    background: NDArray[np.int64]
+    class_names: list[str]
+    method: str
+    draws: int
+    seed: int
+    checkpoint: str
+
+    @property
+    def incompleteness(self) -> float | None:
+        """:func:`incompleteness` over the maps for the given and for the true classes."""
+        maps = np.concatenate([self.attribution_given, self.attribution_true])
+        difference = np.concatenate([self.difference_given, self.difference_true])
+        return incompleteness(torch.from_numpy(maps), torch.from_numpy(difference))
+
+    def describe(self) -> str:
+        """What was explained and how well the maps add up, in a few lines."""
+        noisy, fitted = self.is_noisy, self.prediction == self.label
+        true = int((self.prediction == self.clean_label)[noisy].sum())
+        draws = f" ({self.draws} draws)" if self.method == "gradient_shap" else ""
+        lines = [
+            f"{self.method}{draws} of {self.checkpoint}, seed {self.seed}, "
+            f"against {len(self.background)} clean training images",
+            f"noisy: {noisy.sum()} explained, {fitted[noisy].sum()} predicted as the given class, "
+            f"{true} as the true one",
+            f"clean: {(~noisy).sum()} explained, {fitted[~noisy].sum()} predicted as their class",
+        ]
+        if self.incompleteness is not None:
+            missed = f"{self.incompleteness:.1%}"
+            lines.append(f"the maps' sums miss the logit differences by {missed} (rms)")
+        return "\n".join(lines)
+
+    def save(self, directory: Path) -> list[Path]:
+        """Write attributions.npz and a picture a group, noisy.png and clean.png, and return them.
+
+        A picture shows the first 16 images. The arrays are written whole or not at all, and take
+        the place of an earlier call's.
+        """
+        directory.mkdir(exist_ok=True)
+        paths = [directory / "attributions.npz"]
+        write_arrays(paths[0], asdict(self))
+        for name, chosen in (("noisy", self.is_noisy), ("clean", ~self.is_noisy)):
+            picture = directory / f"{name}.png"
+            picture.unlink(missing_ok=True)
+            if chosen.any():
+                draw_maps(self._tiles(np.flatnonzero(chosen)[:MOST_DRAWN])).savefig(
+                    picture, dpi=200
+                )
+                paths.append(picture)
+        return paths
+
+    def _tiles(self, places: NDArray[np.int64]) -> list[Sample]:
+        return [
+            Sample(
+                self.image[i],
+                self.class_names[self.prediction[i]],
+                [
+                    Map(role, self.class_names[k[i]], maps[i].sum(0))
+                    for role, k, maps in (
+                        ("given", self.label, self.attribution_given),
+                        ("true", self.clean_label, self.attribution_true),
+                    )
+                    if self.is_noisy[i] or role == "given"
+                ],
+            )
+            for i in places
+        ]
+
+
+def explain_run(
+    path: str | Path,
+    *,
+    checkpoint: str | Path = "selected",
+    samples: int = 100,
+    background: int = 100,
+    method: str = "gradient_shap",
+    draws: int = 200,
+    seed: int = 0,
+    allow_targets: Sequence[str] = (),
+) -> Explained:
+    """Attribute the logits of the given and of the true class to the pixels of training images.
+
+    Args:
+        path: the run's directory.
+        checkpoint, allow_targets: as in :func:`load_trained`.
+        samples, background, seed: as in :func:`choose`; 100 noisy and 100 clean images against 100
+            clean ones are what the code of arXiv 2505.18909 explains.
+        method, draws: as in :func:`attribute`.
+
+    Raises:
+        InputError: the run cannot be loaded, its data are not images, their true labels are not
+            known, or an argument is refused.
+    """
+    check_method(method, draws)
+    check_value("seed", seed, int, SEED)
+    run = load_trained(path, checkpoint, allow_targets)
+    train, model = run.datamodule.train, run.classifier.model
+    if train.input.dtype != torch.uint8 or train.input.ndim != 4:
+        raise InputError(
+            f"{path} trained on {type(run.datamodule).__name__}, attribution explains images: "
+            "choose a run of data=cifar10, say"
+        )
+    if not train.truth_known:
+        raise InputError(
+            f"attribution compares noisy with clean images, and the true labels of {path} are not "
+            "known: choose a run with data.truth=folders, or one whose labels were flipped"
+        )
+    # Fewer are explained where no more exist, as with the default on a small set.
+    check_value("samples", samples, int, Range(1, max(len(train), 100), whole=True))
+    chosen = choose(train.is_noisy, samples, background, seed)
+    split = train.subset(torch.cat([chosen.noisy, chosen.clean]))
+    input, reference = split.batch().input, train.batch(chosen.background).input
+    seeds = [derive_seed(seed, "attribution", int(i)) for i in split.source_index]
+
+    def maps(target: Tensor, places: Tensor | slice = slice(None)) -> Tensor:
+        return attribute(
+            model,
+            input[places],
+            target[places],
+            reference,
+            method=method,
+            draws=draws,
+            seeds=[seeds[i] for i in split.index[places].tolist()],
+        )
+
+    differences = [
+        logit_difference(model, input, label, reference)
+        for label in (split.label, split.clean_label)
+    ]
+    if not torch.stack(differences).isfinite().all():
+        raise InputError(
+            f"the network of {run.checkpoint} has diverged: its outputs are no numbers"
+        )
+    given = maps(split.label)
+    true = given.clone()
+    true[split.is_noisy] = maps(split.clean_label, split.is_noisy)
+    return Explained(
+        index=torch.cat([chosen.noisy, chosen.clean]).numpy(),
+        source_index=split.source_index.numpy(),
+        label=split.label.numpy(),
+        clean_label=split.clean_label.numpy(),
+        prediction=run.classifier.logits(split).argmax(1).numpy(),
+        is_noisy=split.is_noisy.numpy(),
+        image=split.input.numpy(),
+        attribution_given=given.float().numpy(),
+        attribution_true=true.float().numpy(),
+        difference_given=differences[0].float().numpy(),
+        difference_true=differences[1].float().numpy(),
+        background=chosen.background.numpy(),
+        class_names=[str(name) for name in run.datamodule.class_names],
+        method=method,
+        draws=draws,
+        seed=seed,
+        checkpoint=str(run.checkpoint),
+    )
+
+
+def report_attribution(run: str | Path, **options: Any) -> str:
+    """Explain ``run``, write RUN/attribution and say what is there; see :func:`explain_run`."""
+    explained = explain_run(run, **options)
+    paths = explained.save(Path(run) / "attribution")
+    return "\n".join([explained.describe(), *(f"wrote {path}" for path in paths)])

@@ -1,0 +1,192 @@
+"""The configuration's schema, and every check of it that needs no torch."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Sequence
+from dataclasses import dataclass, fields
+from typing import Any, get_type_hints
+
+from hydra.core.config_store import ConfigStore
+from omegaconf import MISSING, DictConfig, OmegaConf
+
+from labelnoise.config import CONF_DIR
+from labelnoise.config.options import check_ranges, check_value
+from labelnoise.config.places import check_name
+from labelnoise.config.presets import check_preset, register_presets
+from labelnoise.config.ranges import TOP
+from labelnoise.config.targets import check_targets
+from labelnoise.config.words import LISTS, SINGLE, check_lists
+from labelnoise.errors import InputError
+
+# Not in the configuration of runs that an earlier version began.
+_ADDED = ("channels_last", "compile", "keep_checkpoint_every_n_epochs", "rerun", "allow_targets")
+
+# Where a run lies and how it is shown; two runs that differ in these alone are the same run.
+NOT_PART_OF_THE_RUN = ("name", "output_dir", "resume", "rerun", "logger", "allow_targets")
+
+
+@dataclass
+class Config:
+    """Types of the top-level keys; conf/config.yaml documents them and holds their values."""
+
+    data: Any = MISSING
+    noise: Any = MISSING
+    model: Any = MISSING
+    optimizer: Any = MISSING
+    scheduler: Any = MISSING
+    technique: Any = MISSING
+    technique_preset: Any = MISSING
+    monitor: Any = MISSING
+    trainer: Any = MISSING
+    logger: Any = MISSING
+    noise_rate: float = MISSING
+    seed: int = MISSING
+    max_steps: int = MISSING
+    max_epochs: int = MISSING
+    batch_size: int | None = MISSING
+    log_every_n_steps: int | None = MISSING
+    eval_every_n_steps: int | None = MISSING
+    checkpoint_every_n_steps: int | None = MISSING
+    keep_checkpoint_every_n_epochs: int | None = MISSING
+    threads: int | None = MISSING
+    channels_last: Any = MISSING  # true or false; OmegaConf would take any number for true
+    compile: Any = MISSING
+    output_dir: str = MISSING
+    name: str = MISSING
+    resume: str | None = MISSING
+    rerun: Any = MISSING
+    allow_targets: Any = MISSING
+
+
+_TOP_TYPES = {key: hint for key, hint in get_type_hints(Config).items() if hint is not Any} | {
+    "channels_last": bool,
+    "compile": bool,
+    "rerun": bool,
+}
+
+
+def register_schema() -> None:
+    """Make the schema and our resolvers known to Hydra, ``schema`` for the defaults list."""
+    ConfigStore.instance().store(name="schema", node=Config)
+    register_presets()
+
+
+def check(cfg: DictConfig) -> None:
+    """Refuse what is wrong whatever the data turn out to be, before anything slow is imported.
+
+    Raises:
+        InputError: one line that says what came and what is allowed.
+    """
+    check_places(cfg, Config)
+    _check_top(cfg)
+    for group in SINGLE:
+        _check_part(group, cfg.get(group))
+    for group in LISTS:
+        _check_nodes(group, cfg.get(group))
+    check_targets(cfg)
+    check_ranges(cfg)
+    check_preset(cfg)
+
+
+def _check_top(cfg: DictConfig) -> None:
+    """The keys at the top; one that an earlier version did not have may be missing."""
+    for key, hint in _TOP_TYPES.items():
+        if key in cfg or key not in _ADDED:
+            check_value(key, cfg.get(key), hint, TOP.get(key))
+    if 0 in (cfg.max_steps, cfg.max_epochs) or (cfg.max_steps < 1 and cfg.max_epochs < 1):
+        raise InputError(
+            f"set max_steps or max_epochs to at least 1, got max_steps={cfg.max_steps} and "
+            f"max_epochs={cfg.max_epochs} (-1 means no limit, for one of the two)"
+        )
+    if cfg.max_steps < 1 and "steps" in (cfg.get("data") or {}):
+        raise InputError(
+            f"max_steps must be at least 1 on these data, whose training is counted in steps, got "
+            f"{cfg.max_steps}"
+        )
+    for key in ("max_steps", "max_epochs"):
+        inner = (cfg.get("trainer") or {}).get(key)
+        if inner is not None and inner != cfg[key]:
+            raise InputError(
+                f"trainer.{key}={inner} stands beside {key}={cfg[key]}: write {key}={inner} alone"
+            )
+
+
+def check_places(cfg: DictConfig, schema: type) -> None:
+    """Refuse keys that a door does not know or has no value for, and a directory without a name.
+
+    Raises:
+        InputError: one line that says what came and what is allowed.
+    """
+    for key in sorted(OmegaConf.missing_keys(cfg)):
+        raise InputError(f"{key} has no default, give it as {key}=...")
+    known = [field.name for field in fields(schema)]
+    if unknown := sorted(str(key) for key in set(cfg) - set(known)):
+        raise InputError(f"{unknown[0]} does not exist, there are: {', '.join(known)}")
+    for key in ("name", "output_dir"):
+        if not cfg.get(key):
+            raise InputError(f"{key} is empty: give a folder, or leave {key}= out")
+    check_name(cfg.name)
+
+
+def _check_part(group: str, node: Any) -> None:
+    if not OmegaConf.is_dict(node) or (node and "_target_" not in node):
+        raise InputError(f"{group} must be a choice as {group}=NAME, got {node}")
+
+
+def _check_nodes(group: str, nodes: Any) -> None:
+    if not OmegaConf.is_dict(nodes):
+        raise InputError(f"{group} must be a choice as {group}=NAME, got {nodes}")
+    for name, node in nodes.items():
+        if not OmegaConf.is_dict(node) or "_target_" not in node:
+            raise InputError(
+                f"{group}.{name} has no _target_: choose it as {group}={name}, or as a list, "
+                f"{group}=[{name},...], instead of setting its options alone"
+            )
+
+
+def run_config(cfg: DictConfig) -> dict[str, Any]:
+    """The resolved part of the configuration that determines the run's results."""
+    plain = OmegaConf.to_container(cfg, resolve=True)
+    assert isinstance(plain, dict)
+    return {str(k): v for k, v in plain.items() if k not in NOT_PART_OF_THE_RUN}
+
+
+def config_hash(cfg: DictConfig) -> str:
+    """Twelve hexadecimal digits that two configurations share when they make the same run."""
+    text = OmegaConf.to_yaml(OmegaConf.create(run_config(cfg)), sort_keys=True)
+    return hashlib.sha256(text.encode()).hexdigest()[:12]
+
+
+def differences(ours: DictConfig, theirs: DictConfig) -> list[str]:
+    """The keys in which two configurations differ, as ``key: ours instead of theirs``."""
+    a, b = _flat(run_config(ours)), _flat(run_config(theirs))
+    keys = sorted(key for key in a.keys() | b.keys() if a.get(key) != b.get(key))
+    return [f"{key}: {a.get(key)} instead of {b.get(key)}" for key in keys]
+
+
+def _flat(node: Any, prefix: str = "") -> dict[str, Any]:
+    if not isinstance(node, dict):
+        return {prefix[:-1]: node}
+    return {k: v for key, sub in node.items() for k, v in _flat(sub, f"{prefix}{key}.").items()}
+
+
+def compose(overrides: Sequence[str] = ()) -> DictConfig:
+    """Compose the configuration as ``python run.py OVERRIDES`` would, for notebooks and tests.
+
+    Example:
+        >>> compose(["noise_rate=0.3"]).noise_rate
+        0.3
+    """
+    register_schema()
+    return compose_config("config", overrides)
+
+
+def compose_config(name: str, overrides: Sequence[str]) -> DictConfig:
+    """Compose conf/NAME.yaml, whose schema is registered, as its door would."""
+    from hydra import compose as hydra_compose
+    from hydra import initialize_config_dir
+
+    check_lists(overrides)
+    with initialize_config_dir(str(CONF_DIR), version_base="1.3"):
+        return hydra_compose(name, overrides=list(overrides))

@@ -1,0 +1,1 @@
+"""The LightningModules: per-sample loss, optimizer step, metrics by label, recorded history."""

@@ -1,0 +1,288 @@
+"""The LightningModule: per-sample loss times per-sample weight, for any network and any data."""
+
+from __future__ import annotations
+
+import logging
+import math
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager, nullcontext
+from typing import Any, ClassVar
+
+import pytorch_lightning as pl
+import torch
+from jaxtyping import Float
+from torch import Tensor, nn
+from torch.nn import functional as F
+from torch.optim import Optimizer
+from torch.optim.lr_scheduler import LRScheduler
+
+from labelnoise.data.batch import Batch, Split
+from labelnoise.data.module import data_of
+from labelnoise.distributed import gather_rows, mean_over_ranks, rank
+from labelnoise.learner.history import History
+from labelnoise.learner.label_metrics import held_out_metrics, label_metrics
+
+log = logging.getLogger(__name__)
+
+SampleLoss = Callable[[Tensor, Batch], Tensor]
+PrepareBatch = Callable[[Batch], Batch]
+
+# The mean cross-entropy of K classes at chance is log K, below 12 for any K that fits memory. A
+# network of some use is never this sure of so many wrong classes.
+LARGEST_LOSS = 1e4
+
+_HALF = (torch.float16, torch.bfloat16)
+
+
+def cross_entropy(logits: Float[Tensor, "n K"], batch: Batch) -> Float[Tensor, " n"]:
+    """Per-sample cross-entropy with the given labels, -log softmax(logits)[label]."""
+    return F.cross_entropy(logits, batch.label, reduction="none")
+
+
+def as_it_is(batch: Batch) -> Batch:
+    """The batch itself: what training does with it unless a technique changes that."""
+    return batch
+
+
+def weighted_mean(value: Float[Tensor, " n"], weight: Float[Tensor, " n"]) -> Float[Tensor, ""]:
+    """sum_i weight_i value_i / sum_i weight_i, and 0 where all weights are 0.
+
+    Dividing by the weights' sum keeps the step size per trained sample when samples are left out.
+    Where several processes hold parts of one batch, the divisor is the mean over them of their
+    weights' sums. The mean of their results, and of the gradients, is then that of the whole batch,
+    whatever the parts' sizes and weights.
+    """
+    total = mean_over_ranks(weight.sum())
+    share = weight / total.clamp_min(torch.finfo(weight.dtype).tiny)
+    return torch.dot(share, value)  # one node in the graph: these steps take a millisecond
+
+
+@contextmanager
+def evaluating(model: nn.Module) -> Iterator[None]:
+    """Evaluation mode inside the block: no dropout, batch norm by its running statistics."""
+    training = model.training
+    model.eval()
+    try:
+        yield
+    finally:
+        model.train(training)
+
+
+class NoisyLabelClassifier(pl.LightningModule):
+    """Trains a network on given labels: mean over the batch of sample_weight times sample_loss.
+
+        loss = sum_i w_i l(f(x_i), label_i) / sum_i w_i
+
+    over the samples of one batch, on all processes that train together. With
+    ``accumulate_grad_batches=k`` a step follows the mean of k such losses: the loss of one batch k
+    times as large where the batches' weights have equal sums. Where they differ, as after a
+    selection or with a smaller last batch, every batch counts the same, not every sample; and where
+    an epoch ends in the middle of a group, its step is the shorter for it, since Lightning still
+    divides by k.
+
+    Techniques act through three attributes, ``sample_loss`` (a function of logits and batch),
+    ``sample_weight`` (one weight per training sample) and ``prepare_batch`` (what becomes of a
+    batch before the network sees it); monitors only call ``logits``, ``evaluate``
+    and ``record``. True labels never enter the loss.
+
+    Args:
+        model: inputs (n, ...) to logits (n, K).
+        optimizer: called with the parameters, ``functools.partial(torch.optim.SGD, lr=0.05)`` say.
+        scheduler: called with the optimizer, ``functools.partial(StepLR, step_size=20)`` say.
+            None keeps the learning rate constant.
+        interval: what the scheduler counts, Lightning's ``"epoch"`` or ``"step"``.
+        eval_batch_size: samples at a time in :meth:`logits`.
+        channels_last: lay images and convolutions out as GPUs with tensor cores prefer them.
+        compile: compile the model by torch.compile when it is first called; its parameters keep
+            their names.
+
+    Attributes:
+        sample_loss: per-sample loss, cross-entropy unless a technique replaces it.
+        sample_weight: (n_train,) weights, all 1 unless a technique changes them; in checkpoints.
+        prepare_batch: called with every training batch; a technique that mixes inputs takes its
+            place, and logits of the training pass are then not those of the samples.
+        history: what was recorded so far; in checkpoints, so that a resumed run has it whole.
+    """
+
+    # How many networks the constructor takes, one after the other.
+    network_count: ClassVar[int] = 1
+
+    sample_weight: Tensor
+
+    def __init__(
+        self,
+        model: nn.Module,
+        optimizer: Callable[[Iterable[nn.Parameter]], Optimizer],
+        scheduler: Callable[[Optimizer], LRScheduler] | None = None,
+        interval: str = "epoch",
+        eval_batch_size: int = 200,
+        channels_last: bool = False,
+        compile: bool = False,
+    ) -> None:
+        super().__init__()
+        self.model = model
+        self.channels_last = channels_last
+        self.compiled = compile
+        self._prepare(model)
+        self.optimizer = optimizer
+        self.scheduler = scheduler
+        self.interval = interval
+        self.eval_batch_size = eval_batch_size
+        self.sample_loss: SampleLoss = cross_entropy
+        self.prepare_batch: PrepareBatch = as_it_is
+        self.register_buffer("sample_weight", torch.ones(0), persistent=False)
+        self.history = History()
+        self._warned: set[str] = set()
+
+    def _prepare(self, network: nn.Module) -> None:
+        """Lay a network out, and have it compiled, as was asked for."""
+        if self.channels_last:
+            for parameter in network.parameters():
+                if parameter.ndim == 4:
+                    parameter.data = parameter.data.contiguous(memory_format=torch.channels_last)
+        if self.compiled:
+            network.compile()
+
+    @property
+    def networks(self) -> tuple[nn.Module, ...]:
+        """All that are trained; the first is ``model``, which monitors watch."""
+        return (self.model,)
+
+    def setup(self, stage: str) -> None:
+        data_of(self.trainer).place_on(self.trainer.strategy.root_device)
+        train = data_of(self.trainer).train
+        if stage == "fit" and len(self.sample_weight) != len(train):
+            dtype = next(self.model.parameters()).dtype
+            self.sample_weight = torch.ones(len(train), dtype=dtype, device=self.device)
+
+    def forward(
+        self, input: Float[Tensor, "n ..."], network: nn.Module | None = None
+    ) -> Float[Tensor, "n K"]:
+        """Logits, in float32 at least: losses and metrics are not computed in half precision.
+
+        Of ``model``, or of another one of the :attr:`networks`.
+        """
+        if self.channels_last and input.ndim == 4:
+            input = input.contiguous(memory_format=torch.channels_last)
+        logits: Tensor = (self.model if network is None else network)(input)
+        return logits.float() if logits.dtype in _HALF else logits
+
+    def training_step(self, batch: Batch, batch_idx: int) -> dict[str, Tensor]:
+        if len(batch.index) == 0:
+            return self._nothing(batch)
+        return self._step(self.prepare_batch(batch))
+
+    def _step(self, batch: Batch) -> dict[str, Tensor]:
+        logits = self.forward(batch.input)
+        losses = self.sample_loss(logits, batch)
+        loss = weighted_mean(losses, self.sample_weight[batch.index].to(losses.dtype))
+        return {"loss": loss, "logits": logits.detach()}  # callbacks get the logits too
+
+    @property
+    def trains_on_samples(self) -> bool:
+        """Whether the logits of the training pass are those of the samples as they were served."""
+        return self.prepare_batch is as_it_is
+
+    def _nothing(self, batch: Batch) -> dict[str, Tensor]:
+        """What a process without samples in the last batch adds: gradients of 0, for the others.
+
+        Not of an empty batch, which not every network can reshape, nor of a single sample, which
+        batch norm refuses.
+        """
+        logits = self.forward(stand_in(batch))
+        weight = self.sample_weight[batch.index].to(logits.dtype)
+        loss = 0.0 * logits.sum() + weighted_mean(weight, weight)
+        return {"loss": loss, "logits": logits[:0].detach()}
+
+    def validation_step(self, batch: Batch, batch_idx: int) -> None:
+        """Against the given validation labels: all that techniques may look at."""
+        self._log_split("val", label_metrics(self.forward(batch.input), batch.label, None), batch)
+
+    def test_step(self, batch: Batch, batch_idx: int) -> None:
+        """Against clean and against noisy test labels, or against those given."""
+        self._log_split("test", held_out_metrics(self.forward(batch.input), batch), batch)
+
+    def _log_split(self, split: str, metrics: dict[str, float], batch: Batch) -> None:
+        named = {f"{split}/{name}": value for name, value in metrics.items()}
+        # `record` writes to the loggers, in one row with the monitors' metrics of the same step.
+        self.log_dict(named, batch_size=len(batch.label), prog_bar=split == "val", logger=False)
+
+    def on_validation_end(self) -> None:
+        if not self.trainer.sanity_checking:
+            metrics = self.trainer.callback_metrics
+            self.record({k: v.item() for k, v in metrics.items() if k.startswith("val/")})
+
+    def configure_optimizers(self) -> Any:
+        optimizer = self.optimizer([p for network in self.networks for p in network.parameters()])
+        if self.scheduler is None:
+            return optimizer
+        schedule = {"scheduler": self.scheduler(optimizer), "interval": self.interval}
+        return {"optimizer": optimizer, "lr_scheduler": schedule}
+
+    @torch.no_grad()
+    def logits(self, split: Split) -> Float[Tensor, "n K"]:
+        """Logits of a whole split in evaluation mode; touches neither mode nor random streams.
+
+        In the trainer's precision, as in training. Each of several processes computes all of them,
+        without a word to the others.
+        """
+        precision = None if self._trainer is None else self._trainer.precision_plugin
+        arithmetic = nullcontext() if precision is None else precision.forward_context()
+        with evaluating(self.model), arithmetic:
+            outputs = []
+            for batch in split.batches(self.eval_batch_size):
+                input = batch.input.to(self.device)
+                if precision is not None:
+                    input = precision.convert_input(input)
+                outputs.append(self.forward(input))
+            return torch.cat(outputs).to(split.label.device)
+
+    def evaluate(self, split: Split) -> dict[str, float]:
+        """:func:`label_metrics` of a whole split, at the weights as they are now."""
+        return label_metrics(self.logits(split), split.label, split.clean_label_if_known)
+
+    def record(self, metrics: dict[str, float]) -> None:
+        """Add metrics to the history and to the loggers, at the trainer's current step.
+
+        With a schedule also ``train/lr``, the learning rate of the step to come.
+        """
+        step = self.trainer.global_step
+        losses = [metrics[name] for name in ("train/loss", "val/loss") if name in metrics]
+        if not all(map(math.isfinite, losses)):
+            self._warn_once("the loss is not finite from step %d on: lower optimizer.lr", step)
+        elif (worst := max(map(abs, losses), default=0.0)) > LARGEST_LOSS:
+            self._warn_once("the loss explodes, to %g at step %d: lower optimizer.lr", worst, step)
+        if self.scheduler is not None:
+            rate = self.trainer.optimizers[0].param_groups[0]["lr"]
+            metrics = {**metrics, "train/lr": float(rate)}
+        self.history.record(step, metrics)
+        for logger in self.loggers:
+            logger.log_metrics(metrics, step)
+
+    def _warn_once(self, message: str, *values: float) -> None:
+        if message not in self._warned:
+            self._warned.add(message)
+            log.warning(message, *values)
+
+    def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
+        checkpoint["sample_weight"] = self.sample_weight
+        checkpoint["history"] = self.history.rows
+        # Dropout and the like draw from torch's global streams; without them a resume would differ.
+        # Every process has its own, and each of these is a row.
+        checkpoint["rng_state"] = gather_rows(torch.get_rng_state())
+        if self.device.type == "cuda":
+            checkpoint["cuda_rng_state"] = gather_rows(torch.cuda.get_rng_state(self.device))
+
+    def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
+        self.sample_weight = checkpoint["sample_weight"]
+        self.history = History(checkpoint["history"])
+        # A copy: torch crashes on a state that does not begin its memory.
+        torch.set_rng_state(checkpoint["rng_state"].cpu()[rank()].clone())
+        if "cuda_rng_state" in checkpoint and self.trainer.strategy.root_device.type == "cuda":
+            state = checkpoint["cuda_rng_state"].cpu()[rank()].clone()
+            torch.cuda.set_rng_state(state, self.trainer.strategy.root_device)
+
+
+def stand_in(batch: Batch) -> Tensor:
+    """Two samples of zeros, of the kind that an empty batch would have."""
+    return batch.input.new_zeros((2, *batch.input.shape[1:]))

@@ -1,0 +1,115 @@
+"""Two networks trained side by side on the same batches, each with the other at hand."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from typing import Any, ClassVar, NamedTuple
+
+import torch
+from jaxtyping import Bool, Float
+from torch import Tensor, nn
+from torch.optim import Optimizer
+
+from labelnoise.data.batch import Batch
+from labelnoise.learner.classifier import (
+    NoisyLabelClassifier,
+    cross_entropy,
+    stand_in,
+    weighted_mean,
+)
+from labelnoise.learner.label_metrics import held_out_metrics
+
+
+class Term(NamedTuple):
+    """A part of the loss: losses of the samples in a batch, and which of them count."""
+
+    loss: Float[Tensor, " n"]
+    kept: Bool[Tensor, " n"]
+
+
+PairLoss = Callable[[Tensor, Tensor, Batch], list[Term]]
+
+
+def each_alone(first: Tensor, second: Tensor, batch: Batch) -> list[Term]:
+    """Cross-entropy of either network on all samples: two plain trainings."""
+    everyone = torch.ones_like(batch.label, dtype=torch.bool)
+    return [Term(cross_entropy(logits, batch), everyone) for logits in (first, second)]
+
+
+class TwoNetworkClassifier(NoisyLabelClassifier):
+    """Trains ``model`` and ``second`` on the sum of the terms of ``pair_loss``.
+
+        loss = sum_t sum_i w_i kept_ti l_ti / sum_i w_i kept_ti
+
+    over the terms t and the samples i of one batch, on all processes that train together; w is
+    ``sample_weight``, and a term that keeps no sample adds 0.
+
+    One optimizer has the parameters of both. They share none, and an optimizer whose rule goes
+    parameter by parameter, as SGD's and Adam's do, then takes the steps of two optimizers with the
+    same settings; the trainer counts each once. Gradients are clipped by the norm of each network's
+    own, as two optimizers would clip them. Both networks are in training mode and draw from torch's
+    global stream in turn, where they draw at all (dropout).
+
+    Monitors, validation and ``final`` are about ``model``; of the other one there is
+    ``test/acc_second``.
+
+    Args:
+        model, second: inputs (n, ...) to logits (n, K), of the same architecture.
+        optimizer, **options: as of :class:`labelnoise.learner.classifier.NoisyLabelClassifier`.
+
+    Attributes:
+        pair_loss: the logits of both networks and the batch to terms; :func:`each_alone` unless a
+            technique replaces it. Where several processes train together each calls it at every
+            step, also without samples.
+    """
+
+    network_count: ClassVar[int] = 2
+
+    def __init__(
+        self,
+        model: nn.Module,
+        second: nn.Module,
+        optimizer: Callable[[Iterable[nn.Parameter]], Optimizer],
+        **options: Any,
+    ) -> None:
+        super().__init__(model, optimizer, **options)
+        self.second = second
+        self._prepare(second)
+        self.pair_loss: PairLoss = each_alone
+
+    @property
+    def networks(self) -> tuple[nn.Module, ...]:
+        return (self.model, self.second)
+
+    def _step(self, batch: Batch) -> dict[str, Tensor]:
+        return self._train_on(batch, *(self.forward(batch.input, net) for net in self.networks))
+
+    def _nothing(self, batch: Batch) -> dict[str, Tensor]:
+        # Through both networks all the same, so that gradients of 0 come out, for the others.
+        zeros = stand_in(batch)
+        return self._train_on(batch, *(self.forward(zeros, net)[:0] for net in self.networks))
+
+    def _train_on(self, batch: Batch, first: Tensor, second: Tensor) -> dict[str, Tensor]:
+        weight = self.sample_weight[batch.index].to(first.dtype)
+        terms = self.pair_loss(first, second, batch)
+        loss = torch.stack([weighted_mean(term.loss, weight * term.kept) for term in terms]).sum()
+        return {"loss": loss, "logits": first.detach()}
+
+    def test_step(self, batch: Batch, batch_idx: int) -> None:
+        super().test_step(batch, batch_idx)
+        metrics = held_out_metrics(self.forward(batch.input, self.second), batch)
+        self._log_split("test", {"acc_second": metrics["acc"]}, batch)
+
+    def configure_gradient_clipping(
+        self,
+        optimizer: Optimizer,
+        gradient_clip_val: int | float | None = None,
+        gradient_clip_algorithm: str | None = None,
+    ) -> None:
+        if gradient_clip_val and gradient_clip_algorithm in (None, "norm"):
+            for network in self.networks:
+                nn.utils.clip_grad_norm_(network.parameters(), gradient_clip_val)
+        else:
+            super().configure_gradient_clipping(
+                optimizer, gradient_clip_val, gradient_clip_algorithm
+            )

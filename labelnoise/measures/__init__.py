@@ -1,0 +1,1 @@
+"""Mathematics under monitors and techniques: gradients, curvature, coefficients."""

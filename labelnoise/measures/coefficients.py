@@ -1,0 +1,80 @@
+"""gamma and rho of a run in progress: where the theory's decomposition meets the network."""
+
+from __future__ import annotations
+
+import pytorch_lightning as pl
+
+from labelnoise.data.module import data_of
+from labelnoise.data.signal_noise import SignalNoiseDataModule
+from labelnoise.distributed import agreed
+from labelnoise.errors import InputError
+from labelnoise.learner.classifier import NoisyLabelClassifier
+from labelnoise.models.two_layer_cnn import TwoLayerCNN
+from labelnoise.theory import Coefficients
+
+
+def _theorys_parts(
+    trainer: pl.Trainer, module: pl.LightningModule
+) -> tuple[SignalNoiseDataModule, TwoLayerCNN] | None:
+    datamodule, model = data_of(trainer), getattr(module, "model", None)
+    if isinstance(datamodule, SignalNoiseDataModule) and isinstance(model, TwoLayerCNN):
+        return datamodule, model
+    return None
+
+
+def has_coefficients(trainer: pl.Trainer, module: pl.LightningModule) -> bool:
+    """Whether gamma and rho are defined: signal-noise data and the two-layer CNN on patches."""
+    return _theorys_parts(trainer, module) is not None
+
+
+def require_coefficients(trainer: pl.Trainer, module: pl.LightningModule, needed_by: str) -> None:
+    """Fail before training where ``needed_by`` cannot have gamma and rho.
+
+    Raises:
+        InputError: other data or another model, or d < n + 1, where they are not unique.
+    """
+    parts = _theorys_parts(trainer, module)
+    if parts is None:
+        raise InputError(
+            f"{needed_by} needs gamma and rho, which exist for data=signal_noise with "
+            f"model=two_layer_cnn, not for {type(data_of(trainer)).__name__} with "
+            f"{type(getattr(module, 'model', module)).__name__}"
+        )
+    parts[0].setup()
+    _ = parts[0].decomposition  # raises for d < n + 1
+
+
+def read_coefficients(trainer: pl.Trainer, module: NoisyLabelClassifier) -> Coefficients:
+    """gamma (K, m) and rho (K, m, n) of the network as it is now."""
+    parts = _theorys_parts(trainer, module)
+    assert parts is not None, "require_coefficients() comes first"
+    datamodule, model = parts
+    return datamodule.decomposition.coefficients(model.weight.detach(), model.initial_weight)
+
+
+def read_residual(
+    trainer: pl.Trainer, module: NoisyLabelClassifier, coefficients: Coefficients
+) -> float:
+    """The share of the weights' movement that the coefficients leave unexplained, in [0, 1].
+
+    Rounding alone for gradient descent, with mini-batches and momentum too; Adam and weight decay
+    leave the span of signal and noise patches, and then gamma and rho tell only a part.
+    """
+    parts = _theorys_parts(trainer, module)
+    assert parts is not None, "require_coefficients() comes first"
+    datamodule, model = parts
+    return datamodule.decomposition.residual(
+        model.weight.detach(), model.initial_weight, coefficients
+    )
+
+
+def signal_and_noise(trainer: pl.Trainer, module: NoisyLabelClassifier) -> tuple[float, float]:
+    """max gamma and max rho over the samples in training: what a user can know without true labels.
+
+    The noisy samples' rho lead soon after the start, so that this maximum passes gamma where the
+    noisy samples' does. Samples that a technique left out no longer move and do not count.
+    """
+    gamma, rho = read_coefficients(trainer, module)
+    trained = module.sample_weight > 0
+    gamma_max, rho_max = agreed(gamma.max().item(), rho[..., trained.to(rho.device)].max().item())
+    return gamma_max, rho_max

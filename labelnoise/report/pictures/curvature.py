@@ -1,0 +1,96 @@
+"""Pictures of the training loss's curvature."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+
+from labelnoise.learner.history import History
+from labelnoise.report.pictures.style import (
+    ALL,
+    OTHERS,
+    SIGNAL,
+    finish,
+    legend,
+    mark_steps,
+    new_figure,
+    plot_series,
+    scale_steps,
+)
+from labelnoise.report.pictures.two_stages import ACCURACIES, BOUNDARIES, COEFFICIENTS, label_of
+from labelnoise.run_directory import RunDirectory
+
+TOP = "curvature/top_eigenvalue"
+NORM, NORM_ERROR = "curvature/frobenius_norm", "curvature/frobenius_norm_error"
+STABILITY = "curvature/sharpness_times_lr"
+
+
+def draw_curvature(
+    run: RunDirectory, history: History, summary: Mapping[str, Any]
+) -> Figure | None:
+    """The Hessian's top eigenvalue and norm beside the stages; None if not measured.
+
+    Side by side, against the step: the eigenvalue and the norm with a band of two standard errors;
+    the eigenvalue in units of what the step size allows, where that is defined; gamma and rho where
+    they were measured, else accuracies. Stage boundaries are vertical lines in every panel.
+    """
+    if TOP not in history.names:
+        return None
+    has_limit = STABILITY in history.names
+    figure = new_figure(5.2 * (2 + has_limit), 4.2)
+    panels = list(figure.subplots(1, 2 + has_limit))
+    sizes, beside = panels[0], panels[-1]
+    plot_series(sizes, history, TOP, color=SIGNAL, label=r"top eigenvalue $\lambda$")
+    plot_series(sizes, history, NORM, color=OTHERS[0], label=r"Frobenius norm $|H|_F$")
+    _band(sizes, history)
+    _logarithmic_if_positive(sizes, history, TOP)
+    titles = ["Hessian of the training loss"]
+    if has_limit:
+        stability = panels[1]
+        plot_series(
+            stability,
+            history,
+            STABILITY,
+            color=SIGNAL,
+            label=r"$\lambda$ / (largest stable $\lambda$)",
+        )
+        stability.axhline(1, color=ALL, lw=0.8)
+        _logarithmic_if_positive(stability, history, STABILITY)
+        titles.append("sharpness in units of what the step size allows")
+    coefficients = COEFFICIENTS[0].metric in history.names
+    for curve in COEFFICIENTS if coefficients else ACCURACIES:
+        plot_series(
+            beside,
+            history,
+            curve.metric,
+            color=curve.color,
+            ls=curve.style,
+            label=label_of(curve, summary),
+        )
+    if coefficients:
+        beside.set_yscale("log")
+    titles.append("signal learning and memorization" if coefficients else "accuracies")
+    stages = {name: (summary["stages"][key], color) for key, name, color in BOUNDARIES}
+    for panel, name in zip(panels, titles, strict=True):
+        mark_steps(panel, stages)
+        scale_steps(panel, history, TOP)
+        finish(panel, "training step", title=name)
+        legend(panel)
+    return figure
+
+
+def _band(axes: Axes, history: History) -> None:
+    steps, norm = history.series(NORM)
+    _, error = history.series(NORM_ERROR)
+    shown = steps > 0
+    low, high = (norm - 2 * error)[shown], (norm + 2 * error)[shown]
+    axes.fill_between(steps[shown], low, high, color=OTHERS[0], alpha=0.25, lw=0)
+
+
+def _logarithmic_if_positive(axes: Axes, history: History, metric: str) -> None:
+    """Curvature spans decades; where an eigenvalue is negative, only a linear axis shows it."""
+    if (history.series(metric)[1] > 0).all():
+        axes.set_yscale("log")

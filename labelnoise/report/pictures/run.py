@@ -1,0 +1,55 @@
+"""Which pictures a run has: a table of drawings, each made where there is something to draw."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any
+
+from matplotlib.figure import Figure
+
+from labelnoise.files import replacing
+from labelnoise.learner.history import History
+from labelnoise.report.loaded import load_run, reading
+from labelnoise.report.pictures.curvature import draw_curvature
+from labelnoise.report.pictures.dynamics import draw_dynamics
+from labelnoise.report.pictures.gradients import draw_gradients
+from labelnoise.report.pictures.two_stages import Column, draw_two_stages, title
+from labelnoise.run_directory import RunDirectory
+
+Draw = Callable[[RunDirectory, History, Mapping[str, Any]], Figure | None]
+
+
+def _two_stages(run: RunDirectory, history: History, summary: Mapping[str, Any]) -> Figure:
+    return draw_two_stages([Column(history, dict(summary), title(dict(summary)))])
+
+
+FIGURES: dict[str, Draw] = {
+    "two_stages": _two_stages,
+    "gradients": draw_gradients,
+    "curvature": draw_curvature,
+    "dynamics": draw_dynamics,
+}
+
+
+def report_figures(run: Path) -> str:
+    """Draw the figures of a finished run again; where they lie, a line each."""
+    loaded = load_run(run)
+    with reading(loaded.directory.path):
+        paths = write_figures(loaded.directory, loaded.history, loaded.summary)
+    return "\n".join(str(path) for path in paths.values())
+
+
+def write_figures(
+    run: RunDirectory, history: History, summary: Mapping[str, Any]
+) -> dict[str, Path]:
+    """Draw every figure that the run has data for into ``figures``; where they lie, by name."""
+    run.figures.mkdir(exist_ok=True)
+    paths = {}
+    for name, draw in FIGURES.items():
+        figure = draw(run, history, summary)
+        if figure is not None:
+            paths[name] = run.figures / f"{name}.png"
+            with replacing(paths[name]) as file:
+                figure.savefig(file, format="png", dpi=150)
+    return paths

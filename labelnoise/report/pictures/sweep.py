@@ -1,0 +1,50 @@
+"""Which pictures a sweep has: a table of drawings over many runs."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from pathlib import Path
+
+from matplotlib.figure import Figure
+
+from labelnoise.files import replacing
+from labelnoise.report.loaded import LoadedRun
+from labelnoise.report.pictures.gradients import draw_clean_priority
+from labelnoise.report.pictures.large_steps import draw_large_steps
+from labelnoise.report.pictures.resetting import draw_resetting
+from labelnoise.report.pictures.stoppers import draw_stoppers
+from labelnoise.report.pictures.two_stages import Column, draw_two_stages, title
+from labelnoise.report.tables.settings import by_setting
+
+MOST_COLUMNS = 4
+
+
+def _two_stages(runs: Sequence[LoadedRun]) -> Figure | None:
+    if len(runs) > MOST_COLUMNS:
+        return None
+    return draw_two_stages([Column(run.history, run.summary, title(run.summary)) for run in runs])
+
+
+def _by_setting(runs: Sequence[LoadedRun], *compared: str) -> dict[str, list[LoadedRun]]:
+    return by_setting(runs, lambda run: run.config, compared)
+
+
+# Each draws what the runs have of it, or nothing.
+SWEEP_FIGURES: dict[str, Callable[[Sequence[LoadedRun]], Figure | None]] = {
+    "two_stages": _two_stages,
+    "clean_priority": lambda runs: draw_clean_priority(_by_setting(runs)),
+    "stoppers": lambda runs: draw_stoppers(_by_setting(runs)),
+    "resetting": lambda runs: draw_resetting(_by_setting(runs, "technique")),
+    "large_steps": draw_large_steps,
+}
+
+
+def write_sweep_figures(directory: Path, runs: Sequence[LoadedRun]) -> None:
+    """Draw every picture that the runs of a sweep have something for."""
+    directory.mkdir(exist_ok=True)
+    for name, draw in SWEEP_FIGURES.items():
+        figure = draw(runs)
+        if figure is not None:
+            # Whole also where the same sweep ends in another process at the same moment.
+            with replacing(directory / f"{name}.png") as file:
+                figure.savefig(file, format="png", dpi=150)

@@ -1,0 +1,1 @@
+"""Numbers of runs for people: summaries, settings, suspects, comparisons."""

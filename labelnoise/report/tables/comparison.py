@@ -1,0 +1,110 @@
+"""Techniques side by side under one rule: which network each number comes from stands above it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from labelnoise.errors import InputError
+from labelnoise.report.loaded import LoadedRun, load_run
+from labelnoise.report.tables.labels import truth_known
+from labelnoise.report.tables.settings import by_setting, technique_names
+from labelnoise.report.tables.sweep import mean_and_range
+
+Summary = Mapping[str, Any]
+
+
+def _card(rule: str) -> Callable[[Summary], float | None]:
+    return lambda summary: _percent((summary["report_card"].get(rule) or {}).get("test_acc"))
+
+
+def _final(name: str) -> Callable[[Summary], float | None]:
+    return lambda summary: _percent(summary["final"].get(name))
+
+
+def _percent(share: float | None) -> float | None:
+    return None if share is None else 100 * share
+
+
+# What a row says of every technique, in percent.
+COLUMNS: dict[str, Callable[[Summary], float | None]] = {
+    "kept": _final("test/acc"),
+    "last": _card("last"),
+    "val loss selected": _card("val_selected"),
+    "val acc selected": _card("val_acc_selected"),
+    "memorized": _final("train/memorized_fraction"),
+    "(oracle best)": _card("oracle_best"),
+}
+# The columns that only runs with known true labels have.
+BY_TRUTH = ("memorized",)
+EXPLANATION = """\
+Test accuracy in %, mean over seeds [least, most]: of the network that the technique kept, of the
+last one, and of those with the lowest loss and the highest accuracy on noisy validation data.
+The oracle's choice among all networks of a run stands apart: nobody without clean test data can
+make it. memorized: the share of wrong labels that the kept network predicts, in %. time: seconds
+of a run, as a multiple of plain training's, for runs that had the machine to themselves. knows:
+what was used that nobody with noisy data knows."""
+# Where no run's true labels are known.
+EXPLANATION_AS_GIVEN = """\
+Test accuracy in % against the given test labels, mean over seeds [least, most]: of the network
+that the technique kept, of the last one, and of those with the lowest loss and the highest
+accuracy on validation data. The oracle's choice among all networks of a run stands apart: it looks
+at the test data. time: seconds of a run, as a multiple of plain training's, for runs that had the
+machine to themselves. knows: what was used that nobody knows of these data."""
+
+
+def report_comparison(sweeps: Sequence[Path], timed: bool = True) -> str:
+    """Markdown tables of the finished runs in some sweeps, a table a setting and a row a technique.
+
+    Args:
+        sweeps: directories with a run in each of their folders.
+        timed: with the column of times, which tell nothing where runs shared the machine.
+
+    Raises:
+        InputError: a directory without a finished run.
+    """
+    runs = []
+    doubled = [
+        sweep for sweep in sweeps if [s.resolve() for s in sweeps].count(sweep.resolve()) > 1
+    ]
+    if doubled:
+        raise InputError(f"{doubled[0]} is given twice: its runs would count twice")
+    for sweep in sweeps:
+        # In the order of a sweep's runs: 2 before 10.
+        found = sorted(sweep.glob("*/summary.json"), key=lambda p: (len(p.parts[-2]), p))
+        if not found:
+            raise InputError(f"{sweep} holds no finished runs: give the directories of sweeps")
+        runs += [load_run(path.parent) for path in found]
+    techniques = technique_names([run.config for run in runs])
+    named = [*zip(techniques, runs, strict=True)]
+    groups = by_setting(named, lambda item: item[1].config, compared=("technique",))
+    tables = [_table(name, members, timed) for name, members in groups.items()]
+    known = any(truth_known(run.summary) for run in runs)
+    return "\n\n".join([EXPLANATION if known else EXPLANATION_AS_GIVEN, *tables])
+
+
+def _table(setting: str, members: Sequence[tuple[str, LoadedRun]], timed: bool) -> str:
+    by_technique: dict[str, list[Summary]] = {}
+    for technique, run in members:
+        by_technique.setdefault(technique, []).append(run.summary)
+    plain = _seconds(by_technique["none"]) if "none" in by_technique else None
+    known = any(truth_known(run.summary) for _, run in members)
+    columns = {name: f for name, f in COLUMNS.items() if known or name not in BY_TRUTH}
+    rows = []
+    for technique, runs in by_technique.items():
+        row = {setting: technique, "runs": str(len(runs))}
+        for name, percent in columns.items():
+            row[name] = mean_and_range(map(percent, runs), digits=3)
+        if timed:
+            row["time"] = f"{_seconds(runs) / plain:.2f}" if plain else ""
+        row["knows"] = ", ".join(
+            sorted({fact for run in runs for fact in run.get("oracle_knowledge", ())})
+        )
+        rows.append(row)
+    lines = [list(rows[0]), ["---"] * len(rows[0]), *(list(row.values()) for row in rows)]
+    return "\n".join(f"| {' | '.join(line)} |" for line in lines)
+
+
+def _seconds(members: Sequence[Summary]) -> float:
+    return sum(s["seconds"] for s in members) / len(members)

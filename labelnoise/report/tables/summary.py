@@ -1,0 +1,197 @@
+"""summary.json: one object that says what a run was and what came of it."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import math
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+from omegaconf import DictConfig
+
+from labelnoise.config.presets import preset_name
+from labelnoise.data.signal_noise import SignalNoiseDataModule
+from labelnoise.files import write_text
+from labelnoise.learner.history import History
+from labelnoise.learner.label_metrics import BY_TRUTH
+from labelnoise.noise import NoiseRecord
+from labelnoise.run_directory import RunDirectory
+from labelnoise.stoppers import STOPPERS, shadow_stop
+from labelnoise.techniques import Technique
+from labelnoise.theory import find_stages, stage_one_length
+
+# Metrics of the network kept that are None where the true labels are not known.
+FINAL_BY_TRUTH = (*(f"train/{name}" for name in BY_TRUTH), "test/acc_noisy_labels")
+
+
+def summarize(
+    cfg: DictConfig,
+    *,
+    datamodule: Any,
+    history: History,
+    techniques: Mapping[str, Technique],
+    final: dict[str, float],
+    run: dict[str, Any],
+    suspects: dict[str, Any] | None = None,
+    steps_per_epoch: int | None = None,
+) -> dict[str, Any]:
+    """Put the summary together; its keys are described in docs/run_directory.md."""
+    record: NoiseRecord = datamodule.noise_record
+    reports = {name: technique.report() for name, technique in techniques.items()}
+    selections = (name for name, technique in techniques.items() if technique.role == "selection")
+    told = {fact for technique in techniques.values() for fact in technique.oracle_knowledge()}
+    return {
+        **run,
+        "data": type(datamodule).__name__,
+        "data_left_out": dict(datamodule.left_out),
+        "noise": record.summary(),
+        "stages": {
+            **stages(history, theory_t1(cfg, datamodule)),
+            "dominance_lost_step": dominance_lost_step(history),
+        },
+        "final": final | {name: None for name in FINAL_BY_TRUTH if name not in final},
+        "report_card": report_card(history, steps_per_epoch),
+        "test_labels": "clean" if datamodule.test.truth_known else "given",
+        "selection": reports.get(next(selections, "")),
+        "suspects": suspects,
+        "techniques": reports,
+        "technique_preset": preset_name(cfg),
+        "oracle_knowledge": sorted(told),
+    }
+
+
+def theory_t1(cfg: DictConfig, datamodule: Any) -> float | None:
+    """n m / (eta sigma_xi^2 d), the order of the end of Stage I; None off the theory's ground."""
+    plain_descent = cfg.optimizer._target_.endswith(".SGD") and not cfg.optimizer.momentum
+    if not isinstance(datamodule, SignalNoiseDataModule) or "filters" not in cfg.model:
+        return None
+    if not plain_descent:  # its eta would not be the theory's
+        return None
+    return stage_one_length(
+        n=datamodule.n,
+        m=cfg.model.filters,
+        eta=cfg.optimizer.lr,
+        xi_std=datamodule.xi_std,
+        d=datamodule.d,
+    )
+
+
+def stages(history: History, t1: float | None) -> dict[str, float | None]:
+    """The stage boundaries read off the curves."""
+    steps, acc_clean = history.series("train/acc_clean")
+
+    def aligned(name: str) -> list[float]:
+        return [history.at(name, int(step)) for step in steps]
+
+    found = find_stages(
+        steps,
+        acc_clean=acc_clean,
+        acc_noisy=aligned("train/acc_noisy"),
+        gamma_max=aligned("coefficients/gamma_max"),
+        rho_max_noisy=aligned("coefficients/rho_max_noisy"),
+        theory_t1=t1,
+    )
+    return {
+        "clean_fit_step": found.clean_fit_step,
+        "crossing_step": found.crossing_step,
+        "memorized_step": found.memorized_step,
+        "theory_t1": found.theory_t1,
+    }
+
+
+def dominance_lost_step(history: History) -> int | None:
+    """First step from which clean samples no longer drive the training, confirmed once.
+
+    That is |g_clean| / |g_noise| below 1 at two observations in a row; see
+    :class:`labelnoise.monitors.GradientMonitor`.
+    """
+    stop = shadow_stop(STOPPERS["dominance"], history)
+    return None if stop is None else stop.selected_step
+
+
+def report_card(
+    history: History, steps_per_epoch: int | None = None
+) -> dict[str, dict[str, Any] | None]:
+    """Test accuracy under several rules for which network to report, each with its step.
+
+    It is that on clean test data where their true labels are known, elsewhere on the given labels.
+
+    ====================  =====================================================================
+    oracle_best           the best on test data: what nobody may choose by, and what many
+                          published tables show; marked ``oracle``
+    last, mean_last_10    the last step; the mean of the last ten evaluations
+    val_selected          the lowest loss on noisy validation data
+    val_acc_selected      the highest accuracy on noisy validation data
+    stop_NAME             where the rule NAME of :data:`labelnoise.stoppers.STOPPERS` would have
+                          stopped, had it been asked, with the network it would have kept;
+                          ``knows`` tells what it needs that a user does not have
+    ====================  =====================================================================
+
+    An entry has ``test_acc``, ``step``, ``epoch`` where ``steps_per_epoch`` is given (of a network
+    after 1.0 epochs every sample was seen once), and ``gap``, by how many points of accuracy it
+    stays below the oracle's. A rule that measured nothing has None, one that never stopped is left
+    out. Where a step has no test accuracy of its own, the last one before it counts.
+    """
+    steps, acc = history.series("test/acc")
+    rules = ("oracle_best", "last", "mean_last_10", "val_selected", "val_acc_selected")
+    if not len(steps):
+        return dict.fromkeys(rules)
+    best = float(acc.max())
+
+    def gap(test_acc: float) -> float:
+        return round(100 * (best - test_acc), 4)
+
+    def entry(step: int, **marks: Any) -> dict[str, Any]:
+        test_acc = float(acc[max(0, int(np.searchsorted(steps, step, side="right")) - 1)])
+        found = {"test_acc": test_acc, "step": step, "gap": gap(test_acc)}
+        if steps_per_epoch is not None:
+            found["epoch"] = round(step / steps_per_epoch, 2)
+        return found | marks
+
+    def lowest(metric: str, sign: int) -> dict[str, Any] | None:
+        at, value = history.series(metric)
+        measured = np.isin(at, steps) & ~np.isnan(value)
+        return (
+            entry(int(at[measured][np.argmin(sign * value[measured])])) if measured.any() else None
+        )
+
+    tail = acc[-10:]
+    card = {
+        "oracle_best": entry(int(steps[acc.argmax()]), oracle=True),
+        "last": entry(int(steps[-1])),
+        "mean_last_10": {
+            "test_acc": float(tail.mean()),
+            "from_step": int(steps[-len(tail)]),
+            "evaluations": len(tail),
+            "gap": gap(float(tail.mean())),
+        },
+        "val_selected": lowest("val/loss", 1),
+        "val_acc_selected": lowest("val/acc", -1),
+    }
+    for name, stopper in STOPPERS.items():
+        stop = shadow_stop(stopper, history)
+        if stop is not None:
+            marks: dict[str, Any] = {"knows": stopper.knows} if stopper.knows else {}
+            card[f"stop_{name}"] = entry(
+                stop.selected_step, stopped_step=stop.stopped_step, **marks
+            )
+    return card
+
+
+def write_summary(run: RunDirectory, summary: dict[str, Any]) -> None:
+    """Write summary.json after its checksum; NaN, which JSON does not have, becomes null."""
+    text = json.dumps(_without_nan(summary), indent=2, allow_nan=False) + "\n"
+    run.manifest.add_files({run.summary: hashlib.sha256(text.encode()).hexdigest()})
+    write_text(run.summary, text)
+
+
+def _without_nan(value: Any) -> Any:
+    if isinstance(value, dict):
+        return {key: _without_nan(item) for key, item in value.items()}
+    if isinstance(value, list | tuple):
+        return [_without_nan(item) for item in value]
+    if isinstance(value, float) and not math.isfinite(value):
+        return None
+    return value

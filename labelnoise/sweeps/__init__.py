@@ -1,0 +1,1 @@
+"""Many runs: where each job of a sweep lies, and the report at its end."""

@@ -1,0 +1,119 @@
+"""The jobs of a sweep: where each one lies, and which of them another process runs."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Sequence
+from contextlib import suppress
+from functools import lru_cache
+from pathlib import Path
+from typing import Any
+
+from filelock import FileLock, Timeout
+from omegaconf import DictConfig, OmegaConf
+
+from labelnoise.config.composition import config_hash
+from labelnoise.errors import BusyError, InputError
+from labelnoise.run_directory import RunDirectory
+
+# The folders of jobs that this process left to others.
+_left: set[Path] = set()
+
+
+def job_folders(sweep: Path) -> list[Path]:
+    """The folders of a sweep's jobs, by their numbers."""
+    found = [path for path in sweep.glob("*/") if path.name.isdigit()]
+    return sorted(found, key=lambda path: int(path.name))
+
+
+def train_in_sweep(
+    cfg: DictConfig, numbered: Path, overrides: Sequence[str]
+) -> dict[str, Any] | None:
+    """Train one job of a sweep in the folder that :func:`job_folder` gives it.
+
+    Returns:
+        The run's summary; None where another process is training the same run, which is no error:
+        the sweep goes on with its other jobs and waits for this one at its end
+        (:func:`wait_for_others`).
+    """
+    from labelnoise.training.train import train
+
+    while True:
+        folder = job_folder(numbered, cfg)
+        if folder != numbered:
+            with suppress(OSError):
+                numbered.rmdir()  # made for this job, unless another run lies there
+        try:
+            return train(cfg, folder, overrides)
+        except InputError as error:
+            if job_folder(numbered, cfg) != folder:
+                continue  # another process took the folder for another job meanwhile
+            if not isinstance(error, BusyError):
+                raise
+            if _hash_in(folder) == config_hash(cfg):
+                print(f"run {folder.name} is run by another process", flush=True)
+                _left.add(folder)
+                return None
+            time.sleep(0.1)  # that process has not written yet which run it is
+
+
+def job_folder(numbered: Path, cfg: DictConfig) -> Path:
+    """Where a job's run lies: the order of jobs is not what a run is known by.
+
+    It is the folder of the sweep that holds the same configuration; where there is none, the one
+    with the job's own number, or with the next free number where another run lies there that is not
+    to be replaced (``rerun=true``).
+    """
+    if not numbered.name.isdigit():
+        return numbered
+    others = job_folders(numbered.parent)
+    ours = config_hash(cfg)
+    for folder in others:
+        if _hash_in(folder) == ours:
+            return folder
+    if cfg.get("rerun", False) or _hash_in(numbered) is None:
+        return numbered
+    taken = [int(folder.name) for folder in others if RunDirectory(folder).config.exists()]
+    return numbered.with_name(str(max(taken) + 1))
+
+
+def wait_for_others(sweep: Path) -> list[Path]:
+    """Wait for the jobs of a sweep that other processes are running.
+
+    Returns:
+        The folders of jobs that others were running and did not finish.
+    """
+    left = {folder for folder in _left if folder.parent == sweep}
+    for folder in job_folders(sweep):
+        lock = FileLock(folder / ".lock", blocking=False)
+        if _finished(folder) or not (folder / ".lock").exists():
+            continue
+        try:
+            with lock:
+                pass
+        except Timeout:
+            left.add(folder)
+            print(f"waiting for another process to finish run {folder.name} in {sweep}", flush=True)
+            with lock.acquire(blocking=True, poll_interval=0.2):
+                pass
+    return sorted(folder for folder in left if not _finished(folder))
+
+
+def _finished(folder: Path) -> bool:
+    return RunDirectory(folder).summary.exists()
+
+
+def _hash_in(folder: Path) -> str | None:
+    """The hash of the configuration in a run's folder; None where there is none to be read."""
+    path = RunDirectory(folder).config
+    try:
+        return _hash_of(path, path.stat().st_mtime_ns)
+    except Exception:  # gone, or damaged in any way: what the run's own check then tells
+        return None
+
+
+@lru_cache(maxsize=4096)
+def _hash_of(path: Path, written: int) -> str:
+    cfg = OmegaConf.load(path)
+    assert isinstance(cfg, DictConfig)
+    return config_hash(cfg)

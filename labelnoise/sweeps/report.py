@@ -1,0 +1,103 @@
+"""At the end of a sweep: a table over all runs, and figures where they are few."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from hydra.experimental.callback import Callback
+from omegaconf import DictConfig
+
+from labelnoise.csv_files import write_rows
+from labelnoise.errors import InputError
+from labelnoise.sweeps.jobs import job_folders, wait_for_others
+
+if TYPE_CHECKING:  # which imports torch
+    from labelnoise.report.loaded import LoadedRun
+
+# The sweep under way in this process, from its start to its report.
+_directory: Path | None = None
+
+
+class SweepReport(Callback):
+    """Hydra's callback: remembers where the sweep lies, for :func:`sweep_reported`."""
+
+    def on_multirun_start(self, config: DictConfig, **kwargs: Any) -> None:
+        global _directory
+        directory = Path(config.hydra.sweep.dir)
+        if (directory / ".hydra").exists():
+            # Hydra turns a callback's exceptions into warnings, but lets it exit.
+            sys.stderr.write(f"error: {directory} holds a run: choose another name= to sweep\n")
+            raise SystemExit(1)
+        _directory = directory
+
+
+@contextmanager
+def sweep_reported() -> Iterator[None]:
+    """Around a door: report on a sweep at its end, also when some of its runs failed.
+
+    Hydra tells its callbacks of the end only where every run went well. Runs that another process
+    is training, as the same sweep started twice, are waited for; the process ends with status 1
+    where one of them is not finished then.
+    """
+    global _directory
+    left: list[Path] = []
+    try:
+        yield
+        if _directory is not None:
+            left = wait_for_others(_directory)
+    finally:
+        directory, _directory = _directory, None
+        if directory is not None:
+            report_sweep(directory)
+    if left:
+        names = ", ".join(folder.name for folder in left)
+        sys.stderr.write(
+            f"error: another process did not finish run {names} in {directory}: write the same "
+            "command again\n"
+        )
+        raise SystemExit(1)
+
+
+def report_sweep(directory: Path) -> None:
+    """Write sweep.csv (a row a run) and the figures, print mean and range over seeds.
+
+    Runs that did not finish are named, and the others are reported all the same.
+    """
+    from labelnoise.report.loaded import load_run  # torch is imported here
+
+    runs, unfinished = [], []
+    for folder in job_folders(directory):
+        if not (folder / "summary.json").is_file():
+            unfinished += [folder.name] if any(folder.iterdir()) else []
+            continue
+        try:
+            runs.append(load_run(folder))
+        except InputError as error:
+            print(f"left out of the report: {error}")
+    if runs:
+        write_sweep(directory, runs)
+    if unfinished:
+        print(f"not finished in {directory}: run {', '.join(unfinished)}")
+
+
+def write_sweep(directory: Path, runs: Sequence[LoadedRun]) -> None:
+    """Write sweep.csv, stoppers.csv and the figures, and print the tables."""
+    from labelnoise.report.pictures.stoppers import regret_table, write_regrets
+    from labelnoise.report.pictures.sweep import write_sweep_figures
+    from labelnoise.report.tables.console import print_sweep
+    from labelnoise.report.tables.settings import by_setting
+    from labelnoise.report.tables.sweep import over_seeds, sweep_rows
+
+    rows = sweep_rows(runs)
+    names = list(dict.fromkeys(name for row in rows for name in row))
+    write_rows(directory / "sweep.csv", names, rows)
+    print_sweep(over_seeds(runs), f"mean [min, max] over seeds, {directory}")
+    together = by_setting(runs, lambda run: run.config)
+    if regret := regret_table(together):
+        print_sweep(regret, "points of test accuracy below the oracle's epoch, by stopping rule")
+        write_regrets(directory / "stoppers.csv", together)
+    write_sweep_figures(directory / "figures", runs)

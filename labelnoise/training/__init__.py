@@ -1,0 +1,1 @@
+"""One run: build the parts, fit, evaluate, report; with its processes and checkpoints."""

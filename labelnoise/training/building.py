@@ -1,0 +1,255 @@
+"""From a configuration to the parts of a run: data, classifier, monitors, techniques, trainer."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import Any
+
+import pytorch_lightning as pl
+import torch
+from hydra.errors import InstantiationException
+from omegaconf import DictConfig, OmegaConf
+from pytorch_lightning.callbacks import ModelCheckpoint, RichProgressBar
+from pytorch_lightning.loggers import Logger, TensorBoardLogger
+from pytorch_lightning.utilities.exceptions import MisconfigurationException
+from torch import nn
+
+from labelnoise.config.options import check_options
+from labelnoise.config.schedules import check_schedule, run_steps
+from labelnoise.config.targets import allowed_modules, find, instantiate
+from labelnoise.data.module import NoisyLabelDataModule
+from labelnoise.distributed import EqualBuffers, is_rank_zero, world_size
+from labelnoise.errors import InputError
+from labelnoise.learner.batch_norm import check_single_samples, smallest_batch
+from labelnoise.learner.classifier import NoisyLabelClassifier
+from labelnoise.monitors import Monitor
+from labelnoise.noise.truth import check_truth
+from labelnoise.run_directory import RunDirectory
+from labelnoise.seeding import derive_seed
+from labelnoise.techniques import Loss, Technique, check_composition, learner_of
+from labelnoise.training.checkpoints import ResumeCheckpoint, WholeFiles
+from labelnoise.training.launcher import plugins
+
+# What libraries raise for values of a wrong type or size; InputErrors say more and pass through.
+_REFUSALS: tuple[type[Exception], ...] = (
+    TypeError,
+    ValueError,
+    AttributeError,
+    OverflowError,
+    RuntimeError,
+    MemoryError,
+    ImportError,  # Lightning's, for a device or a precision that needs another library
+    MisconfigurationException,
+)
+
+
+@dataclass
+class Parts:
+    """Everything that one run is made of, ready to fit."""
+
+    datamodule: NoisyLabelDataModule
+    classifier: NoisyLabelClassifier
+    monitors: dict[str, Monitor]
+    techniques: dict[str, Technique]
+    trainer: pl.Trainer
+
+
+@contextmanager
+def one_line_refusals() -> Iterator[None]:
+    """Around building: what a library refuses becomes an InputError, with the library's reason."""
+    try:
+        yield
+    except (InputError, InstantiationException):  # say themselves what is wrong
+        raise
+    except _REFUSALS as error:
+        reason = " ".join(str(error).split()) or type(error).__name__
+        raise InputError(
+            f"this configuration cannot be built: {reason} (HYDRA_FULL_ERROR=1 shows where)"
+        ) from error
+
+
+def data_to_read(cfg: DictConfig) -> NoisyLabelDataModule:
+    """The data module with its label noise, before it has looked for a file."""
+    allowed = allowed_modules(cfg)
+    datamodule = instantiate(cfg.data, allowed)(noise=instantiate(cfg.noise, allowed))
+    assert isinstance(datamodule, NoisyLabelDataModule)
+    return datamodule
+
+
+def build_learner(
+    cfg: DictConfig,
+    datamodule: NoisyLabelDataModule | None = None,
+    learner: type[NoisyLabelClassifier] = NoisyLabelClassifier,
+) -> tuple[NoisyLabelDataModule, NoisyLabelClassifier]:
+    """The data, read and flipped, and the untrained classifier. Its size follows from the data.
+
+    Args:
+        cfg: the configuration.
+        datamodule: from :func:`data_to_read`, with its files prepared; None makes it here.
+        learner: the class of the classifier.
+    """
+    if datamodule is None:
+        datamodule = data_to_read(cfg)
+        datamodule.prepare_data()
+    datamodule.setup("fit")
+    make: Callable[..., NoisyLabelClassifier] = learner  # each takes networks in its own number
+    classifier = make(
+        *_networks(cfg, datamodule, learner.network_count),
+        instantiate(cfg.optimizer, allowed_modules(cfg)),
+        **_schedule(cfg, datamodule),
+        # A run begun by an earlier version is resumed without them.
+        channels_last=cfg.get("channels_last", False),
+        compile=cfg.get("compile", False),
+    )
+    classifier.configure_optimizers()  # what torch refuses in their options is told here
+    return datamodule, classifier
+
+
+def build(
+    cfg: DictConfig,
+    run: RunDirectory,
+    datamodule: NoisyLabelDataModule | None = None,
+    resumed_step: int | None = None,
+) -> Parts:
+    """Instantiate the parts; the data are read and flipped here, since the model's size follows.
+
+    Args:
+        cfg: the configuration.
+        run: where the parts write.
+        datamodule: as in :func:`build_learner`.
+        resumed_step: of the checkpoint that the run goes on from; None where it begins.
+    """
+    check_options(cfg)
+    allowed = allowed_modules(cfg)
+    techniques = build_techniques(cfg)
+    monitors = {str(name): instantiate(node, allowed) for name, node in cfg.monitor.items()}
+    # What torch and Lightning refuse is told before the data are read.
+    instantiate(cfg.optimizer, allowed)([nn.Parameter(torch.zeros(1))])
+    instantiate(cfg.trainer, allowed)(logger=False, enable_checkpointing=False, plugins=_ranks())
+    datamodule, classifier = build_learner(cfg, datamodule, learner_of(techniques))
+    _check_batches(cfg, datamodule, classifier)
+    check_truth(
+        datamodule.noise_record.truth,
+        {f"technique={name}": t.oracle_knowledge() for name, t in techniques.items()}
+        | {f"monitor={name}": ["true labels"] for name, m in monitors.items() if m.needs_truth},
+    )
+    # Monitors look before techniques change anything at the same step.
+    callbacks = [*monitors.values(), *techniques.values()]
+    if world_size() > 1:
+        callbacks.insert(0, EqualBuffers())
+    callbacks.append(ResumeCheckpoint(run, cfg.checkpoint_every_n_steps))
+    if cfg.keep_checkpoint_every_n_epochs is not None:
+        callbacks.append(_kept_checkpoints(run, cfg.keep_checkpoint_every_n_epochs))
+    if cfg.trainer.get("enable_progress_bar", True):
+        callbacks.append(ProgressBar(refresh_rate=20))
+    trainer = instantiate(cfg.trainer, allowed)(
+        callbacks=callbacks,
+        logger=_loggers(cfg, run, resumed_step),
+        default_root_dir=run.path,
+        val_check_interval=cfg.eval_every_n_steps or 1.0,
+        # Counted over the whole training, also where an epoch is shorter than the interval.
+        check_val_every_n_epoch=None if cfg.eval_every_n_steps else 1,
+        plugins=[WholeFiles(), *_ranks()],
+    )
+    return Parts(datamodule, classifier, monitors, techniques, trainer)
+
+
+def _ranks() -> list[Any]:
+    """What Lightning needs where several processes train the run."""
+    return plugins() if world_size() > 1 else []
+
+
+def _check_batches(
+    cfg: DictConfig, datamodule: NoisyLabelDataModule, classifier: NoisyLabelClassifier
+) -> None:
+    """Refuse a batch of one sample where a network cannot train on it."""
+    loader = datamodule.train_dataloader()
+    accumulated = cfg.trainer.get("accumulate_grad_batches", 1)
+    steps = run_steps(math.ceil(len(loader) / accumulated), cfg.max_steps, cfg.max_epochs)
+    if smallest_batch(loader, steps * accumulated) > 1:
+        return
+    check_single_samples(
+        classifier.networks,
+        datamodule.train,
+        f"with batch_size={cfg.batch_size} one batch of the {len(datamodule.train)} training "
+        "samples has one for a process: write another batch_size",
+    )
+
+
+def build_techniques(cfg: DictConfig) -> dict[str, Technique]:
+    """The techniques by name; a loss that is a plain function is made one."""
+    allowed = allowed_modules(cfg)
+    parts = {str(name): instantiate(node, allowed) for name, node in cfg.technique.items()}
+    techniques = {n: p if isinstance(p, Technique) else Loss(p) for n, p in parts.items()}
+    check_composition(techniques)
+    return techniques
+
+
+def _networks(cfg: DictConfig, datamodule: NoisyLabelDataModule, count: int) -> list[nn.Module]:
+    """Networks of one architecture; the first is that of a run with one, the others differ."""
+    dtype = datamodule.train.batch(slice(1)).input.dtype
+    shape = {"input_shape": datamodule.input_shape, "num_classes": datamodule.num_classes}
+    seeds = [{"seed": derive_seed(cfg.model.seed, "network", i)} for i in range(1, count)]
+    make = instantiate(cfg.model, allowed_modules(cfg))
+    return [make(**shape, **seed).to(dtype) for seed in ({}, *seeds)]
+
+
+def _schedule(cfg: DictConfig, datamodule: NoisyLabelDataModule) -> dict[str, Any]:
+    """The classifier's ``scheduler`` and ``interval``; neither for a constant rate."""
+    plain = OmegaConf.to_container(cfg.scheduler, resolve=True)
+    assert isinstance(plain, dict)
+    options = {str(key): value for key, value in plain.items()}
+    if not options:
+        return {}
+    batches = len(datamodule.train_dataloader())
+    steps_per_epoch = math.ceil(batches / cfg.trainer.get("accumulate_grad_batches", 1))
+    check_schedule(options, steps_per_epoch, cfg.max_steps, cfg.max_epochs)
+    interval = options.pop("interval", "epoch")
+    return {"scheduler": instantiate(options, allowed_modules(cfg)), "interval": interval}
+
+
+def _kept_checkpoints(run: RunDirectory, every_n_epochs: int) -> ModelCheckpoint:
+    """Weights alone, as checkpoints/step_000790.ckpt: for attribution maps, not for resuming."""
+    return ModelCheckpoint(
+        dirpath=run.checkpoints,
+        filename="step_{step:06d}",
+        auto_insert_metric_name=False,
+        every_n_epochs=every_n_epochs,
+        save_top_k=-1,
+        save_weights_only=True,
+        save_on_train_epoch_end=True,
+        enable_version_counter=False,  # a resumed run writes the same again
+    )
+
+
+def _loggers(cfg: DictConfig, run: RunDirectory, resumed_step: int | None) -> list[Logger]:
+    """Loggers that write into the run; TensorBoard forgets what came after the checkpoint."""
+    if not is_rank_zero():
+        return []
+    # What a killed run logged after its checkpoint is measured and logged again.
+    allowed = allowed_modules(cfg)
+    purge = {"purge_step": 0 if resumed_step is None else resumed_step + 1}
+    again = purge if run.tensorboard.exists() else {}
+    return [
+        instantiate(
+            node,
+            allowed,
+            save_dir=str(run.path),
+            name="",
+            version="tensorboard",
+            **(again if issubclass(find(node._target_, allowed), TensorBoardLogger) else {}),
+        )
+        for node in cfg.logger.values()
+    ]
+
+
+class ProgressBar(RichProgressBar):
+    """Lightning's bar without its version number, which names nothing here."""
+
+    def get_metrics(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> dict[str, Any]:
+        metrics = super().get_metrics(trainer, pl_module)
+        metrics.pop("v_num", None)
+        return metrics

@@ -1,0 +1,173 @@
+"""Starting the processes that train one run together, and seeing to their end.
+
+Lightning's own launcher runs the user's script again from inside ``fit``, which a sweep, a notebook
+or a test is not made for. Here ``train`` starts all ranks itself, each with the configuration that
+was composed once. It keeps the run directory's claim, waits, and ends them all when one fails.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+import time
+from collections.abc import Sequence
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import Any
+
+from omegaconf import DictConfig, OmegaConf
+
+from labelnoise.distributed import RANK, WORLD_SIZE
+from labelnoise.errors import InputError
+from labelnoise.interrupts import Interrupted, deferred, received
+
+STRATEGIES = (
+    "auto",
+    "ddp",
+    "ddp_find_unused_parameters_false",
+    "ddp_find_unused_parameters_true",
+)
+_INTERVAL, _GRACE = 0.05, 5.0  # seconds between looks, and for other ranks to say what failed
+
+
+def processes_of(trainer: DictConfig, allowed: Sequence[str] | None = None) -> int:
+    """How many processes ``conf/trainer`` asks for; 0 for none beside this one.
+
+    ``allowed`` are the modules of the user's own parts, see :mod:`labelnoise.config.targets`.
+
+    Raises:
+        InputError: a strategy that is not DDP for several devices, or several machines.
+    """
+    strategy, devices = trainer.get("strategy", "auto"), trainer.get("devices", "auto")
+    if trainer.get("num_nodes", 1) != 1:
+        raise InputError(
+            f"trainer.num_nodes is {trainer.num_nodes}: one run trains on the devices of one "
+            "machine, write 1"
+        )
+    if devices in (1, "1") and strategy == "auto":
+        return 0
+    from labelnoise.config.targets import instantiate
+
+    # Lightning knows what "auto", -1, "0,2" and the like come to on this machine.
+    asked = instantiate(trainer, allowed)(
+        logger=False, enable_checkpointing=False, strategy="auto", plugins=plugins()
+    )
+    several = asked.world_size > 1
+    if strategy not in STRATEGIES and (several or "ddp" in str(strategy)):
+        raise InputError(
+            f"trainer.strategy is {strategy}; several devices train one run with one of "
+            f"{', '.join(STRATEGIES)}"
+        )
+    return asked.world_size if several or "ddp" in str(strategy) else 0
+
+
+def plugins() -> list[Any]:
+    """What makes Lightning take the ranks from here, also inside a cluster's job."""
+    from pytorch_lightning.plugins.environments import LightningEnvironment
+
+    return [LightningEnvironment()]
+
+
+def launch(cfg: DictConfig, path: Path, overrides: Sequence[str], processes: int) -> None:
+    """Train ``cfg`` in ``path`` on as many processes, and return when all of them have ended.
+
+    After a first Ctrl-C or SIGTERM the processes save the run and leave; a second one ends them.
+
+    Raises:
+        InputError: what a process refused.
+        RuntimeError: a process failed; with its traceback.
+        SystemExit: interrupted, or a process was.
+    """
+    with TemporaryDirectory(prefix="labelnoise-") as folder, deferred():
+        orders = Path(folder)
+        OmegaConf.save(cfg, orders / "config.yaml", resolve=True)
+        OmegaConf.save(OmegaConf.create(list(overrides)), orders / "overrides.yaml")
+        command = [sys.executable, "-P", "-m", "labelnoise.training.rank", folder, str(path)]
+        port, threads = _free_port(), _threads(cfg.threads, processes)
+        ranks: list[subprocess.Popen[bytes]] = []
+        try:
+            for rank in range(processes):
+                environment = _environment(rank, processes, port, threads)
+                ranks.append(subprocess.Popen(command, env=environment, stdin=subprocess.PIPE))
+            _wait(ranks, orders)
+        finally:
+            for process in ranks:
+                process.kill()
+            for process in ranks:
+                process.wait()
+                assert process.stdin is not None
+                process.stdin.close()
+
+
+def _environment(rank: int, processes: int, port: int, threads: int) -> dict[str, str]:
+    environment = {
+        **os.environ,
+        RANK: str(rank),
+        WORLD_SIZE: str(processes),
+        # Lightning's names. Its launcher leaves starting processes to whoever sets LOCAL_RANK.
+        "LOCAL_RANK": str(rank),
+        "NODE_RANK": "0",
+        "MASTER_ADDR": "127.0.0.1",
+        "MASTER_PORT": str(port),
+        "OMP_NUM_THREADS": str(threads),
+        "PYTHONPATH": os.pathsep.join(word or os.getcwd() for word in sys.path),
+    }
+    if rank > 0:
+        environment["PYTHONWARNINGS"] = "ignore"  # rank 0 has shown them
+    for name in ("RANK", "GROUP_RANK"):  # a surrounding launcher's
+        environment.pop(name, None)
+    return environment
+
+
+def _threads(threads: int | None, processes: int) -> int:
+    return threads or max(1, (os.cpu_count() or 1) // processes)
+
+
+def _free_port() -> int:
+    from pytorch_lightning.plugins.environments import LightningEnvironment
+
+    return LightningEnvironment().main_port
+
+
+def _wait(ranks: Sequence[subprocess.Popen[bytes]], orders: Path) -> None:
+    asked = False
+    while True:
+        if received() is not None and not asked:
+            asked = True
+            for process in ranks:
+                process.terminate()
+        codes = [process.poll() for process in ranks]
+        if any(codes):
+            break
+        if all(code == 0 for code in codes):
+            return
+        time.sleep(_INTERVAL)
+    # A rank that lost its peer fails too: wait for the one that says why.
+    end = time.monotonic() + _GRACE
+    while time.monotonic() < end and None in [process.poll() for process in ranks]:
+        time.sleep(_INTERVAL)
+    signal_received = received()
+    if signal_received is not None:
+        raise Interrupted(signal_received)
+    raise _failure([process.poll() for process in ranks], orders)
+
+
+def _failure(codes: Sequence[int | None], orders: Path) -> BaseException:
+    """What to raise for processes that ended so, the likeliest cause of it all."""
+    said = [json.loads(file.read_text()) for file in sorted(orders.glob("failure-*.json"))]
+    for report in said:
+        if report["line"] is not None:
+            return InputError(report["line"])
+    for code in codes:
+        if code in (130, 143):
+            return SystemExit(code)
+    killed = [rank for rank, code in enumerate(codes) if code is not None and code < 0]
+    if killed:
+        rank, number = killed[0], -(codes[killed[0]] or 0)
+        return RuntimeError(f"the process of rank {rank} was ended by signal {number}")
+    if said:
+        first = min(said, key=lambda report: report["time"])
+        return RuntimeError(f"the process of rank {first['rank']} failed:\n{first['traceback']}")
+    return RuntimeError(f"the processes ended with status {list(codes)}")

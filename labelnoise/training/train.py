@@ -1,0 +1,263 @@
+"""train(cfg): build the parts, fit, test, and leave the run directory."""
+
+from __future__ import annotations
+
+import logging
+import time
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import pytorch_lightning as pl
+from omegaconf import DictConfig
+
+from labelnoise.config.composition import check, config_hash
+from labelnoise.config.options import check_options
+from labelnoise.config.targets import allowed_modules
+from labelnoise.data.images import ImageDataModule
+from labelnoise.data.module import NoisyLabelDataModule, steps_per_epoch
+from labelnoise.distributed import (
+    is_rank_zero,
+    leave_together,
+    rank,
+)
+from labelnoise.errors import InputError
+from labelnoise.files import sha256
+from labelnoise.interrupts import deferred, interruptible
+from labelnoise.noise import NoiseRecord
+from labelnoise.report.pictures.run import write_figures
+from labelnoise.report.tables.console import print_summary
+from labelnoise.report.tables.summary import summarize, write_summary
+from labelnoise.report.tables.suspects import summarize_suspects
+from labelnoise.report.tensorboard import add_layout, add_results
+from labelnoise.run_directory import RunDirectory, claim
+from labelnoise.training.building import Parts, build, data_to_read, one_line_refusals
+from labelnoise.training.checkpoints import newest
+from labelnoise.training.isolation import isolated, logging_to, seed_globally
+from labelnoise.training.launcher import launch, processes_of
+
+log = logging.getLogger(__name__)
+
+
+def train(
+    cfg: DictConfig, directory: str | Path | None = None, overrides: Sequence[str] = ()
+) -> dict[str, Any]:
+    """Run one experiment and return its summary, the contents of summary.json.
+
+    Where ``cfg.trainer`` asks for several devices, a process for each is started here and waited
+    for; this one only keeps the directory.
+
+    Calling it again for a directory in which the same run was interrupted continues that run, with
+    the same results bit for bit on one machine; for one in which it finished, it returns what is
+    there.
+
+    Args:
+        cfg: the composed configuration, for example ``labelnoise.compose(["noise_rate=0.3"])``.
+        directory: where the run is left; None is ``cfg.output_dir/cfg.name``.
+        overrides: what was typed, kept for reports on many runs.
+
+    Raises:
+        InputError: something in the configuration or the data cannot be used.
+    """
+    with interruptible():
+        path = Path(cfg.output_dir, cfg.name) if directory is None else Path(directory)
+        if cfg.resume is not None:
+            cfg, path, overrides = _interrupted_run(cfg, path, overrides)
+        check(cfg)
+        with (
+            claim(path, cfg, overrides) as run,
+            isolated(cfg.seed, cfg.threads),
+            logging_to(run.log),
+        ):
+            _complete(cfg, run, overrides)
+            summary = run.read_summary()
+            if cfg.trainer.get("enable_progress_bar", True):
+                print_summary(summary, run.path)
+            return summary
+
+
+def _complete(cfg: DictConfig, run: RunDirectory, overrides: Sequence[str]) -> None:
+    """Train the run, go on with it, or see that a finished one is whole."""
+    with one_line_refusals():
+        check_options(cfg)
+        datamodule = data_to_read(cfg)
+    if run.summary.exists():
+        run.check_results()
+        run.check_data(datamodule.sources())
+        log.info("%s is finished already", run.path)
+        return
+    with one_line_refusals():
+        datamodule.prepare_data()  # once, before all processes of a run look for the files
+        run.check_data(datamodule.sources())
+        processes = processes_of(cfg.trainer, allowed_modules(cfg))
+    found = newest(run)
+    if not processes:
+        _run(cfg, run, overrides, datamodule, found)
+        return
+    log.info("training on %d processes", processes)
+    with _pointing_to_resume(run):
+        launch(cfg, run.path, overrides, processes)
+
+
+def run_rank(cfg: DictConfig, path: Path, overrides: Sequence[str]) -> None:
+    """One of several processes that train a run, in a directory that their launcher holds."""
+    run = RunDirectory(path)
+    with isolated(cfg.seed, cfg.threads), logging_to(run.log if is_rank_zero() else None):
+        _run(cfg, run, overrides, None, newest(run))
+        leave_together()
+
+
+def _run(
+    cfg: DictConfig,
+    run: RunDirectory,
+    overrides: Sequence[str],
+    datamodule: NoisyLabelDataModule | None,
+    found: tuple[Path, int] | None,
+) -> None:
+    """Build the parts, fit, evaluate and report.
+
+    Args:
+        cfg: the configuration.
+        run: the directory.
+        overrides: the words of the command line.
+        datamodule: from :func:`data_to_read`, with its files prepared; None makes it here.
+        found: the checkpoint to go on from and its step; None begins the run.
+    """
+    started = time.monotonic()
+    checkpoint, step = found or (None, None)
+    if checkpoint:
+        log.info("resuming from %s", checkpoint)
+    with one_line_refusals():
+        parts = build(cfg, run, datamodule, resumed_step=step)
+    if rank() > 0:
+        seed_globally(cfg.seed, rank())  # the networks are alike, their dropout is not
+    _keep_noise(parts.datamodule.noise_record, run)
+    with _pointing_to_resume(run), deferred():
+        _fit(parts, checkpoint)
+        final = _evaluate(parts)
+        if is_rank_zero():
+            run.checkpoints.mkdir(exist_ok=True)
+        parts.trainer.save_checkpoint(run.selected_checkpoint, weights_only=True)
+        if is_rank_zero():
+            facts = {
+                "step": parts.trainer.global_step,
+                "seconds": round(time.monotonic() - started, 2),
+                "config_hash": config_hash(cfg),
+                "overrides": list(overrides),
+            }
+            _report(cfg, run, parts, final, facts)
+
+
+@contextmanager
+def _pointing_to_resume(run: RunDirectory) -> Iterator[None]:
+    try:
+        yield
+    except SystemExit:
+        if run.summary.exists():
+            log.info("interrupted when the run had finished")
+        else:
+            log.info("interrupted; take it to its end with: python run.py resume=%s", run.path)
+        raise
+
+
+def _keep_noise(record: NoiseRecord, run: RunDirectory) -> None:
+    """Leave the noise record, or see that a resumed run drew the same labels.
+
+    Raises:
+        InputError: the file is damaged, or the labels are others than the run was begun with.
+    """
+    log.info("%s", record.describe())
+    if not is_rank_zero():
+        return
+    if not run.noise.exists():
+        record.save(run.noise)
+        run.manifest.add_files({run.noise: sha256(run.noise)})
+        return
+    run.manifest.check(run.noise)
+    if NoiseRecord.load(run.noise).fingerprint != record.fingerprint:
+        raise InputError(
+            f"the labels are others than those in {run.noise}: choose another name=, or write "
+            "rerun=true to compute the run again"
+        )
+
+
+def _fit(parts: Parts, checkpoint: Path | None) -> None:
+    trainer, classifier = parts.trainer, parts.classifier
+    if checkpoint is None:
+        for logger in trainer.loggers:
+            add_layout(logger, parts.datamodule.train.truth_known)
+    trainer.fit(classifier, datamodule=parts.datamodule, ckpt_path=checkpoint, weights_only=True)
+    classifier.to(trainer.strategy.root_device)  # from which Lightning has taken it
+
+
+def _evaluate(parts: Parts) -> dict[str, float]:
+    """The metrics of the network kept, on all splits."""
+    trainer, classifier, datamodule = parts.trainer, parts.classifier, parts.datamodule
+    final = {f"train/{k}": v for k, v in classifier.evaluate(datamodule.train).items()}
+    if datamodule.val is not None:
+        final["val/acc"] = classifier.evaluate(datamodule.val)["acc"]
+    trainer.test(classifier, datamodule=datamodule, verbose=False)
+    # Lightning averages in single precision: beyond six digits there is only rounding.
+    tested = {k: round(v.item(), 6) for k, v in trainer.callback_metrics.items()}
+    return final | {k: v for k, v in tested.items() if k.startswith("test/")}
+
+
+def _report(
+    cfg: DictConfig, run: RunDirectory, parts: Parts, final: dict[str, float], facts: dict[str, Any]
+) -> None:
+    """Leave arrays, curves, figures and last the summary: with it a run is complete."""
+    history = parts.classifier.history
+    for monitor in parts.monitors.values():
+        monitor.save(run)
+    history.write_csv(run.metrics)
+    suspects = summarize_suspects(run, history)
+    reports = [technique.report() for technique in parts.techniques.values()]
+    stopped_early = any(report.get("stopped_step") is not None for report in reports)
+    summary = summarize(
+        cfg,
+        datamodule=parts.datamodule,
+        history=history,
+        techniques=parts.techniques,
+        final=final,
+        run={"status": "stopped_early" if stopped_early else "finished", **facts},
+        suspects=suspects,
+        steps_per_epoch=_steps_per_epoch(parts.trainer, parts.datamodule),
+    )
+    figures = write_figures(run, history, summary)
+    for logger in parts.trainer.loggers:
+        add_results(logger, cfg, summary, figures)
+        logger.finalize("success")
+    results = [run.metrics, run.coefficients, run.gradients, run.selected_checkpoint]
+    results += sorted(run.dynamics.glob("*.np[yz]"))
+    run.manifest.add_files({file: sha256(file) for file in results if file.is_file()})
+    write_summary(run, summary)
+    run.previous_checkpoint.unlink(missing_ok=True)
+
+
+def _steps_per_epoch(trainer: pl.Trainer, datamodule: NoisyLabelDataModule) -> int | None:
+    """Optimizer steps in a pass over the training data; None where training is counted in steps."""
+    if not isinstance(datamodule, ImageDataModule):
+        return None
+    return steps_per_epoch(trainer)
+
+
+def _interrupted_run(
+    cfg: DictConfig, path: Path, overrides: Sequence[str]
+) -> tuple[DictConfig, Path, Sequence[str]]:
+    """The configuration and directory that ``resume`` names, in place of those just composed."""
+    interrupted = RunDirectory(Path(cfg.resume))
+    if not interrupted.path.is_dir():
+        raise InputError(f"resume={cfg.resume} is no folder: give the directory of a run")
+    others = [w for w in overrides if not w.startswith(("resume=", "allow_targets="))]
+    if others:
+        raise InputError(
+            f"resume takes the configuration from {cfg.resume}, give it alone, without "
+            f"{' '.join(others)}"
+        )
+    remembered, typed = interrupted.read_config(), interrupted.read_overrides()
+    remembered.rerun = False  # it is this run that goes on
+    remembered.allow_targets = allowed_modules(cfg)  # as typed now, whatever that directory says
+    if path.is_dir() and not any(path.iterdir()):
+        path.rmdir()  # the directory made for a new run
+    return remembered, interrupted.path, typed

@@ -1,0 +1,24 @@
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+import labelnoise
+
+
+@pytest.mark.slow
+def test_faults_end_with_the_same_bits_or_a_refusal(tmp_path: Path) -> None:
+    """A short form of `make faults`: each kind of fault on a theory run and on a run on images."""
+    done = subprocess.run(
+        [sys.executable, "-m", "tests.faults", "--count", "14", "--seed", "1"],
+        cwd=Path(labelnoise.__file__).parents[2],
+        env={**os.environ, "TMPDIR": str(tmp_path)},
+        capture_output=True,
+        text=True,
+    )
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert "14 of 14 faults ended with the same bits or a refusal in one line" in done.stdout
