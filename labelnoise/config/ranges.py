@@ -160,7 +160,6 @@ FOREIGN: dict[str, tuple[object, Range]] = {
     "trainer.accumulate_grad_batches": (int, COUNT),
     "trainer.gradient_clip_val": (float | None, POSITIVE),
     "trainer.limit_train_batches": (float | None, POSITIVE),
-    "trainer.limit_val_batches": (float | None, NOT_NEGATIVE),
     "trainer.log_every_n_steps": (int | None, _whole(0)),
     "trainer.num_sanity_val_steps": (int | None, _whole(-1)),
 }
@@ -173,6 +172,7 @@ TAKEN = {
     "trainer.enable_checkpointing": "checkpoint_every_n_steps=",
     "trainer.fast_dev_run": "trainer=smoke",
     "trainer.limit_test_batches": "a smaller test set, as data.test_per_class=",
+    "trainer.limit_val_batches": "a smaller validation set, as data.val_fraction= or data.n_val=",
     "trainer.logger": "logger=",
     "trainer.max_time": "max_steps= or max_epochs=, which end a run in the same way again",
     "trainer.overfit_batches": "a smaller training set, as data.per_class=",

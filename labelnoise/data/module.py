@@ -6,7 +6,7 @@ import logging
 import math
 from collections.abc import Mapping, Sequence
 from types import MappingProxyType
-from typing import Any
+from typing import Any, ClassVar
 
 import pytorch_lightning as pl
 import torch
@@ -26,6 +26,7 @@ class NoisyLabelDataModule(pl.LightningDataModule):
     """A LightningDataModule of whole splits with given and true labels.
 
     Attributes:
+        has_epochs: whether training is counted in epochs, not in steps.
         num_classes, class_names: K and the K names.
         input_shape: of one sample.
 
@@ -36,6 +37,7 @@ class NoisyLabelDataModule(pl.LightningDataModule):
         left_out: what was found and not read, or not read whole, counted by reason.
     """
 
+    has_epochs: ClassVar[bool] = True
     num_classes: int
     class_names: Sequence[str]
     input_shape: tuple[int, ...]

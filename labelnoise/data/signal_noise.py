@@ -111,6 +111,8 @@ class SignalNoiseDataModule(NoisyLabelDataModule):
         noise_record: what was flipped in the training labels.
     """
 
+    has_epochs = False
+
     num_classes = 2
     class_names = ("-1", "+1")
 

@@ -20,7 +20,7 @@ from labelnoise.data.batch import Batch, Split
 from labelnoise.data.module import data_of
 from labelnoise.distributed import gather_rows, mean_over_ranks, rank
 from labelnoise.learner.history import History
-from labelnoise.learner.label_metrics import held_out_metrics, label_metrics
+from labelnoise.learner.label_metrics import SPLIT_METRICS
 
 log = logging.getLogger(__name__)
 
@@ -82,7 +82,7 @@ class NoisyLabelClassifier(pl.LightningModule):
 
     Techniques act through three attributes, ``sample_loss`` (a function of logits and batch),
     ``sample_weight`` (one weight per training sample) and ``prepare_batch`` (what becomes of a
-    batch before the network sees it); monitors only call ``logits``, ``evaluate``
+    batch before the network sees it); monitors only call ``logits``, ``measure``
     and ``record``. True labels never enter the loss.
 
     Args:
@@ -195,22 +195,14 @@ class NoisyLabelClassifier(pl.LightningModule):
         return {"loss": loss, "logits": logits[:0].detach()}
 
     def validation_step(self, batch: Batch, batch_idx: int) -> None:
-        """Against the given validation labels: all that techniques may look at."""
-        self._log_split("val", label_metrics(self.forward(batch.input), batch.label, None), batch)
+        """Record the metrics of the whole validation split, at the first batch of Lightning's loop.
 
-    def test_step(self, batch: Batch, batch_idx: int) -> None:
-        """Against clean and against noisy test labels, or against those given."""
-        self._log_split("test", held_out_metrics(self.forward(batch.input), batch), batch)
-
-    def _log_split(self, split: str, metrics: dict[str, float], batch: Batch) -> None:
-        named = {f"{split}/{name}": value for name, value in metrics.items()}
-        # `record` writes to the loggers, in one row with the monitors' metrics of the same step.
-        self.log_dict(named, batch_size=len(batch.label), prog_bar=split == "val", logger=False)
-
-    def on_validation_end(self) -> None:
-        if not self.trainer.sanity_checking:
-            metrics = self.trainer.callback_metrics
-            self.record({k: v.item() for k, v in metrics.items() if k.startswith("val/")})
+        Techniques read them from the history. A run's trainer makes no other batch.
+        """
+        if batch_idx == 0 and not self.trainer.sanity_checking:
+            metrics = self.measure("val")
+            self.record(metrics)
+            self.log_dict(metrics, batch_size=1, prog_bar=True, logger=False)  # the progress bar's
 
     def configure_optimizers(self) -> Any:
         optimizer = self.optimizer([p for network in self.networks for p in network.parameters()])
@@ -220,26 +212,43 @@ class NoisyLabelClassifier(pl.LightningModule):
         return {"optimizer": optimizer, "lr_scheduler": schedule}
 
     @torch.no_grad()
-    def logits(self, split: Split) -> Float[Tensor, "n K"]:
+    def logits(self, split: Split, network: nn.Module | None = None) -> Float[Tensor, "n K"]:
         """Logits of a whole split in evaluation mode; touches neither mode nor random streams.
 
-        In the trainer's precision, as in training. Each of several processes computes all of them,
-        without a word to the others.
+        They have the trainer's precision, as in training. Each of several processes computes all of
+        them. ``network`` is one of the :attr:`networks`, ``model`` unless it is given.
         """
+        network = self.model if network is None else network
         precision = None if self._trainer is None else self._trainer.precision_plugin
         arithmetic = nullcontext() if precision is None else precision.forward_context()
-        with evaluating(self.model), arithmetic:
+        with evaluating(network), arithmetic:
             outputs = []
             for batch in split.batches(self.eval_batch_size):
                 input = batch.input.to(self.device)
                 if precision is not None:
                     input = precision.convert_input(input)
-                outputs.append(self.forward(input))
+                outputs.append(self.forward(input, network))
             return torch.cat(outputs).to(split.label.device)
 
-    def evaluate(self, split: Split) -> dict[str, float]:
-        """:func:`label_metrics` of a whole split, at the weights as they are now."""
-        return label_metrics(self.logits(split), split.label, split.clean_label_if_known)
+    def measure(self, name: str, split: Split | None = None) -> dict[str, float]:
+        """The metrics of a whole split by :data:`SPLIT_METRICS`, at the weights as they are now.
+
+        Validation, monitors, ``final`` and the stopping rules all take their numbers from here.
+
+        Args:
+            name: "train", "val" or "test"; the metrics' names begin with it.
+            split: a part of that split; None is all of it.
+        """
+        if split is None:
+            split = getattr(data_of(self.trainer), name)
+        metrics = SPLIT_METRICS[name](self.logits(split), split)
+        return {f"{name}/{metric}": value for metric, value in metrics.items()}
+
+    def final_metrics(self) -> dict[str, float]:
+        """The metrics of every split that there is, for the report."""
+        data = data_of(self.trainer)
+        names = [name for name in SPLIT_METRICS if getattr(data, name) is not None]
+        return {metric: v for name in names for metric, v in self.measure(name).items()}
 
     def record(self, metrics: dict[str, float]) -> None:
         """Add metrics to the history and to the loggers, at the trainer's current step.
@@ -281,6 +290,13 @@ class NoisyLabelClassifier(pl.LightningModule):
         if "cuda_rng_state" in checkpoint and self.trainer.strategy.root_device.type == "cuda":
             state = checkpoint["cuda_rng_state"].cpu()[rank()].clone()
             torch.cuda.set_rng_state(state, self.trainer.strategy.root_device)
+
+
+def classifier_of(trainer: pl.Trainer) -> NoisyLabelClassifier:
+    """The classifier that a trainer trains."""
+    module = trainer.lightning_module
+    assert isinstance(module, NoisyLabelClassifier), "the trainer trains a NoisyLabelClassifier"
+    return module
 
 
 def stand_in(batch: Batch) -> Tensor:

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import torch
 from jaxtyping import Float, Int
 from torch import Tensor
 from torch.nn import functional as F
 
-from labelnoise.data.batch import Batch, Split
+from labelnoise.data.batch import Split
 
 # The metrics that tell clean from noisy samples.
 BY_TRUTH = (
@@ -76,17 +78,35 @@ def label_metrics(
     }
 
 
-def held_out_metrics(logits: Float[Tensor, "n K"], batch: Batch | Split) -> dict[str, float]:
+def measure_train(logits: Float[Tensor, "n K"], split: Split) -> dict[str, float]:
+    """:func:`label_metrics` of a split, against the true labels where they are known."""
+    return label_metrics(logits, split.label, split.clean_label_if_known)
+
+
+def measure_val(logits: Float[Tensor, "n K"], split: Split) -> dict[str, float]:
+    """Cross-entropy and accuracy against the given labels: all that a technique may read."""
+    return _against(logits, split.label)
+
+
+def measure_test(logits: Float[Tensor, "n K"], split: Split) -> dict[str, float]:
     """Cross-entropy and accuracy against clean test labels, and accuracy against noisy ones.
 
     Where the true labels are not known, cross-entropy and accuracy against the given ones alone.
     """
-    if not batch.truth_known:
-        return _against(logits, batch.label)
+    if not split.truth_known:
+        return _against(logits, split.label)
     return {
-        **_against(logits, batch.clean_label),
-        "acc_noisy_labels": _accuracy(logits, batch.label),
+        **_against(logits, split.clean_label),
+        "acc_noisy_labels": _accuracy(logits, split.label),
     }
+
+
+# How each split is measured; the only functions that compute a metric of whole splits.
+SPLIT_METRICS: dict[str, Callable[[Tensor, Split], dict[str, float]]] = {
+    "train": measure_train,
+    "val": measure_val,
+    "test": measure_test,
+}
 
 
 def _against(logits: Float[Tensor, "n K"], label: Int[Tensor, " n"]) -> dict[str, float]:

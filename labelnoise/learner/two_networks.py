@@ -11,13 +11,14 @@ from torch import Tensor, nn
 from torch.optim import Optimizer
 
 from labelnoise.data.batch import Batch
+from labelnoise.data.module import data_of
 from labelnoise.learner.classifier import (
     NoisyLabelClassifier,
     cross_entropy,
     stand_in,
     weighted_mean,
 )
-from labelnoise.learner.label_metrics import held_out_metrics
+from labelnoise.learner.label_metrics import measure_test
 
 
 class Term(NamedTuple):
@@ -95,10 +96,10 @@ class TwoNetworkClassifier(NoisyLabelClassifier):
         loss = torch.stack([weighted_mean(term.loss, weight * term.kept) for term in terms]).sum()
         return {"loss": loss, "logits": first.detach()}
 
-    def test_step(self, batch: Batch, batch_idx: int) -> None:
-        super().test_step(batch, batch_idx)
-        metrics = held_out_metrics(self.forward(batch.input, self.second), batch)
-        self._log_split("test", {"acc_second": metrics["acc"]}, batch)
+    def final_metrics(self) -> dict[str, float]:
+        test = data_of(self.trainer).test
+        second = measure_test(self.logits(test, self.second), test)
+        return {**super().final_metrics(), "test/acc_second": second["acc"]}
 
     def configure_gradient_clipping(
         self,

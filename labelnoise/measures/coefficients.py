@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import pytorch_lightning as pl
+from torch.optim import SGD
 
 from labelnoise.data.module import data_of
 from labelnoise.data.signal_noise import SignalNoiseDataModule
@@ -10,7 +11,7 @@ from labelnoise.distributed import agreed
 from labelnoise.errors import InputError
 from labelnoise.learner.classifier import NoisyLabelClassifier
 from labelnoise.models.two_layer_cnn import TwoLayerCNN
-from labelnoise.theory import Coefficients
+from labelnoise.theory import Coefficients, stage_one_length
 
 
 def _theorys_parts(
@@ -78,3 +79,17 @@ def signal_and_noise(trainer: pl.Trainer, module: NoisyLabelClassifier) -> tuple
     trained = module.sample_weight > 0
     gamma_max, rho_max = agreed(gamma.max().item(), rho[..., trained.to(rho.device)].max().item())
     return gamma_max, rho_max
+
+
+def theory_t1(trainer: pl.Trainer) -> float | None:
+    """T1 = n m / (eta sigma_xi^2 d), the order in steps of the end of Stage I without its constant.
+
+    It is None for other data, other networks, and optimizers that are not plain gradient descent,
+    as their learning rate is not the theory's eta.
+    """
+    parts, optimizer = _theorys_parts(trainer, trainer.lightning_module), trainer.optimizers[0]
+    if parts is None or not isinstance(optimizer, SGD) or optimizer.defaults["momentum"]:
+        return None
+    data, model = parts
+    eta, m = float(optimizer.defaults["lr"]), model.weight.shape[1]
+    return stage_one_length(n=data.n, m=m, eta=eta, xi_std=data.xi_std, d=data.d)

@@ -22,7 +22,7 @@ from labelnoise.dynamics import (
 )
 from labelnoise.dynamics.measurements import as_kept
 from labelnoise.files import write_arrays
-from labelnoise.learner.classifier import NoisyLabelClassifier
+from labelnoise.learner.classifier import NoisyLabelClassifier, classifier_of
 from labelnoise.monitors.monitor import Monitor
 from labelnoise.run_directory import RunDirectory
 
@@ -64,8 +64,8 @@ class DynamicsMonitor(Monitor):
     def on_train_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
         # Not on_fit_start: asking for the number of batches makes the loader, which has to wait
         # until a resumed run knows where it was.
-        assert isinstance(pl_module, NoisyLabelClassifier)
-        if self.from_training and not pl_module.trains_on_samples:
+        module = classifier_of(trainer)
+        if self.from_training and not module.trains_on_samples:
             log.info("dynamics: training mixes samples, they are measured in a pass of their own")
             self.from_training = False
         self._data = data_of(trainer)
@@ -81,9 +81,9 @@ class DynamicsMonitor(Monitor):
         if self.last_step >= 0:
             for row in self._log or DynamicsLog(path):
                 self._scores.update(row)
-        self._recorder.begin(len(self._split), pl_module.device)
+        self._recorder.begin(len(self._split), module.device)
         if not self.from_training:  # before training there is no training pass
-            super().on_train_start(trainer, pl_module)
+            super().on_train_start(trainer, module)
 
     def _most_rows(self, trainer: pl.Trainer) -> int:
         steps = trainer.estimated_stepping_batches

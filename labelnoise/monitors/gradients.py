@@ -15,7 +15,7 @@ from labelnoise.data.batch import Split
 from labelnoise.data.module import data_of
 from labelnoise.errors import InputError
 from labelnoise.files import write_arrays
-from labelnoise.learner.classifier import NoisyLabelClassifier, evaluating
+from labelnoise.learner.classifier import NoisyLabelClassifier, classifier_of, evaluating
 from labelnoise.measures.gradients import (
     PAIRS,
     add_to,
@@ -125,7 +125,7 @@ class GradientMonitor(Monitor):
         self.arrays: dict[str, list[Tensor]] = {}
 
     def on_fit_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
-        assert isinstance(pl_module, NoisyLabelClassifier)
+        module = classifier_of(trainer)
         train = data_of(trainer).train
         if self.probe_size is not None and self.probe_size > len(train):
             raise InputError(
@@ -138,8 +138,8 @@ class GradientMonitor(Monitor):
         self.groups = _groups(probe, data_of(trainer).num_classes)
         self.probed = len(probe)
         self.compared = probe.subset(self._compared(probe))
-        self.layers = list(trainable(pl_module.model))
-        numbers = sum(trainable(pl_module.model)[name].numel() for name in self._compared_layers())
+        self.layers = list(trainable(module.model))
+        numbers = sum(trainable(module.model)[name].numel() for name in self._compared_layers())
         if numbers * len(self.compared) > MOST_NUMBERS:
             raise InputError(
                 f"monitor.gradients.per_sample={self.per_sample} with {len(self.compared)} samples "

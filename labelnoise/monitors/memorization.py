@@ -9,8 +9,7 @@ import pytorch_lightning as pl
 from labelnoise.data.batch import Split
 from labelnoise.data.module import data_of
 from labelnoise.errors import InputError
-from labelnoise.learner.classifier import NoisyLabelClassifier
-from labelnoise.learner.label_metrics import held_out_metrics
+from labelnoise.learner.classifier import NoisyLabelClassifier, classifier_of
 from labelnoise.monitors.monitor import Monitor, is_due, probe_of
 
 
@@ -57,19 +56,13 @@ class MemorizationMonitor(Monitor):
 
     def observe(self, trainer: pl.Trainer, module: NoisyLabelClassifier) -> dict[str, float]:
         assert self.probe is not None
-        metrics = {f"train/{name}": v for name, v in module.evaluate(self.probe).items()}
+        metrics = module.measure("train", self.probe)
         if self.test_every_n_steps is None or self._test_due(trainer.global_step):
-            metrics |= self._test(trainer, module)
+            metrics |= module.measure("test")
         return metrics
 
     def on_train_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
         super().on_train_end(trainer, pl_module)
-        assert isinstance(pl_module, NoisyLabelClassifier)
-        if math.isnan(pl_module.history.at("test/acc", trainer.global_step)):
-            pl_module.record(self._test(trainer, pl_module))
-
-    @staticmethod
-    def _test(trainer: pl.Trainer, module: NoisyLabelClassifier) -> dict[str, float]:
-        test = data_of(trainer).test
-        metrics = held_out_metrics(module.logits(test), test)
-        return {f"test/{name}": value for name, value in metrics.items()}
+        module = classifier_of(trainer)
+        if math.isnan(module.history.at("test/acc", trainer.global_step)):
+            module.record(module.measure("test"))

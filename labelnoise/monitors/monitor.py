@@ -10,9 +10,10 @@ import torch
 
 from labelnoise.data.batch import Split
 from labelnoise.errors import InputError
-from labelnoise.learner.classifier import NoisyLabelClassifier
+from labelnoise.learner.classifier import NoisyLabelClassifier, classifier_of
 from labelnoise.run_directory import RunDirectory
 from labelnoise.seeding import stream
+from labelnoise.state import Stateful
 
 
 def is_due(step: int, every_n_steps: int) -> bool:
@@ -37,7 +38,7 @@ def probe_of(split: Split, size: int, seed: int) -> Split:
     return split.subset(order[:size].sort().values.to(split.index.device))
 
 
-class Monitor(pl.Callback):
+class Monitor(Stateful, pl.Callback):
     """Calls :meth:`observe` at step 0, when due, and after the last step; records what it returns.
 
     Args:
@@ -50,6 +51,7 @@ class Monitor(pl.Callback):
 
     records: ClassVar[tuple[str, ...]] = ()
     needs_truth: ClassVar[bool] = False
+    state = ("last_step",)
 
     def __init__(self, every_n_steps: int | None) -> None:
         if every_n_steps is not None and every_n_steps < 1:
@@ -73,33 +75,27 @@ class Monitor(pl.Callback):
 
     def on_train_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
         if trainer.global_step == 0:  # a resumed run goes on between its observations
-            self._observe(trainer, pl_module)
+            self._observe(trainer)
 
     def on_train_batch_end(
         self, trainer: pl.Trainer, pl_module: pl.LightningModule, *args: Any
     ) -> None:
         if self.due(trainer.global_step):
-            self._observe(trainer, pl_module)
+            self._observe(trainer)
 
     def on_train_epoch_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
         if self.every_n_steps is None:
-            self._observe(trainer, pl_module)
+            self._observe(trainer)
 
     def on_train_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
-        self._observe(trainer, pl_module)
+        self._observe(trainer)
 
-    def _observe(self, trainer: pl.Trainer, module: pl.LightningModule) -> None:
+    def _observe(self, trainer: pl.Trainer) -> None:
         # With gradients accumulated, and on resuming, a step can come by more than once.
         if trainer.global_step > self.last_step:
             self.last_step = trainer.global_step
-            assert isinstance(module, NoisyLabelClassifier)
+            module = classifier_of(trainer)
             module.record(self.observe(trainer, module))
-
-    def state_dict(self) -> dict[str, Any]:
-        return {"last_step": self.last_step}
-
-    def load_state_dict(self, state_dict: dict[str, Any]) -> None:
-        self.last_step = state_dict["last_step"]
 
 
 def missing_monitor(metrics: Iterable[str], callbacks: Iterable[pl.Callback]) -> str | None:

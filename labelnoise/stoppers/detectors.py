@@ -7,6 +7,7 @@ from collections.abc import Callable
 from typing import Any, Protocol
 
 from labelnoise.errors import InputError
+from labelnoise.state import Stateful
 
 
 class Detector(Protocol):
@@ -29,7 +30,7 @@ class Detector(Protocol):
         """Go on from what :meth:`state_dict` returned."""
 
 
-class PatienceDetector:
+class PatienceDetector(Stateful):
     """Triggers when a value has not fallen below its best for ``patience`` observations in a row.
 
     ``candidate_step`` is the step of the best value so far, the one whose network is worth keeping;
@@ -42,6 +43,8 @@ class PatienceDetector:
         >>> detector.candidate_step
         1
     """
+
+    state = ("best", "candidate_step", "waited")
 
     def __init__(self, patience: int) -> None:
         self.patience = patience
@@ -56,20 +59,8 @@ class PatienceDetector:
             self.waited += 1
         return self.waited >= self.patience and self.candidate_step is not None
 
-    def state_dict(self) -> dict[str, Any]:
-        return {
-            "best": self.best,
-            "candidate_step": self.candidate_step,
-            "waited": self.waited,
-        }
 
-    def load_state_dict(self, state: dict[str, Any]) -> None:
-        self.best = state["best"]
-        self.candidate_step = state["candidate_step"]
-        self.waited = state["waited"]
-
-
-class ThresholdDetector:
+class ThresholdDetector(Stateful):
     """Triggers when a value was below ``threshold`` for ``patience`` observations in a row.
 
     ``candidate_step`` is the first of them. NaN is passed over.
@@ -81,6 +72,8 @@ class ThresholdDetector:
         >>> detector.candidate_step
         3
     """
+
+    state = ("candidate_step", "below")
 
     def __init__(self, threshold: float, patience: int) -> None:
         self.threshold = threshold
@@ -99,15 +92,8 @@ class ThresholdDetector:
             self.below, self.candidate_step = 0, None
         return self.below >= self.patience
 
-    def state_dict(self) -> dict[str, Any]:
-        return {"candidate_step": self.candidate_step, "below": self.below}
 
-    def load_state_dict(self, state: dict[str, Any]) -> None:
-        self.candidate_step = state["candidate_step"]
-        self.below = state["below"]
-
-
-class LocalMinimumDetector:
+class LocalMinimumDetector(Stateful):
     """Triggers at the first local minimum of a value's moving average.
 
     With m_t = (v_{t-w+1} + ... + v_t) / w over the last w = ``window`` observations, defined from
@@ -133,6 +119,8 @@ class LocalMinimumDetector:
         >>> detector.candidate_step
         3
     """
+
+    state = ("candidate_step", "lowest", "before", "above", "recent")
 
     def __init__(self, window: int, patience: int) -> None:
         for name, number in (("window", window), ("patience", patience)):
@@ -161,18 +149,3 @@ class LocalMinimumDetector:
             self.above = 0
         self.before = average
         return self.above >= self.patience
-
-    def state_dict(self) -> dict[str, Any]:
-        return {
-            "candidate_step": self.candidate_step,
-            "lowest": self.lowest,
-            "before": self.before,
-            "above": self.above,
-            "recent": list(self.recent),
-        }
-
-    def load_state_dict(self, state: dict[str, Any]) -> None:
-        self.candidate_step = state["candidate_step"]
-        self.lowest, self.before = state["lowest"], state["before"]
-        self.above = state["above"]
-        self.recent = list(state["recent"])

@@ -13,7 +13,7 @@ from torch import Tensor
 from labelnoise.data.module import data_of
 from labelnoise.distributed import agreed
 from labelnoise.errors import InputError
-from labelnoise.learner.classifier import NoisyLabelClassifier
+from labelnoise.learner.classifier import classifier_of
 from labelnoise.measures.coefficients import (
     has_coefficients,
     require_coefficients,
@@ -65,6 +65,7 @@ class EarlyStopping(Technique):
 
     role = "stop"
     name: ClassVar[str] = "early_stop"
+    state = ("detector", "snapshot", "stopped_step", "seen_step")
 
     def __init__(
         self, trigger: str = "auto", patience: int | None = None, every_n_steps: int = 10
@@ -120,38 +121,31 @@ class EarlyStopping(Technique):
 
     def on_train_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
         if trainer.global_step == 0:  # a resumed run goes on between two looks
-            self._look(trainer, pl_module)
+            self._read_history(trainer)
 
     def on_train_batch_end(
         self, trainer: pl.Trainer, pl_module: pl.LightningModule, *args: Any
     ) -> None:
         if self.trigger != "coefficients":
-            self._look(trainer, pl_module)
+            self._read_history(trainer)
         elif self.is_new_step(trainer) and trainer.global_step % self.every_n_steps == 0:
-            self._take(trainer, pl_module, *signal_and_noise(trainer, _classifier(pl_module)))
+            self._update(trainer, *signal_and_noise(trainer, classifier_of(trainer)))
 
     def on_validation_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
-        if trainer.state.fn == TrainerFn.FITTING:  # the classifier records it after this
-            metrics = {name: value.item() for name, value in trainer.callback_metrics.items()}
-            self._look(trainer, pl_module, metrics)
+        if trainer.state.fn == TrainerFn.FITTING:
+            self._read_history(trainer)
 
     def on_train_epoch_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
-        self._look(trainer, pl_module)
+        self._read_history(trainer)
 
-    def _look(
-        self,
-        trainer: pl.Trainer,
-        module: pl.LightningModule,
-        metrics: Mapping[str, float] | None = None,
-    ) -> None:
-        """Take in this step's row of the history, or ``metrics``, once it is complete."""
-        if metrics is None:
-            metrics = _classifier(module).history.rows.get(trainer.global_step, {})
+    def _read_history(self, trainer: pl.Trainer) -> None:
+        """Take in this step's row of the history, once it has all that the rule reads."""
+        metrics = classifier_of(trainer).history.rows.get(trainer.global_step, {})
         values = STOPPERS[self.trigger].values(metrics)
         if values is not None and self.trigger != "coefficients":
-            self._take(trainer, module, *agreed(*values))
+            self._update(trainer, *agreed(*values))
 
-    def _take(self, trainer: pl.Trainer, module: pl.LightningModule, *values: float) -> None:
+    def _update(self, trainer: pl.Trainer, *values: float) -> None:
         step = trainer.global_step
         if self.stopped_step is not None or step <= self.seen_step:
             return
@@ -159,15 +153,14 @@ class EarlyStopping(Technique):
         assert self.detector is not None, "setup() comes first"
         triggered = self.detector.update(step, *values)
         if self.detector.candidate_step == step:
-            self.snapshot = {
-                name: value.detach().clone() for name, value in module.state_dict().items()
-            }
+            state = classifier_of(trainer).state_dict()
+            self.snapshot = {name: value.detach().clone() for name, value in state.items()}
         if triggered:
             self.stopped_step = step
             trainer.should_stop = True
 
     def on_train_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
-        self._look(trainer, pl_module)  # monitors look once more after the last step
+        self._read_history(trainer)  # monitors look once more after the last step
         assert self.detector is not None
         keeps = self.stopped_step is not None or STOPPERS[self.trigger].keeps_best
         if keeps and self.snapshot is not None:
@@ -197,25 +190,3 @@ class EarlyStopping(Technique):
     def oracle_knowledge(self) -> list[str]:
         knows = STOPPERS[self.trigger].knows if self.trigger in STOPPERS else ""
         return [knows] if knows else []
-
-    def state_dict(self) -> dict[str, Any]:
-        return {
-            **super().state_dict(),
-            "detector": None if self.detector is None else self.detector.state_dict(),
-            "snapshot": self.snapshot,
-            "stopped_step": self.stopped_step,
-            "seen_step": self.seen_step,
-        }
-
-    def load_state_dict(self, state_dict: dict[str, Any]) -> None:
-        super().load_state_dict(state_dict)
-        assert self.detector is not None, "setup() comes first"
-        self.detector.load_state_dict(state_dict["detector"])
-        self.snapshot = state_dict["snapshot"]
-        self.stopped_step = state_dict["stopped_step"]
-        self.seen_step = state_dict.get("seen_step", -1)
-
-
-def _classifier(module: pl.LightningModule) -> NoisyLabelClassifier:
-    assert isinstance(module, NoisyLabelClassifier)
-    return module

@@ -12,7 +12,7 @@ from torch import Tensor
 from labelnoise.data.batch import Batch
 from labelnoise.data.module import NoisyLabelDataModule, data_of
 from labelnoise.errors import InputError
-from labelnoise.learner.classifier import NoisyLabelClassifier
+from labelnoise.learner.classifier import classifier_of
 from labelnoise.losses import ce
 from labelnoise.techniques.technique import Technique
 
@@ -35,9 +35,9 @@ class Loss(Technique):
     def setup(self, trainer: pl.Trainer, pl_module: pl.LightningModule, stage: str) -> None:
         if stage != "fit":
             return
-        assert isinstance(pl_module, NoisyLabelClassifier)
+        module = classifier_of(trainer)
         self.prepare(data_of(trainer))
-        pl_module.sample_loss = self.sample_loss
+        module.sample_loss = self.sample_loss
 
     def prepare(self, data: NoisyLabelDataModule) -> None:
         """Refuse options, and make what depends on the data: before training, once."""

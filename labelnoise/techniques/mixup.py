@@ -13,7 +13,7 @@ from torch import Tensor
 from labelnoise.data.batch import Batch
 from labelnoise.data.loaders import batches_so_far
 from labelnoise.distributed import rank
-from labelnoise.learner.classifier import NoisyLabelClassifier
+from labelnoise.learner.classifier import classifier_of
 from labelnoise.losses.ranges import check_positive
 from labelnoise.seeding import derive_seed, stream
 from labelnoise.techniques.technique import Technique
@@ -87,19 +87,19 @@ class Mixup(Technique):
 
     def setup(self, trainer: pl.Trainer, pl_module: pl.LightningModule, stage: str) -> None:
         if stage == "fit":
-            assert isinstance(pl_module, NoisyLabelClassifier)
-            pl_module.prepare_batch = self.prepare_batch
+            module = classifier_of(trainer)
+            module.prepare_batch = self.prepare_batch
 
     def on_train_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
-        assert isinstance(pl_module, NoisyLabelClassifier)
+        module = classifier_of(trainer)
         # After every setup: a loss may stand before this technique or behind it.
-        plain = pl_module.sample_loss
+        plain = module.sample_loss
 
         def sample_loss(logits: Tensor, batch: Batch) -> Tensor:
             own, other = plain(logits, batch), plain(logits, partners(batch, self.partner))
             return self.share * own + (1 - self.share) * other
 
-        pl_module.sample_loss = sample_loss
+        module.sample_loss = sample_loss
 
     def on_train_batch_start(
         self, trainer: pl.Trainer, pl_module: pl.LightningModule, batch: Batch, batch_idx: int

@@ -16,7 +16,7 @@ from labelnoise.data.batch import Batch
 from labelnoise.data.module import data_of, steps_per_epoch
 from labelnoise.distributed import gather_samples
 from labelnoise.errors import InputError
-from labelnoise.learner.classifier import NoisyLabelClassifier
+from labelnoise.learner.classifier import NoisyLabelClassifier, classifier_of
 from labelnoise.models.two_layer_cnn import TwoLayerCNN
 from labelnoise.selection import selection_metrics
 from labelnoise.techniques.technique import Technique
@@ -91,6 +91,7 @@ class NeighbourTrust(Technique):
         "batch": "would mix the samples whose neighbours are asked",
         "networks": "leaves open in which of its networks neighbours are looked for",
     }
+    state = ("votes", "seen", "selections")
 
     def __init__(
         self,
@@ -125,8 +126,8 @@ class NeighbourTrust(Technique):
 
     def setup(self, trainer: pl.Trainer, pl_module: pl.LightningModule, stage: str) -> None:
         if stage == "fit":
-            assert isinstance(pl_module, NoisyLabelClassifier)
-            model = pl_module.model
+            module = classifier_of(trainer)
+            model = module.model
             layer = model if isinstance(model, TwoLayerCNN) else last_linear(model)
             self._handle = layer.register_forward_pre_hook(self._keep)
 
@@ -149,10 +150,10 @@ class NeighbourTrust(Technique):
         batch: Batch,
         batch_idx: int,
     ) -> None:
-        assert isinstance(pl_module, NoisyLabelClassifier)
+        module = classifier_of(trainer)
         self._ask(trainer, batch)
         if self.is_new_step(trainer) and self._is_due(trainer):
-            self._select(trainer, pl_module)
+            self._select(trainer, module)
 
     def _ask(self, trainer: pl.Trainer, batch: Batch) -> None:
         assert self._embedding is not None
@@ -195,15 +196,6 @@ class NeighbourTrust(Technique):
     def report(self) -> dict[str, Any]:
         first, last = (self.selections[0], self.selections[-1]) if self.selections else (None, None)
         return {"first": first, "last": last}
-
-    def state_dict(self) -> dict[str, Any]:
-        state = {"votes": self.votes, "seen": self.seen, "selections": list(self.selections)}
-        return {**super().state_dict(), **state}
-
-    def load_state_dict(self, state_dict: dict[str, Any]) -> None:
-        super().load_state_dict(state_dict)
-        self.votes, self.seen = state_dict["votes"], state_dict["seen"]
-        self.selections = list(state_dict["selections"])
 
 
 def last_linear(model: nn.Module) -> nn.Linear:

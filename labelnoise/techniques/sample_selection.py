@@ -15,7 +15,7 @@ from labelnoise.data.loaders import ends_pass
 from labelnoise.data.module import data_of, steps_per_epoch
 from labelnoise.distributed import from_rank_zero
 from labelnoise.errors import InputError
-from labelnoise.learner.classifier import NoisyLabelClassifier
+from labelnoise.learner.classifier import NoisyLabelClassifier, classifier_of
 from labelnoise.measures.coefficients import (
     has_coefficients,
     require_coefficients,
@@ -92,6 +92,7 @@ class SampleSelection(Technique):
     """
 
     role = "selection"
+    state = ("detector", "selections", "warned", "warned_of_loss")
 
     def __init__(
         self,
@@ -132,8 +133,8 @@ class SampleSelection(Technique):
         self.selections: list[dict[str, Any]] = []
         self.records: Records | None = None
         self._resumed_records: dict[str, Any] | None = None
-        self._warned = False
-        self._warned_of_loss = False
+        self.warned = False
+        self.warned_of_loss = False
 
     def setup(self, trainer: pl.Trainer, pl_module: pl.LightningModule, stage: str) -> None:
         if stage != "fit":
@@ -166,13 +167,13 @@ class SampleSelection(Technique):
         batch: Batch,
         batch_idx: int,
     ) -> None:
-        assert isinstance(pl_module, NoisyLabelClassifier)
+        module = classifier_of(trainer)
         if self.records is not None and isinstance(outputs, Mapping):
             self.records.add(batch.index, outputs["logits"])
             if ends_pass(trainer):
                 self.records.end_epoch()
-        if self.is_new_step(trainer) and self._is_due(trainer, pl_module):
-            self._select(trainer, pl_module)
+        if self.is_new_step(trainer) and self._is_due(trainer, module):
+            self._select(trainer, module)
 
     def _is_over(self) -> bool:
         """Whether the one selection was made: what comes then need not be recorded."""
@@ -234,8 +235,8 @@ class SampleSelection(Technique):
         empty = [name for name, k in zip(data.class_names, counts, strict=True) if not k]
         if self._is_over():
             self.records = None
-        if empty and not self._warned:
-            self._warned = True
+        if empty and not self.warned:
+            self.warned = True
             log.warning(
                 "sample_selection: rule %s keeps no sample labelled %s: the network will forget "
                 "such classes",
@@ -246,8 +247,8 @@ class SampleSelection(Technique):
     def _warn_of_losses(self, evidence: Evidence) -> None:
         """Say once how many samples are left out because their loss is not finite."""
         unknown = int((~evidence.is_finite).sum())
-        if unknown and not self._warned_of_loss:
-            self._warned_of_loss = True
+        if unknown and not self.warned_of_loss:
+            self.warned_of_loss = True
             log.warning(
                 "sample_selection: the loss of %d of %d samples is not finite at step %d, they are "
                 "not kept: lower optimizer.lr",
@@ -266,21 +267,12 @@ class SampleSelection(Technique):
         told = reads_noise_rate(self.rule, self.options)
         return told_noise_rate(self.noise_rate) if told else []
 
+    # The records are made when training starts, after the state was restored.
+
     def state_dict(self) -> dict[str, Any]:
-        return {
-            **super().state_dict(),
-            "detector": self.detector.state_dict(),
-            "selections": list(self.selections),
-            "records": None if self.records is None else self.records.state_dict(),
-            "warned": self._warned,
-            "warned_of_loss": self._warned_of_loss,
-        }
+        records = None if self.records is None else self.records.state_dict()
+        return {**super().state_dict(), "records": records}
 
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
         super().load_state_dict(state_dict)
-        self.detector.load_state_dict(state_dict["detector"])
-        self.selections = list(state_dict["selections"])
-        # A run begun by an earlier version, whose rules recorded nothing, is resumed without them.
-        self._resumed_records = state_dict.get("records")
-        self._warned = state_dict.get("warned", False)
-        self._warned_of_loss = state_dict.get("warned_of_loss", False)
+        self._resumed_records = state_dict["records"]

@@ -13,7 +13,7 @@ from pytorch_lightning.trainer.states import TrainerFn
 from labelnoise.data.module import data_of
 from labelnoise.distributed import agreed
 from labelnoise.errors import InputError
-from labelnoise.learner.classifier import NoisyLabelClassifier
+from labelnoise.learner.classifier import classifier_of
 from labelnoise.measures.coefficients import (
     has_coefficients,
     require_coefficients,
@@ -107,6 +107,7 @@ class StochasticReset(Technique):
     """
 
     role = "weights"
+    state = ("detectors", "best", "checkpoint", "active_step", "reset_step", "resets")
 
     def __init__(
         self,
@@ -172,9 +173,9 @@ class StochasticReset(Technique):
             self.activation = "stage" if exists else "threshold"
         if self.activation == "stage":
             require_coefficients(trainer, pl_module, "technique.stochastic_reset.activation=stage")
-        assert isinstance(pl_module, NoisyLabelClassifier)
+        module = classifier_of(trainer)
         try:
-            self.names = names_matching(pl_module.model, self.parameters)
+            self.names = names_matching(module.model, self.parameters)
         except InputError as error:
             raise InputError(f"technique.stochastic_reset.parameters: {error}") from None
 
@@ -189,69 +190,68 @@ class StochasticReset(Technique):
 
     def on_train_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
         if self.activation == "at_once" and self.active_step is None:
-            self._activate(trainer, pl_module)
+            self._activate(trainer)
 
     def on_train_batch_end(
         self, trainer: pl.Trainer, pl_module: pl.LightningModule, *args: Any
     ) -> None:
         if not self.is_new_step(trainer):
             return
-        if self._is_time(trainer, pl_module):
-            self._activate(trainer, pl_module)
+        if self._is_time(trainer):
+            self._activate(trainer)
         if self.active_step is not None and is_reset(self.seed, trainer.global_step, self.r):
-            assert isinstance(pl_module, NoisyLabelClassifier) and self.checkpoint is not None
-            optimizer = trainer.optimizers[0]
-            put_back(pl_module.model, optimizer, self.checkpoint, self.reset_learning_rate)
+            assert self.checkpoint is not None
+            model, optimizer = classifier_of(trainer).model, trainer.optimizers[0]
+            put_back(model, optimizer, self.checkpoint, self.reset_learning_rate)
             self.resets += 1
             self.reset_step = trainer.global_step
 
-    def _is_time(self, trainer: pl.Trainer, module: pl.LightningModule) -> bool:
+    def _is_time(self, trainer: pl.Trainer) -> bool:
         """Whether resets begin with this step; for "stage", after a look at the coefficients."""
         step, waiting = trainer.global_step, self.active_step is None
         if self.activation == "stage" and step % self.check_every_n_steps == 0:
-            assert isinstance(module, NoisyLabelClassifier)
-            signal, noise = signal_and_noise(trainer, module)
-            self._compare(trainer, module, noise - signal)
+            signal, noise = signal_and_noise(trainer, classifier_of(trainer))
+            self._compare(trainer, noise - signal)
             return any([d.update(step, signal, noise) for d in self.detectors]) and waiting
         if self.activation == "threshold" and self.checkpoint is not None:
             return waiting and step - self.checkpoint["step"] >= self.threshold
         return False
 
-    def _compare(self, trainer: pl.Trainer, module: pl.LightningModule, value: float) -> None:
+    def _compare(self, trainer: pl.Trainer, value: float) -> None:
         """Keep the network as it is now where ``value`` is the lowest so far."""
         if value < self.best and (self.adaptive or self.active_step is None):
             self.best = value
-            self._keep(trainer, module)
+            self._keep(trainer)
 
-    def _activate(self, trainer: pl.Trainer, module: pl.LightningModule) -> None:
+    def _activate(self, trainer: pl.Trainer) -> None:
         self.active_step = trainer.global_step
         if self.checkpoint is None:
-            self._keep(trainer, module)
+            self._keep(trainer)
         assert self.checkpoint is not None
         step = self.checkpoint["step"]
         log.info("stochastic_reset: active from step %d, to step %d", self.active_step, step)
 
-    def _keep(self, trainer: pl.Trainer, module: pl.LightningModule) -> None:
-        assert isinstance(module, NoisyLabelClassifier)
+    def _keep(self, trainer: pl.Trainer) -> None:
         optimizer, step = trainer.optimizers[0], trainer.global_step
-        self.checkpoint = take_snapshot(module.model, optimizer, self.names, step)
+        self.checkpoint = take_snapshot(classifier_of(trainer).model, optimizer, self.names, step)
 
     def on_validation_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
         if trainer.state.fn != TrainerFn.FITTING or trainer.sanity_checking:
             return
         if self.activation != "stage":
             metric, sign = BEST_BY[self.checkpoint_by]
-            (value,) = agreed(trainer.callback_metrics[metric].item())
-            self._compare(trainer, pl_module, sign * value)
-        self._record(trainer, pl_module)
+            (value,) = agreed(classifier_of(trainer).history.at(metric, trainer.global_step))
+            self._compare(trainer, sign * value)
+        self._record(trainer)
 
     def on_train_epoch_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
-        self._record(trainer, pl_module)
+        self._record(trainer)
 
-    def _record(self, trainer: pl.Trainer, module: pl.LightningModule) -> None:
+    def _record(self, trainer: pl.Trainer) -> None:
         if self.active_step is None:
             return
-        assert isinstance(module, NoisyLabelClassifier) and self.checkpoint is not None
+        assert self.checkpoint is not None
+        module = classifier_of(trainer)
         self.distance = distance_to(module.model, self.checkpoint)
         since = self.active_step if self.reset_step is None else self.reset_step
         module.record(
@@ -279,21 +279,3 @@ class StochasticReset(Technique):
             "checkpoint_step": None if self.checkpoint is None else self.checkpoint["step"],
             "distance": self.distance,
         }
-
-    def state_dict(self) -> dict[str, Any]:
-        return {
-            **super().state_dict(),
-            "detectors": [detector.state_dict() for detector in self.detectors],
-            "best": self.best,
-            "checkpoint": self.checkpoint,
-            "active_step": self.active_step,
-            "reset_step": self.reset_step,
-            "resets": self.resets,
-        }
-
-    def load_state_dict(self, state_dict: dict[str, Any]) -> None:
-        super().load_state_dict(state_dict)
-        for detector, state in zip(self.detectors, state_dict["detectors"], strict=True):
-            detector.load_state_dict(state)
-        for name in ("best", "checkpoint", "active_step", "reset_step", "resets"):
-            setattr(self, name, state_dict[name])

@@ -31,6 +31,7 @@ class TargetLoss(Loss):
     }
 
     target: Tensor
+    state: ClassVar[tuple[str, ...]] = ("target",)
 
     def first_targets(
         self, label: Int[Tensor, " n"], num_classes: int
@@ -64,10 +65,3 @@ class TargetLoss(Loss):
         # Here and not in `sample_loss`, which a process without samples in a batch does not call.
         index, logits = gather_samples(batch.index, outputs["logits"])
         self.target[index] = self.next_targets(self.target[index], logits).to(self.target)
-
-    def state_dict(self) -> dict[str, Any]:
-        return {**super().state_dict(), "target": self.target}
-
-    def load_state_dict(self, state_dict: dict[str, Any]) -> None:
-        super().load_state_dict(state_dict)
-        self.target = state_dict["target"]

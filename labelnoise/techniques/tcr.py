@@ -61,6 +61,8 @@ class TCR(TargetLoss):
         InputError: a number out of range.
     """
 
+    state = ("highest_rate", "sharpened_from_step")
+
     def __init__(self, beta: float = 0.1, sharpening: float = 1.1) -> None:
         super().__init__()
         check_share("technique.tcr.beta", beta)
@@ -96,15 +98,3 @@ class TCR(TargetLoss):
 
     def report(self) -> dict[str, Any]:
         return {"sharpened_from_step": self.sharpened_from_step}
-
-    def state_dict(self) -> dict[str, Any]:
-        return {
-            **super().state_dict(),
-            "highest_rate": self.highest_rate,
-            "sharpened_from_step": self.sharpened_from_step,
-        }
-
-    def load_state_dict(self, state_dict: dict[str, Any]) -> None:
-        super().load_state_dict(state_dict)
-        self.highest_rate = state_dict["highest_rate"]
-        self.sharpened_from_step = state_dict["sharpened_from_step"]

@@ -7,6 +7,7 @@ from typing import Any, ClassVar
 import pytorch_lightning as pl
 
 from labelnoise.learner.classifier import NoisyLabelClassifier
+from labelnoise.state import Stateful
 
 # What a technique takes hold of; of those that a run combines, one at most has each.
 ROLES = {
@@ -19,7 +20,7 @@ ROLES = {
 }
 
 
-class Technique(pl.Callback):
+class Technique(Stateful, pl.Callback):
     """A callback that acts on training through ``sample_loss``, ``sample_weight`` or the trainer.
 
     A subclass keeps in ``state_dict`` whatever a resumed run needs to go on bit for bit, and tells
@@ -37,18 +38,15 @@ class Technique(pl.Callback):
     refuses: ClassVar[dict[str, str]] = {}
     learner: ClassVar[type[NoisyLabelClassifier] | None] = None
 
+    # The step at which it ended training, None where it did not.
+    stopped_step: int | None = None
     last_step = 0
+    state: ClassVar[tuple[str, ...]] = ("last_step",)
 
     def is_new_step(self, trainer: pl.Trainer) -> bool:
         """True once for every optimizer step; with accumulated gradients a step is many batches."""
         seen, self.last_step = self.last_step, trainer.global_step
         return trainer.global_step > seen
-
-    def state_dict(self) -> dict[str, Any]:
-        return {"last_step": self.last_step}
-
-    def load_state_dict(self, state_dict: dict[str, Any]) -> None:
-        self.last_step = state_dict.get("last_step", 0)
 
     def report(self) -> dict[str, Any]:
         """What the technique did in this run; goes into summary.json under its name."""

@@ -15,7 +15,7 @@ from labelnoise.data.batch import Batch
 from labelnoise.data.module import NoisyLabelDataModule, data_of, steps_per_pass
 from labelnoise.distributed import from_rank_zero
 from labelnoise.errors import InputError
-from labelnoise.learner.classifier import NoisyLabelClassifier
+from labelnoise.learner.classifier import classifier_of
 from labelnoise.losses import (
     backward_correction,
     ce,
@@ -77,6 +77,8 @@ class TransitionCorrection(Loss):
             end of the warm-up an estimate that is singular where its inverse is needed.
     """
 
+    state = ("matrix", "estimated_step")
+
     def __init__(
         self,
         correction: str = "forward",
@@ -135,13 +137,13 @@ class TransitionCorrection(Loss):
     def on_train_batch_end(
         self, trainer: pl.Trainer, pl_module: pl.LightningModule, *args: Any
     ) -> None:
-        assert isinstance(pl_module, NoisyLabelClassifier)
+        module = classifier_of(trainer)
         warmup = self.warmup_epochs * steps_per_pass(trainer)
         if self.is_new_step(trainer) and self.matrix is None and trainer.global_step >= warmup:
             data = data_of(trainer)
-            probability = pl_module.logits(data.train).double().softmax(1)
+            probability = module.logits(data.train).double().softmax(1)
             matrix = from_rank_zero(estimate_from_anchors(probability, self.percentile))
-            self.matrix = self._checked(matrix, data.num_classes).to(pl_module.device)
+            self.matrix = self._checked(matrix, data.num_classes).to(module.device)
             self.estimated_step = trainer.global_step
             log.info(
                 "%s: estimated the transition matrix at step %d, its diagonal is %s",
@@ -165,15 +167,3 @@ class TransitionCorrection(Loss):
 
     def oracle_knowledge(self) -> list[str]:
         return ["transition matrix"] if self.given == "record" else []
-
-    def state_dict(self) -> dict[str, Any]:
-        return {
-            **super().state_dict(),
-            "matrix": self.matrix,
-            "estimated_step": self.estimated_step,
-        }
-
-    def load_state_dict(self, state_dict: dict[str, Any]) -> None:
-        super().load_state_dict(state_dict)
-        self.matrix = state_dict["matrix"]
-        self.estimated_step = state_dict["estimated_step"]

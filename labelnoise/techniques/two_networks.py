@@ -15,7 +15,7 @@ from labelnoise.data.loaders import passes_so_far
 from labelnoise.data.module import data_of
 from labelnoise.distributed import from_rank_zero, gather_samples
 from labelnoise.errors import InputError
-from labelnoise.learner.classifier import NoisyLabelClassifier
+from labelnoise.learner.classifier import classifier_of
 from labelnoise.learner.two_networks import Term, TwoNetworkClassifier
 from labelnoise.selection import estimate_noise_rate
 from labelnoise.techniques.noise_rate import (
@@ -89,6 +89,7 @@ class TwoNetworks(Technique):
     }
     learner = TwoNetworkClassifier
     name: ClassVar[str]  # of its file, for what is said about its options
+    state = ("counts", "share", "precision", "rate", "estimated_after")
 
     def __init__(
         self,
@@ -138,15 +139,14 @@ class TwoNetworks(Technique):
     ) -> None:
         passes = passes_so_far(trainer)
         if self.forget_rate == ESTIMATE and self.estimated_after < passes <= self.warmup_epochs:
-            self._estimate(trainer, pl_module, passes)
+            self._estimate(trainer, passes)
         self.share = keep_share(passes, self.rate or 0.0, self.warmup_epochs)
 
-    def _estimate(self, trainer: pl.Trainer, module: pl.LightningModule, passes: int) -> None:
+    def _estimate(self, trainer: pl.Trainer, passes: int) -> None:
         """Set tau by the first network's predictions on all training samples."""
-        assert isinstance(module, NoisyLabelClassifier)
         train = data_of(trainer).train
         # On the CPU, from the process of rank 0: all processes keep the same samples.
-        logits = from_rank_zero(module.logits(train)).cpu()
+        logits = from_rank_zero(classifier_of(trainer).logits(train)).cpu()
         estimate = estimate_noise_rate(logits, train.label.cpu())
         self.estimated_after = passes
         if estimate is None:
@@ -178,16 +178,16 @@ class TwoNetworks(Technique):
     ) -> None:
         new, every = self.is_new_step(trainer), self.every_n_steps
         if new and every is not None and trainer.global_step % every == 0:
-            self._record(pl_module)
+            self._record(trainer)
 
     def on_train_epoch_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
         if self.every_n_steps is None:
-            self._record(pl_module)
+            self._record(trainer)
 
     def on_train_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
-        self._record(pl_module)  # of an epoch that was broken off
+        self._record(trainer)  # of an epoch that was broken off
 
-    def _record(self, module: pl.LightningModule) -> None:
+    def _record(self, trainer: pl.Trainer) -> None:
         seen, chosen, clean, alike = self.counts.tolist()
         if not seen:
             return
@@ -197,8 +197,7 @@ class TwoNetworks(Technique):
             self.precision = clean / chosen if chosen else float("nan")
             metrics["selection/precision"] = self.precision
         metrics |= {"selection/keep_share": self.share, "networks/agreement": alike / seen}
-        assert isinstance(module, NoisyLabelClassifier)
-        module.record(metrics)
+        classifier_of(trainer).record(metrics)
 
     def report(self) -> dict[str, Any]:
         return {
@@ -210,22 +209,3 @@ class TwoNetworks(Technique):
 
     def oracle_knowledge(self) -> list[str]:
         return told_noise_rate(self.forget_rate)
-
-    def state_dict(self) -> dict[str, Any]:
-        return {
-            **super().state_dict(),
-            "counts": self.counts.clone(),
-            "share": self.share,
-            "precision": self.precision,
-            "rate": self.rate,
-            "estimated_after": self.estimated_after,
-        }
-
-    def load_state_dict(self, state_dict: dict[str, Any]) -> None:
-        super().load_state_dict(state_dict)
-        self.counts = state_dict["counts"].clone()
-        self.share = state_dict["share"]
-        self.precision = state_dict["precision"]
-        if self.forget_rate == ESTIMATE:
-            self.rate = state_dict["rate"]
-            self.estimated_after = state_dict["estimated_after"]

@@ -6,12 +6,13 @@ import math
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 from numpy.typing import NDArray
 
 from labelnoise.errors import InputError
+from labelnoise.state import Stateful
 
 
 @dataclass(frozen=True)
@@ -83,7 +84,7 @@ def find_stages(
     )
 
 
-class StageDetector(ABC):
+class StageDetector(Stateful, ABC):
     """Watch gamma and rho as they come and name one step, without any true label.
 
     Subclasses say in `_observe` which step is the candidate and whether the present observation
@@ -100,6 +101,8 @@ class StageDetector(ABC):
         InputError: for a patience below 1.
     """
 
+    state: ClassVar[tuple[str, ...]] = ("triggered_step", "candidate_step", "confirmations")
+
     def __init__(self, patience: int) -> None:
         if patience < 1:
             raise InputError(
@@ -109,7 +112,7 @@ class StageDetector(ABC):
         self.patience = patience
         self.triggered_step: int | None = None
         self.candidate_step: int | None = None
-        self._confirmations = 0
+        self.confirmations = 0
 
     @abstractmethod
     def _observe(self, step: int, lead: float) -> bool:
@@ -120,24 +123,10 @@ class StageDetector(ABC):
         # float(): numpy's own scalars would keep a checkpoint from loading with weights_only.
         lead = float(gamma_max) - float(rho_max)
         if self.triggered_step is None and not math.isnan(lead):
-            self._confirmations = self._confirmations + 1 if self._observe(step, lead) else 0
-            if self._confirmations >= self.patience:
+            self.confirmations = self.confirmations + 1 if self._observe(step, lead) else 0
+            if self.confirmations >= self.patience:
                 self.triggered_step = self.candidate_step
         return self.triggered_step is not None
-
-    def state_dict(self) -> dict[str, int | float | None]:
-        """Everything seen so far, as plain numbers, to go on after a checkpoint."""
-        return {
-            "triggered_step": self.triggered_step,
-            "candidate_step": self.candidate_step,
-            "confirmations": self._confirmations,
-        }
-
-    def load_state_dict(self, state: dict[str, Any]) -> None:
-        """Go on from what `state_dict` returned."""
-        self.triggered_step = state["triggered_step"]
-        self.candidate_step = state["candidate_step"]
-        self._confirmations = state["confirmations"]
 
 
 class LeadPeakDetector(StageDetector):
@@ -160,22 +149,17 @@ class LeadPeakDetector(StageDetector):
         20
     """
 
+    state = ("peak",)
+
     def __init__(self, patience: int) -> None:
         super().__init__(patience)
         # Starting at 0 keeps the start, where both coefficients are 0, from being a peak.
-        self._peak = 0.0
+        self.peak = 0.0
 
     def _observe(self, step: int, lead: float) -> bool:
-        if lead > self._peak:
-            self._peak, self.candidate_step = lead, step
-        return self.candidate_step is not None and lead < self._peak
-
-    def state_dict(self) -> dict[str, int | float | None]:
-        return {**super().state_dict(), "peak": self._peak}
-
-    def load_state_dict(self, state: dict[str, Any]) -> None:
-        super().load_state_dict(state)
-        self._peak = state["peak"]
+        if lead > self.peak:
+            self.peak, self.candidate_step = lead, step
+        return self.candidate_step is not None and lead < self.peak
 
 
 class OvertakeDetector(StageDetector):
@@ -195,6 +179,6 @@ class OvertakeDetector(StageDetector):
     def _observe(self, step: int, lead: float) -> bool:
         if lead >= 0:
             return False
-        if self._confirmations == 0:
+        if self.confirmations == 0:
             self.candidate_step = step
         return True

@@ -150,6 +150,8 @@ def build(
         logger=_loggers(cfg, run, resumed_step),
         default_root_dir=run.path,
         val_check_interval=cfg.eval_every_n_steps or 1.0,
+        # The classifier measures the whole split at its first batch.
+        limit_val_batches=1,
         # Counted over the whole training, also where an epoch is shorter than the interval.
         check_val_every_n_epoch=None if cfg.eval_every_n_steps else 1,
         plugins=[WholeFiles(), *_ranks()],

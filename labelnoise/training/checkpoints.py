@@ -20,6 +20,7 @@ from labelnoise.errors import InputError
 from labelnoise.files import rename, replacing, sha256
 from labelnoise.interrupts import Interrupted, received, take_signals
 from labelnoise.run_directory import RunDirectory
+from labelnoise.state import Stateful
 
 log = logging.getLogger(__name__)
 
@@ -45,7 +46,7 @@ class WholeFiles(TorchCheckpointIO):
             file.write(content.getbuffer())
 
 
-class ResumeCheckpoint(Checkpoint):
+class ResumeCheckpoint(Stateful, Checkpoint):
     """Saves ``last.ckpt`` between two steps, when all that was due at the last one has been done.
 
     Lightning's ModelCheckpoint saves at the end of a batch, before the validation due at that very
@@ -58,6 +59,8 @@ class ResumeCheckpoint(Checkpoint):
         run: keeps the checkpoint, and the one before it as ``previous.ckpt``.
         every_n_steps: the interval in optimizer steps; None saves once an epoch.
     """
+
+    state = ("saved_step",)
 
     def __init__(self, run: RunDirectory, every_n_steps: int | None) -> None:
         self.run = run
@@ -88,12 +91,6 @@ class ResumeCheckpoint(Checkpoint):
             trainer.save_checkpoint(part)
         if trainer.is_global_zero:
             keep(self.run, part, trainer.global_step)
-
-    def state_dict(self) -> dict[str, Any]:
-        return {"saved_step": self.saved_step}
-
-    def load_state_dict(self, state_dict: dict[str, Any]) -> None:
-        self.saved_step = state_dict["saved_step"]
 
 
 @contextmanager

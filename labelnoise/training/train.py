@@ -9,13 +9,11 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-import pytorch_lightning as pl
 from omegaconf import DictConfig
 
 from labelnoise.config.composition import check, config_hash
 from labelnoise.config.options import check_options
 from labelnoise.config.targets import allowed_modules
-from labelnoise.data.images import ImageDataModule
 from labelnoise.data.module import NoisyLabelDataModule, steps_per_epoch
 from labelnoise.distributed import (
     is_rank_zero,
@@ -25,6 +23,7 @@ from labelnoise.distributed import (
 from labelnoise.errors import InputError
 from labelnoise.files import sha256
 from labelnoise.interrupts import deferred, interruptible
+from labelnoise.measures.coefficients import theory_t1
 from labelnoise.noise import NoiseRecord
 from labelnoise.report.pictures.run import write_figures
 from labelnoise.report.tables.console import print_summary
@@ -135,7 +134,7 @@ def _run(
     _keep_noise(parts.datamodule.noise_record, run)
     with _pointing_to_resume(run), deferred():
         _fit(parts, checkpoint)
-        final = _evaluate(parts)
+        final = parts.classifier.final_metrics()
         if is_rank_zero():
             run.checkpoints.mkdir(exist_ok=True)
         parts.trainer.save_checkpoint(run.selected_checkpoint, weights_only=True)
@@ -191,18 +190,6 @@ def _fit(parts: Parts, checkpoint: Path | None) -> None:
     classifier.to(trainer.strategy.root_device)  # from which Lightning has taken it
 
 
-def _evaluate(parts: Parts) -> dict[str, float]:
-    """The metrics of the network kept, on all splits."""
-    trainer, classifier, datamodule = parts.trainer, parts.classifier, parts.datamodule
-    final = {f"train/{k}": v for k, v in classifier.evaluate(datamodule.train).items()}
-    if datamodule.val is not None:
-        final["val/acc"] = classifier.evaluate(datamodule.val)["acc"]
-    trainer.test(classifier, datamodule=datamodule, verbose=False)
-    # Lightning averages in single precision: beyond six digits there is only rounding.
-    tested = {k: round(v.item(), 6) for k, v in trainer.callback_metrics.items()}
-    return final | {k: v for k, v in tested.items() if k.startswith("test/")}
-
-
 def _report(
     cfg: DictConfig, run: RunDirectory, parts: Parts, final: dict[str, float], facts: dict[str, Any]
 ) -> None:
@@ -212,8 +199,8 @@ def _report(
         monitor.save(run)
     history.write_csv(run.metrics)
     suspects = summarize_suspects(run, history)
-    reports = [technique.report() for technique in parts.techniques.values()]
-    stopped_early = any(report.get("stopped_step") is not None for report in reports)
+    stops = [technique.stopped_step for technique in parts.techniques.values()]
+    stopped_early = any(step is not None for step in stops)
     summary = summarize(
         cfg,
         datamodule=parts.datamodule,
@@ -222,7 +209,8 @@ def _report(
         final=final,
         run={"status": "stopped_early" if stopped_early else "finished", **facts},
         suspects=suspects,
-        steps_per_epoch=_steps_per_epoch(parts.trainer, parts.datamodule),
+        steps_per_epoch=steps_per_epoch(parts.trainer) if parts.datamodule.has_epochs else None,
+        theory_t1=theory_t1(parts.trainer),
     )
     figures = write_figures(run, history, summary)
     for logger in parts.trainer.loggers:
@@ -233,13 +221,6 @@ def _report(
     run.manifest.add_files({file: sha256(file) for file in results if file.is_file()})
     write_summary(run, summary)
     run.previous_checkpoint.unlink(missing_ok=True)
-
-
-def _steps_per_epoch(trainer: pl.Trainer, datamodule: NoisyLabelDataModule) -> int | None:
-    """Optimizer steps in a pass over the training data; None where training is counted in steps."""
-    if not isinstance(datamodule, ImageDataModule):
-        return None
-    return steps_per_epoch(trainer)
 
 
 def _interrupted_run(

@@ -62,9 +62,9 @@ def test_what_is_loaded_is_what_was_saved(image_run: Path, checkpoint: str) -> N
 def test_the_selected_network_has_the_summarys_numbers(image_run: Path) -> None:
     run = load_trained(image_run)
     final = json.loads((image_run / "summary.json").read_text())["final"]
-    measured = run.classifier.evaluate(run.datamodule.train)
+    measured = run.classifier.measure("train", run.datamodule.train)
     for name in ("loss", "acc", "acc_noisy"):
-        assert measured[name] == pytest.approx(final[f"train/{name}"], abs=1e-6)
+        assert measured[f"train/{name}"] == pytest.approx(final[f"train/{name}"], abs=1e-6)
 
 
 def test_a_file_may_be_named(copied: Path, image_run: Path) -> None:

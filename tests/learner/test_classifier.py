@@ -13,13 +13,9 @@ from hypothesis import strategies as st
 from omegaconf import DictConfig
 from torch import nn
 
-from labelnoise.data.batch import Batch, Split
-from labelnoise.learner.classifier import (
-    NoisyLabelClassifier,
-    held_out_metrics,
-    label_metrics,
-    weighted_mean,
-)
+from labelnoise.data.batch import Split
+from labelnoise.learner.classifier import NoisyLabelClassifier, weighted_mean
+from labelnoise.learner.label_metrics import label_metrics, measure_test
 from labelnoise.measures.coefficients import read_coefficients, signal_and_noise
 from labelnoise.report.loaded import load_run
 from labelnoise.run_directory import claim
@@ -85,9 +81,9 @@ def test_samples_of_weight_zero_do_not_count() -> None:
 def test_held_out_accuracy_is_told_against_clean_and_against_noisy_labels() -> None:
     logits = torch.tensor([[1.0, 0.0], [1.0, 0.0], [0.0, 1.0], [0.0, 1.0]])
     given, clean = torch.tensor([1, 1, 1, 0]), torch.tensor([0, 0, 1, 0])
-    batch = Batch(torch.zeros(4, 1), given, clean, torch.arange(4))
+    split = Split(torch.zeros(4, 1), given, clean, torch.arange(4))
     right, wrong = math.log1p(math.exp(-1)), math.log1p(math.exp(1))
-    assert held_out_metrics(logits, batch) == {
+    assert measure_test(logits, split) == {
         "loss": pytest.approx((3 * right + wrong) / 4), "acc": 0.75, "acc_noisy_labels": 0.25,
     }  # fmt: skip
 

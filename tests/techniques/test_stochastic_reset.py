@@ -57,7 +57,9 @@ class Script:
         ) -> None:
             if watched is not None:
                 worst = 9.0 if metric == "val/loss" else 0.0
-                trainer.callback_metrics[metric].fill_(watched.get(trainer.global_step, worst))
+                assert isinstance(module, NoisyLabelClassifier)
+                step = trainer.global_step
+                module.history.record(step, {metric: watched.get(step, worst)})
             validated(technique, trainer, module)
 
         patch.setattr(StochasticReset, "on_train_batch_end", batch_end)

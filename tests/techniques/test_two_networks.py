@@ -189,7 +189,7 @@ def test_the_first_network_is_what_reports_load(run_images: Run, tmp_path: Path)
     torch.testing.assert_close(
         dict(run.classifier.model.state_dict()), networks(tmp_path / "run")["model"]
     )
-    acc = run.classifier.evaluate(run.datamodule.train)["acc"]
+    acc = run.classifier.measure("train", run.datamodule.train)["train/acc"]
     assert acc == pytest.approx(summary["final"]["train/acc"])
 
 

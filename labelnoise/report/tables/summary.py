@@ -12,7 +12,6 @@ import numpy as np
 from omegaconf import DictConfig
 
 from labelnoise.config.presets import preset_name
-from labelnoise.data.signal_noise import SignalNoiseDataModule
 from labelnoise.files import write_text
 from labelnoise.learner.history import History
 from labelnoise.learner.label_metrics import BY_TRUTH
@@ -20,7 +19,7 @@ from labelnoise.noise import NoiseRecord
 from labelnoise.run_directory import RunDirectory
 from labelnoise.stoppers import STOPPERS, shadow_stop
 from labelnoise.techniques import Technique
-from labelnoise.theory import find_stages, stage_one_length
+from labelnoise.theory import find_stages
 
 # Metrics of the network kept that are None where the true labels are not known.
 FINAL_BY_TRUTH = (*(f"train/{name}" for name in BY_TRUTH), "test/acc_noisy_labels")
@@ -36,6 +35,7 @@ def summarize(
     run: dict[str, Any],
     suspects: dict[str, Any] | None = None,
     steps_per_epoch: int | None = None,
+    theory_t1: float | None = None,
 ) -> dict[str, Any]:
     """Put the summary together; its keys are described in docs/run_directory.md."""
     record: NoiseRecord = datamodule.noise_record
@@ -48,7 +48,7 @@ def summarize(
         "data_left_out": dict(datamodule.left_out),
         "noise": record.summary(),
         "stages": {
-            **stages(history, theory_t1(cfg, datamodule)),
+            **stages(history, theory_t1),
             "dominance_lost_step": dominance_lost_step(history),
         },
         "final": final | {name: None for name in FINAL_BY_TRUTH if name not in final},
@@ -60,22 +60,6 @@ def summarize(
         "technique_preset": preset_name(cfg),
         "oracle_knowledge": sorted(told),
     }
-
-
-def theory_t1(cfg: DictConfig, datamodule: Any) -> float | None:
-    """n m / (eta sigma_xi^2 d), the order of the end of Stage I; None off the theory's ground."""
-    plain_descent = cfg.optimizer._target_.endswith(".SGD") and not cfg.optimizer.momentum
-    if not isinstance(datamodule, SignalNoiseDataModule) or "filters" not in cfg.model:
-        return None
-    if not plain_descent:  # its eta would not be the theory's
-        return None
-    return stage_one_length(
-        n=datamodule.n,
-        m=cfg.model.filters,
-        eta=cfg.optimizer.lr,
-        xi_std=datamodule.xi_std,
-        d=datamodule.d,
-    )
 
 
 def stages(history: History, t1: float | None) -> dict[str, float | None]:
