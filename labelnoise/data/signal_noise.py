@@ -112,7 +112,6 @@ class SignalNoiseDataModule(NoisyLabelDataModule):
     """
 
     has_epochs = False
-
     num_classes = 2
     class_names = ("-1", "+1")
 
