@@ -24,7 +24,7 @@ from tests.cifar import image_config, write_cifar10
 settings.register_profile("repeatable", derandomize=True, deadline=None)
 settings.load_profile("repeatable")
 
-# d >= n + 1, so that gamma and rho exist; half a second a run.
+# d >= n + 1, so that gamma and rho exist; half a second a run without figures.
 TINY = (
     "data.n=20",
     "data.d=60",
@@ -38,10 +38,11 @@ TINY = (
     "threads=1",
     "trainer.enable_progress_bar=false",
     "logger=none",
+    "figures=false",
     "allow_targets=[tests]",
 )
 
-# Two seconds a run, of which pictures are most.
+# Half a second a run without figures.
 TINY_IMAGES = (
     "data=image_folder",
     "data.image_size=8",
@@ -56,6 +57,7 @@ TINY_IMAGES = (
     "threads=1",
     "trainer.enable_progress_bar=false",
     "logger=none",
+    "figures=false",
     "allow_targets=[tests]",
 )
 

@@ -160,7 +160,7 @@ class Harness:
         self.whole = results(folder / "whole")
 
     def call(self, name: str, **how: Any) -> Outcome:
-        words = latest(*self.words, f"output_dir={self.folder}", f"name={name}")
+        words = latest(*self.words, "figures=true", f"output_dir={self.folder}", f"name={name}")
         return command(words, self.folder, **how)
 
     def fault(self, number: int, kind: str, draw: random.Random) -> tuple[str, str]:

@@ -20,10 +20,25 @@ from labelnoise.config.words import LISTS, SINGLE, check_lists
 from labelnoise.errors import InputError
 
 # Not in the configuration of runs that an earlier version began.
-_ADDED = ("channels_last", "compile", "keep_checkpoint_every_n_epochs", "rerun", "allow_targets")
+_ADDED = (
+    "channels_last",
+    "compile",
+    "keep_checkpoint_every_n_epochs",
+    "rerun",
+    "allow_targets",
+    "figures",
+)
 
 # Where a run lies and how it is shown; two runs that differ in these alone are the same run.
-NOT_PART_OF_THE_RUN = ("name", "output_dir", "resume", "rerun", "logger", "allow_targets")
+NOT_PART_OF_THE_RUN = (
+    "name",
+    "output_dir",
+    "resume",
+    "rerun",
+    "logger",
+    "allow_targets",
+    "figures",
+)
 
 
 @dataclass
@@ -56,6 +71,7 @@ class Config:
     name: str = MISSING
     resume: str | None = MISSING
     rerun: Any = MISSING
+    figures: Any = MISSING
     allow_targets: Any = MISSING
 
 
@@ -63,6 +79,7 @@ _TOP_TYPES = {key: hint for key, hint in get_type_hints(Config).items() if hint 
     "channels_last": bool,
     "compile": bool,
     "rerun": bool,
+    "figures": bool,
 }
 
 

@@ -212,7 +212,8 @@ def _report(
         steps_per_epoch=steps_per_epoch(parts.trainer) if parts.datamodule.has_epochs else None,
         theory_t1=theory_t1(parts.trainer),
     )
-    figures = write_figures(run, history, summary)
+    # A run begun by an earlier version has no such key.
+    figures = write_figures(run, history, summary) if cfg.get("figures", True) else {}
     for logger in parts.trainer.loggers:
         add_results(logger, cfg, summary, figures)
         logger.finalize("success")

@@ -175,7 +175,7 @@ def test_watching_changes_nothing_with_batch_norm_and_dropout(
 def test_metrics_are_of_the_network_at_their_step(run_tiny: Run, tmp_path: Path) -> None:
     """At step 60, against the full Hessian over all training samples."""
     options = ("monitor=[coefficients,memorization,curvature]", "data.dtype=float64")
-    run_tiny(*options, "monitor.curvature.iterations=60", "optimizer.momentum=0.5")
+    run_tiny(*options, "monitor.curvature.iterations=60", "optimizer.momentum=0.5", "figures=true")
     history = load_run(tmp_path / "run").history
     cfg = compose([*TINY, *options])
     with claim(tmp_path / "again", cfg, []) as directory:

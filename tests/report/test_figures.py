@@ -11,7 +11,7 @@ from tensorboard.plugins.hparams import plugin_data_pb2
 
 from labelnoise.learner.history import History
 from labelnoise.report.loaded import load_run
-from labelnoise.report.pictures.run import Column, draw_two_stages, title
+from labelnoise.report.pictures.run import Column, draw_two_stages, report_figures, title
 
 Run = Callable[..., dict[str, Any]]
 
@@ -43,12 +43,22 @@ def test_without_coefficients_the_errors_are_drawn() -> None:
 
 
 def test_a_run_without_monitors_still_has_a_figure(run_tiny: Run, tmp_path: Path) -> None:
-    run_tiny("monitor=none", "data.n_val=0")
+    run_tiny("monitor=none", "data.n_val=0", "figures=true")
     assert (tmp_path / "run" / "figures" / "two_stages.png").is_file()
 
 
+def test_a_run_without_figures_is_drawn_later(run_tiny: Run, tmp_path: Path) -> None:
+    run_tiny("figures=false")
+    assert not (tmp_path / "run" / "figures").exists()
+    report_figures(tmp_path / "run")
+    later = (tmp_path / "run" / "figures" / "two_stages.png").read_bytes()
+    run_tiny("figures=true", name="drawn")
+    drawn = (tmp_path / "drawn" / "figures" / "two_stages.png").read_bytes()
+    assert later == drawn
+
+
 def test_tensorboard_holds_charts_figures_and_final_metrics(run_tiny: Run, tmp_path: Path) -> None:
-    summary = run_tiny("logger=tensorboard")
+    summary = run_tiny("logger=tensorboard", "figures=true")
     events = EventAccumulator(str(tmp_path / "run" / "tensorboard"))
     events.Reload()
     tags = events.Tags()

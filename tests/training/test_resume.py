@@ -54,7 +54,7 @@ def fit(image_root: Path) -> Callable[..., dict[str, Any]]:
     """Train in a directory as ``train`` does, and return what the run then consists of."""
 
     def run(directory: Path, *words: str) -> dict[str, Any]:
-        cfg = compose([*TINY_IMAGES, f"data.root={image_root}", *BARE, *words])
+        cfg = compose([*TINY_IMAGES, f"data.root={image_root}", *BARE, "figures=true", *words])
         summary = train(cfg, directory)
         checkpoint = torch.load(directory / "checkpoints" / "selected.ckpt", weights_only=True)
         weights = {k: v.numpy().tobytes() for k, v in checkpoint["state_dict"].items()}

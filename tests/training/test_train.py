@@ -31,7 +31,7 @@ def contents(directory: Path) -> dict[str, bytes]:
 
 
 def test_a_run_leaves_what_reports_rely_on(run_tiny: Run, tmp_path: Path) -> None:
-    summary = run_tiny("logger=tensorboard")
+    summary = run_tiny("logger=tensorboard", "figures=true")
     run = tmp_path / "run"
     assert json.loads((run / "summary.json").read_text()) == summary
     assert {path.name for path in run.iterdir()} == {
@@ -271,12 +271,12 @@ def test_a_run_killed_while_it_reports_is_taken_to_its_end(
     def fail(*args: Any) -> None:
         raise RuntimeError("killed")
 
-    whole = run_images(name="whole")
+    whole = run_images("figures=true", name="whole")
     with monkeypatch.context() as patch:
         patch.setattr(training, "write_figures", fail)
         with pytest.raises(RuntimeError, match="killed"):
-            run_images()
-    again = run_images()
+            run_images("figures=true")
+    again = run_images("figures=true")
     assert again["suspects"] == whole["suspects"] and again["final"] == whole["final"]
     for file in ("metrics.csv", "dynamics/margin.npy", "dynamics/step.npy"):
         ours, theirs = (tmp_path / name / file for name in ("run", "whole"))
