@@ -50,6 +50,8 @@ class CurvatureMonitor(Monitor):
         InputError: a number out of range.
     """
 
+    records = ("curvature",)
+
     def __init__(
         self,
         every_n_steps: int | None = None,

@@ -92,6 +92,8 @@ class FeatureMonitor(Monitor):
         InputError: a number out of range; when training starts, a network without ReLU layers.
     """
 
+    records = ("features",)
+
     def __init__(
         self,
         every_n_steps: int | None = None,

@@ -45,13 +45,19 @@ class Monitor(Stateful, pl.Callback):
         every_n_steps: the interval in optimizer steps; None observes at the end of every epoch.
 
     Attributes:
-        records: what its metrics' names begin with, up to the slash.
+        records: the parts before the slash of its metrics' names. A subclass must declare them,
+            since stopping rules find by them which monitor they need.
         needs_truth: whether there is nothing to watch where the true labels are not known.
     """
 
     records: ClassVar[tuple[str, ...]] = ()
     needs_truth: ClassVar[bool] = False
     state = ("last_step",)
+
+    def __init_subclass__(cls, **options: Any) -> None:
+        super().__init_subclass__(**options)
+        if not cls.records:
+            raise TypeError(f'{cls.__name__} declares no metrics: write records = ("NAME",)')
 
     def __init__(self, every_n_steps: int | None) -> None:
         if every_n_steps is not None and every_n_steps < 1:
@@ -95,7 +101,10 @@ class Monitor(Stateful, pl.Callback):
         if trainer.global_step > self.last_step:
             self.last_step = trainer.global_step
             module = classifier_of(trainer)
-            module.record(self.observe(trainer, module))
+            metrics = self.observe(trainer, module)
+            undeclared = [name for name in metrics if name.partition("/")[0] not in self.records]
+            assert not undeclared, f"{type(self).__name__}.records does not name {undeclared}"
+            module.record(metrics)
 
 
 def missing_monitor(metrics: Iterable[str], callbacks: Iterable[pl.Callback]) -> str | None:

@@ -102,12 +102,12 @@ class EarlyStopping(Technique):
         if self.trigger == "coefficients":
             require_coefficients(trainer, pl_module, f"technique={self.name}")
             return
-        metrics = STOPPERS[self.trigger].names
-        monitor = missing_monitor(metrics, trainer.callbacks)  # type: ignore[attr-defined]
+        monitor = missing_monitor(self.reads(), trainer.callbacks)  # type: ignore[attr-defined]
         if monitor is not None:
             raise InputError(
-                f"technique={self.name} with trigger {self.trigger} reads {', '.join(metrics)}, "
-                f"which no monitor records: write monitor=[memorization,{monitor}]"
+                f"technique={self.name} with trigger {self.trigger} reads "
+                f"{', '.join(self.reads())}, and no monitor records it: write "
+                f"monitor=[memorization,{monitor}]"
             )
 
     def on_fit_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
@@ -186,6 +186,11 @@ class EarlyStopping(Technique):
             "stopped_step": self.stopped_step,
             "selected_step": self.selected_step,
         }
+
+    def reads(self) -> tuple[str, ...]:
+        # The coefficients it computes itself.
+        known = self.trigger in STOPPERS and self.trigger != "coefficients"
+        return STOPPERS[self.trigger].names if known else ()
 
     def oracle_knowledge(self) -> list[str]:
         knows = STOPPERS[self.trigger].knows if self.trigger in STOPPERS else ""

@@ -52,6 +52,10 @@ class Technique(Stateful, pl.Callback):
         """What the technique did in this run; goes into summary.json under its name."""
         raise NotImplementedError
 
+    def reads(self) -> tuple[str, ...]:
+        """The metrics that it reads from the history. Their monitors are switched on with it."""
+        return ()
+
     def oracle_knowledge(self) -> list[str]:
         """What it was told that nobody with noisy data knows: "noise rate", "true labels", ...
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import math
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -17,6 +18,7 @@ from pytorch_lightning.loggers import Logger, TensorBoardLogger
 from pytorch_lightning.utilities.exceptions import MisconfigurationException
 from torch import nn
 
+from labelnoise.config import CONF_DIR
 from labelnoise.config.options import check_options
 from labelnoise.config.schedules import check_schedule, run_steps
 from labelnoise.config.targets import allowed_modules, find, instantiate
@@ -25,13 +27,15 @@ from labelnoise.distributed import EqualBuffers, is_rank_zero, world_size
 from labelnoise.errors import InputError
 from labelnoise.learner.batch_norm import check_single_samples, smallest_batch
 from labelnoise.learner.classifier import NoisyLabelClassifier
-from labelnoise.monitors import Monitor
+from labelnoise.monitors import Monitor, missing_monitor
 from labelnoise.noise.truth import check_truth
 from labelnoise.run_directory import RunDirectory
 from labelnoise.seeding import derive_seed
 from labelnoise.techniques import Loss, Technique, check_composition, learner_of
 from labelnoise.training.checkpoints import ResumeCheckpoint, WholeFiles
 from labelnoise.training.launcher import plugins
+
+log = logging.getLogger(__name__)
 
 # What libraries raise for values of a wrong type or size; InputErrors say more and pass through.
 _REFUSALS: tuple[type[Exception], ...] = (
@@ -125,7 +129,7 @@ def build(
     check_options(cfg)
     allowed = allowed_modules(cfg)
     techniques = build_techniques(cfg)
-    monitors = {str(name): instantiate(node, allowed) for name, node in cfg.monitor.items()}
+    monitors = build_monitors(cfg, techniques)
     # What torch and Lightning refuse is told before the data are read.
     instantiate(cfg.optimizer, allowed)([nn.Parameter(torch.zeros(1))])
     instantiate(cfg.trainer, allowed)(logger=False, enable_checkpointing=False, plugins=_ranks())
@@ -137,7 +141,7 @@ def build(
         | {f"monitor={name}": ["true labels"] for name, m in monitors.items() if m.needs_truth},
     )
     # Monitors look before techniques change anything at the same step.
-    callbacks = [*monitors.values(), *techniques.values()]
+    callbacks: list[pl.Callback] = [*monitors.values(), *techniques.values()]
     if world_size() > 1:
         callbacks.insert(0, EqualBuffers())
     callbacks.append(ResumeCheckpoint(run, cfg.checkpoint_every_n_steps))
@@ -188,6 +192,28 @@ def build_techniques(cfg: DictConfig) -> dict[str, Technique]:
     techniques = {n: p if isinstance(p, Technique) else Loss(p) for n, p in parts.items()}
     check_composition(techniques)
     return techniques
+
+
+def build_monitors(cfg: DictConfig, techniques: dict[str, Technique]) -> dict[str, Monitor]:
+    """The monitors by name: those chosen, and those that record a metric which a technique reads.
+
+    With ``monitor=none`` the user has excluded all of them, and none is added.
+    """
+    allowed = allowed_modules(cfg)
+    monitors = {str(name): instantiate(node, allowed) for name, node in cfg.monitor.items()}
+    if not monitors:
+        return monitors
+    for chosen, technique in techniques.items():
+        for metric in technique.reads():
+            name = missing_monitor([metric], monitors.values())
+            if name is None or not (file := CONF_DIR / "monitor" / f"{name}.yaml").exists():
+                continue
+            whole = cfg.copy()  # in which the file's interpolations are resolved
+            OmegaConf.set_struct(whole, False)
+            whole.monitor = OmegaConf.load(file)
+            monitors[name] = instantiate(whole.monitor[name], allowed)
+            log.info("monitor=%s is switched on: technique=%s reads %s", name, chosen, metric)
+    return monitors
 
 
 def _networks(cfg: DictConfig, datamodule: NoisyLabelDataModule, count: int) -> list[nn.Module]:

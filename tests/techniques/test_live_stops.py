@@ -11,7 +11,7 @@ import torch
 from labelnoise.config.composition import compose
 from labelnoise.errors import InputError
 from labelnoise.learner.history import History
-from labelnoise.monitors import DynamicsMonitor, GradientMonitor, missing_monitor
+from labelnoise.monitors import DynamicsMonitor, GradientMonitor, Monitor, missing_monitor
 from labelnoise.report.loaded import load_run
 from labelnoise.stoppers import STOPPERS, shadow_stop
 from labelnoise.techniques import EarlyStopping, LabelWave
@@ -127,11 +127,11 @@ def test_a_rule_that_never_stops_keeps_the_last_network_or_the_best(
 @pytest.mark.parametrize(
     ("words", "message"),
     [
-        (("technique=label_wave", "monitor=memorization"),
-         "technique=label_wave with trigger label_wave reads dynamics/prediction_changes, which no "
-         r"monitor records: write monitor=\[memorization,dynamics\]"),
+        (("technique=label_wave", "monitor=none"),
+         "technique=label_wave with trigger label_wave reads dynamics/prediction_changes, and no "
+         r"monitor records it: write monitor=\[memorization,dynamics\]"),
         ((*options("gmm_gap"), "monitor=none"), r"write monitor=\[memorization,dynamics\]"),
-        (options("dominance"), r"write monitor=\[memorization,gradients\]"),
+        ((*options("dominance"), "monitor=none"), r"write monitor=\[memorization,gradients\]"),
         ((*options("val_acc"), "data.val_fraction=0"), "there are no validation samples"),
     ],
 )  # fmt: skip
@@ -140,6 +140,30 @@ def test_what_nobody_measures_stops_nothing(
 ) -> None:
     with pytest.raises(InputError, match=message):
         run_images(*words)
+
+
+@pytest.mark.parametrize(
+    ("words", "monitor", "metric"),
+    [
+        (("technique=label_wave",), "dynamics", "dynamics/prediction_changes"),
+        (options("dominance"), "gradients", "gradients/dominance"),
+    ],
+)
+def test_the_monitor_of_a_rule_is_switched_on(
+    run_images: Run, tmp_path: Path, words: tuple[str, ...], monitor: str, metric: str
+) -> None:
+    """The run is then that with the monitor chosen."""
+    added = run_images(*words, "monitor=memorization")
+    chosen = run_images(*words, f"monitor=[memorization,{monitor}]", name="chosen")
+    assert added["final"] == chosen["final"] and added["techniques"] == chosen["techniques"]
+    ours, theirs = (tmp_path / name / "metrics.csv" for name in ("run", "chosen"))
+    assert ours.read_bytes() == theirs.read_bytes() and metric in ours.read_text()
+    assert f"monitor={monitor} is switched on" in (tmp_path / "run" / "run.log").read_text()
+
+
+def test_a_monitor_has_to_declare_its_metrics() -> None:
+    with pytest.raises(TypeError, match="Silent declares no metrics: write records = "):
+        type("Silent", (Monitor,), {})
 
 
 def test_monitors_record_what_they_say(continued: Path) -> None:
