@@ -12,7 +12,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from torch import nn
 
-from labelnoise import classifier, distributed
+from labelnoise import distributed
 from labelnoise.distributed import (
     EqualBuffers,
     agreed,
@@ -26,6 +26,7 @@ from labelnoise.distributed import (
     share_of,
     world_size,
 )
+from labelnoise.learner import classifier
 from labelnoise.learner.classifier import weighted_mean
 from labelnoise.models import TwoLayerCNN
 

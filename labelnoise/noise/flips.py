@@ -187,7 +187,8 @@ def _truncated_normal(
     ends = torch.tensor([-mean / std, (1 - mean) / std], dtype=torch.float64)
     low, high = torch.special.ndtr(ends).tolist()
     uniform = torch.rand(count, dtype=torch.float64, generator=generator)
-    return (mean + std * torch.special.ndtri(low + (high - low) * uniform)).clamp(0, 1)
+    drawn: Tensor = mean + std * torch.special.ndtri(low + (high - low) * uniform)
+    return drawn.clamp(0, 1)
 
 
 def _flat_features(

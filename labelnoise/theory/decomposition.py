@@ -136,7 +136,8 @@ class SignalNoiseDecomposition:
         start = self._float64(initial_weight)
         gamma, rho = (part.to(start) for part in coefficients)
         along = torch.cat([(_class_sign(rho) * gamma)[..., None], rho], dim=-1)
-        return start + along @ self._per_coefficient
+        weight: Tensor = start + along @ self._per_coefficient
+        return weight
 
     @torch.no_grad()
     def residual(
@@ -243,4 +244,4 @@ def _class_sign(per_class: Tensor) -> Tensor:
 
 def _condition_number(gram: Tensor, cholesky: Tensor) -> float:
     inverse = torch.cholesky_inverse(cholesky)
-    return (torch.linalg.matrix_norm(gram, 1) * torch.linalg.matrix_norm(inverse, 1)).item()
+    return float(torch.linalg.matrix_norm(gram, 1) * torch.linalg.matrix_norm(inverse, 1))

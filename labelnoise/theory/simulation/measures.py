@@ -104,6 +104,7 @@ def _root(
     That of Cholesky, and where filters are zero or linearly dependent the symmetric one, which
     exists as well and takes thirty times as long.
     """
+    root: Tensor
     root, failed = torch.linalg.cholesky_ex(covariance + torch.diag_embed((~filled).double()))
     hard = failed != 0
     if hard.any():
