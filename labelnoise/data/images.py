@@ -190,7 +190,7 @@ class ImageDataModule(NoisyLabelDataModule):
         self.train = part(images[: len(rest)], rest)
         self.val = part(images[len(rest) :], held) if len(held) else None
         # After the pool: people's labels tell what noise to draw for the test images.
-        drawn = self._draw(test, "test")
+        drawn = self._draw(test, "test", record)
         self.test = Split(
             test_images, drawn.label, drawn.clean_label, test.source_index, self.normalize
         )
@@ -201,8 +201,11 @@ class ImageDataModule(NoisyLabelDataModule):
             )
         warn_of_missing_classes(self)
 
-    def _draw(self, images: Images, part: str) -> NoiseRecord:
-        return self.noise.draw(images.label, self.num_classes, part=part, **self._told(images))
+    def _draw(
+        self, images: Images, part: str, train_record: NoiseRecord | None = None
+    ) -> NoiseRecord:
+        told = {**self._told(images), "part": part, "train_record": train_record}
+        return self.noise.draw(CleanSplit(images.label, self.num_classes, **told))
 
     def _told(self, images: Images) -> dict[str, Any]:
         """What label noise may know of the images beside their labels."""

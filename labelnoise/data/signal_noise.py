@@ -16,7 +16,7 @@ from labelnoise.data.memory import check_fits
 from labelnoise.data.module import NoisyLabelDataModule, warn_of_missing_classes
 from labelnoise.distributed import rank, world_size
 from labelnoise.errors import InputError
-from labelnoise.noise import LabelNoise, NoiseRecord
+from labelnoise.noise import CleanSplit, LabelNoise, NoiseRecord
 from labelnoise.seeding import stream
 from labelnoise.theory import SignalNoiseDecomposition, signal_norm_for
 
@@ -222,11 +222,13 @@ class SignalNoiseDataModule(NoisyLabelDataModule):
             generator=stream(self.seed, "data", part),
         )
         record = self.noise.draw(
-            sample.clean_label,
-            self.num_classes,
-            part=part,
-            features=sample.input.flatten(1).float(),
-            class_names=self.class_names,
+            CleanSplit(
+                sample.clean_label,
+                self.num_classes,
+                part=part,
+                features=sample.input.flatten(1).float(),
+                class_names=self.class_names,
+            )
         )
         split = Split(sample.input, record.label, sample.clean_label, torch.arange(n))
         return split, record, sample.noise_patches

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import ClassVar
 
@@ -31,8 +31,8 @@ class HumanNoise(LabelNoise):
     kept, data.per_class draws as many of each as it asks for.
 
     People labelled the training samples only. The other parts are drawn class-conditionally with
-    the realised matrix of the file's labels, whichever part is drawn first; a file without true
-    labels has no such matrix, so there the training split has to be drawn before.
+    the realised matrix of the file's labels. A file without true labels has no such matrix; there
+    the matrix is that of the split's ``train_record``.
 
     Attributes:
         path: .npz, .csv or .pt, see `read_labels`.
@@ -48,9 +48,6 @@ class HumanNoise(LabelNoise):
     column: str | None = None
     seed: int = 0
     kind: ClassVar[str] = "human"
-    _train_matrix: dict[tuple[int, ...], Tensor] = field(
-        default_factory=dict, init=False, repr=False, compare=False
-    )
 
     def sources(self) -> dict[str, str | None]:
         return _path_content(self.path)
@@ -77,9 +74,6 @@ class HumanNoise(LabelNoise):
             return self._from_matrix(split, None, self._matrix(split), generator)
         label = self._labels(split)
         record = replace(self._record(split, label, None, None), truth="given")
-        self._train_matrix[_classes(split)] = transition_matrix(
-            split.clean_label, label, split.num_classes
-        )
         return record if known else record.without_truth()
 
     def _knows_truth(self, split: CleanSplit) -> bool:
@@ -131,7 +125,7 @@ class HumanNoise(LabelNoise):
         return check_labels(label, split.num_classes, f"'{column}' of label file '{self.path}'")
 
     def _matrix(self, split: CleanSplit) -> Float[Tensor, "K K"]:
-        """The realised matrix of the whole file; of the split drawn, if only that had clean labels.
+        """The realised matrix of the whole file; without true labels there, of the training labels.
 
         Of a file with more classes than the data, the samples count that stay within the data's.
         """
@@ -141,12 +135,13 @@ class HumanNoise(LabelNoise):
             clean, label = _to_data(given.clean_label, classes), _to_data(given.label, classes)
             inside = (clean >= 0) & (label >= 0)
             return transition_matrix(clean[inside], label[inside], split.num_classes)
-        if classes not in self._train_matrix:
+        train = split.train_record
+        if train is None or train.transition_matrix is None:
             raise InputError(
                 f"label file '{self.path}' holds no column clean, so the noise of the other parts "
-                "is not known; add that column, or draw the training labels first"
+                "is not known; add that column, or give the record of the training labels"
             )
-        return self._train_matrix[classes]
+        return train.transition_matrix
 
 
 @dataclass(frozen=True)
@@ -166,8 +161,8 @@ class HumanTwinNoise(HumanNoise):
         >>> worse[1:60:2] = 1
         >>> with tempfile.TemporaryDirectory() as folder:
         ...     np.savez(f"{folder}/labels.npz", clean=clean.numpy(), worse=worse.numpy())
-        ...     human = HumanNoise(f"{folder}/labels.npz").draw(clean, 2)
-        ...     twin = HumanTwinNoise(f"{folder}/labels.npz").draw(clean, 2)
+        ...     human = HumanNoise(f"{folder}/labels.npz").draw(CleanSplit(clean, 2))
+        ...     twin = HumanTwinNoise(f"{folder}/labels.npz").draw(CleanSplit(clean, 2))
         >>> torch.equal(human.transition_matrix, twin.transition_matrix), human.rate_realised
         (True, 0.2)
         >>> torch.equal(human.label, twin.label)

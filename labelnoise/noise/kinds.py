@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import ClassVar
 
 import torch
@@ -26,7 +26,24 @@ from labelnoise.seeding import stream
 
 @dataclass(frozen=True, eq=False)
 class CleanSplit:
-    """What a kind of noise may know of the split whose labels it draws; see `LabelNoise.draw`."""
+    """The split whose labels a kind of noise draws, with all that it may know of it.
+
+    Attributes:
+        clean_label: (n,) integers 0..K-1.
+        num_classes: K.
+        part: "train", "val" or "test"; each draws from a random stream of its own.
+        features: (n, *shape) floats, or a function from an index (b,) to them, for noise that
+            depends on the input.
+        class_names: K names, for noise between named classes.
+        source_index: (n,) places in the published data set, for labels from a file.
+        source_classes: K numbers of the classes in the published data set, where these are some of
+            them; None for all, in order.
+        source_size: training samples in the published data set.
+        labels_are_true: whether ``clean_label`` is known to be true. Where it is not, flips are
+            made from it all the same, and "clean" then means the label before our flip; noise that
+            asks for no flip leaves labels of unknown truth.
+        train_record: of the training labels, for another part that is drawn after them.
+    """
 
     clean_label: Int[Tensor, " n"]
     num_classes: int
@@ -37,6 +54,7 @@ class CleanSplit:
     source_classes: Sequence[int] | None = None
     source_size: int | None = None
     labels_are_true: bool = True
+    train_record: NoiseRecord | None = None
 
 
 class LabelNoise(ABC):
@@ -49,53 +67,17 @@ class LabelNoise(ABC):
         """A fingerprint for each option that names a file, None where the file is not there."""
         return {}
 
-    def draw(
-        self,
-        clean_label: Tensor,
-        num_classes: int,
-        *,
-        part: str = "train",
-        features: Callable[[Tensor], Tensor] | Tensor | None = None,
-        class_names: Sequence[str] | None = None,
-        source_index: Tensor | None = None,
-        source_classes: Sequence[int] | None = None,
-        source_size: int | None = None,
-        labels_are_true: bool = True,
-    ) -> NoiseRecord:
+    def draw(self, split: CleanSplit) -> NoiseRecord:
         """Draw the given labels of one split from its true ones.
-
-        Args:
-            clean_label: (n,) integers 0..K-1.
-            num_classes: K.
-            part: "train", "val" or "test"; each draws from a random stream of its own.
-            features: (n, *shape) floats, or a function from an index (b,) to them, for noise that
-                depends on the input.
-            class_names: K names, for noise between named classes.
-            source_index: (n,) places in the published data set, for labels from a file.
-            source_classes: K numbers of the classes in the published data set, where these are
-                some of them; None for all, in order.
-            source_size: training samples in the published data set.
-            labels_are_true: whether ``clean_label`` is known to be true. Where it is not, flips are
-                made from it all the same, and "clean" then means the label before our flip; noise
-                that asks for no flip leaves labels of unknown truth.
 
         Raises:
             InputError: for labels out of range, a rate too high, or something missing.
         """
-        clean = check_labels(clean_label, num_classes, "clean_label")
-        split = CleanSplit(
-            clean,
-            num_classes,
-            part,
-            features,
-            class_names,
-            source_index,
-            source_classes,
-            source_size,
-            labels_are_true,
-        )
-        record = self._draw(split, stream(self.seed, "noise", part))
-        return record if labels_are_true or _asks_for_flips(record) else record.without_truth()
+        clean = check_labels(split.clean_label, split.num_classes, "clean_label")
+        generator = stream(self.seed, "noise", split.part)
+        record = self._draw(replace(split, clean_label=clean), generator)
+        known = split.labels_are_true or _asks_for_flips(record)
+        return record if known else record.without_truth()
 
     def keeps(self, split: CleanSplit) -> Bool[Tensor, " n"]:
         """Which training samples to keep: all, unless a file labels some outside the classes.
@@ -153,7 +135,8 @@ class SymmetricNoise(LabelNoise):
     """Exactly int(rate * n) labels move to another class, each equally likely.
 
     Example:
-        >>> record = SymmetricNoise(rate=0.2, seed=0).draw(torch.arange(10).repeat(10), 10)
+        >>> split = CleanSplit(torch.arange(10).repeat(10), num_classes=10)
+        >>> record = SymmetricNoise(rate=0.2, seed=0).draw(split)
         >>> record.rate_realised
         0.2
     """
@@ -212,7 +195,7 @@ class ClassConditionalNoise(LabelNoise):
 
     Example:
         >>> noise = ClassConditionalNoise(tau_plus=0.5 / 2, tau_minus=0.0)
-        >>> noise.draw(torch.tensor([0, 0, 1, 1, 1, 1]), 2).transition_matrix
+        >>> noise.draw(CleanSplit(torch.tensor([0, 0, 1, 1, 1, 1]), 2)).transition_matrix
         tensor([[1.0000, 0.0000],
                 [0.2500, 0.7500]], dtype=torch.float64)
     """

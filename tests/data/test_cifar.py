@@ -38,6 +38,7 @@ from labelnoise.data.images import ImageDataModule
 from labelnoise.errors import InputError
 from labelnoise.noise import (
     AsymmetricNoise,
+    CleanSplit,
     FileNoise,
     HumanNoise,
     HumanTwinNoise,
@@ -254,7 +255,7 @@ def test_noise_is_drawn_for_the_pool_and_apart_from_it_for_the_test_labels(root)
     noise = SymmetricNoise(rate=0.2, seed=4)
     data = make(root=root, noise=noise)
     clean = torch.tensor([fake_label(k) for k in range(120)])
-    assert torch.equal(data.noise_record.label, noise.draw(clean, 10).label)
+    assert torch.equal(data.noise_record.label, noise.draw(CleanSplit(clean, 10)).label)
     assert data.noise_record.is_noisy.sum() == 24
     drawn = noise.draw(data.test.clean_label, 10, part="test").label
     assert torch.equal(data.test.label, drawn)

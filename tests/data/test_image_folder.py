@@ -11,7 +11,7 @@ from labelnoise.data import images as images_module
 from labelnoise.data import memory
 from labelnoise.data.image_folder import ImageFolderDataModule
 from labelnoise.errors import InputError
-from labelnoise.noise import InstanceDependentNoise, NoNoise, SymmetricNoise
+from labelnoise.noise import CleanSplit, InstanceDependentNoise, NoNoise, SymmetricNoise
 from tests.folders import CLASSES, TEST_EACH, colour, make, one_line
 
 
@@ -127,6 +127,6 @@ def test_noise_by_features_sees_the_images_as_they_are_trained_on(root):
     noise = InstanceDependentNoise(rate=0.4, seed=0)
     data = make(root, noise, val_fraction=0)
     told = {"features": data.train.batch().input, "class_names": CLASSES}
-    expected = noise.draw(data.train.clean_label, 3, **told)
+    expected = noise.draw(CleanSplit(data.train.clean_label, 3, **told))
     assert data.noise_record.is_noisy.any()
     assert torch.equal(data.noise_record.label, expected.label)

@@ -25,8 +25,8 @@ from labelnoise.noise import (
 )
 
 CLEAN = torch.arange(3).repeat(20)
-WORSE = SymmetricNoise(rate=0.3, seed=0).draw(CLEAN, 3).label
-AGGRE = SymmetricNoise(rate=0.1, seed=1).draw(CLEAN, 3).label
+WORSE = SymmetricNoise(rate=0.3, seed=0).draw(CleanSplit(CLEAN, 3)).label
+AGGRE = SymmetricNoise(rate=0.1, seed=1).draw(CleanSplit(CLEAN, 3)).label
 
 
 def columns() -> dict[str, np.ndarray]:
@@ -76,7 +76,7 @@ each_format = pytest.mark.parametrize(("name", "write"), FORMATS.items(), ids=li
 
 def refusal(noise: HumanNoise | FileNoise, clean: torch.Tensor = CLEAN, **arguments: Any) -> str:
     with pytest.raises(InputError) as error:
-        noise.draw(clean, 3, **arguments)
+        noise.draw(CleanSplit(clean, 3, **arguments))
     assert "\n" not in str(error.value)
     return str(error.value)
 
@@ -84,7 +84,7 @@ def refusal(noise: HumanNoise | FileNoise, clean: torch.Tensor = CLEAN, **argume
 @each_format
 def test_a_column_is_read_in_order(tmp_path: Path, name: str, write) -> None:
     path = write(tmp_path / name, columns())
-    record = HumanNoise(str(path), "worse", seed=4).draw(CLEAN, 3)
+    record = HumanNoise(str(path), "worse", seed=4).draw(CleanSplit(CLEAN, 3))
     assert torch.equal(record.label, WORSE)
     assert (record.kind, record.seed, record.rate_requested) == ("human", 4, None)
     assert record.matrix_requested is None
@@ -95,14 +95,14 @@ def test_a_column_is_read_in_order(tmp_path: Path, name: str, write) -> None:
 def test_narrow_integers_are_read_as_well(tmp_path: Path, name: str, write) -> None:
     arrays = {key: values.astype(np.uint8) for key, values in columns().items()}
     path = write(tmp_path / name, arrays)
-    assert torch.equal(HumanNoise(str(path), "aggre").draw(CLEAN, 3).label, AGGRE)
+    assert torch.equal(HumanNoise(str(path), "aggre").draw(CleanSplit(CLEAN, 3)).label, AGGRE)
 
 
 @each_format
 def test_source_index_says_which_samples(tmp_path: Path, name: str, write) -> None:
     path = write(tmp_path / name, columns())
     index = torch.tensor([40, 3, 17, 59])
-    record = HumanNoise(str(path), "worse").draw(CLEAN[index], 3, source_index=index)
+    record = HumanNoise(str(path), "worse").draw(CleanSplit(CLEAN[index], 3, source_index=index))
     assert torch.equal(record.label, WORSE[index])
 
 
@@ -115,7 +115,7 @@ def test_the_only_column_needs_no_name(tmp_path: Path, name: str, write) -> None
     assert torch.equal(given.label, WORSE)
     assert given.clean_label is not None
     assert torch.equal(given.clean_label, CLEAN)
-    assert torch.equal(HumanNoise(str(path)).draw(CLEAN, 3).label, WORSE)
+    assert torch.equal(HumanNoise(str(path)).draw(CleanSplit(CLEAN, 3)).label, WORSE)
 
 
 @each_format
@@ -183,7 +183,7 @@ def test_cifar_100ns_fine_labels_are_not_mistaken_for_the_superclasses(
     tmp_path: Path, name: str, write
 ) -> None:
     path = str(write(tmp_path / name, CIFAR_100N))
-    assert torch.equal(HumanNoise(path, "noisy").draw(CLEAN, 3).label, WORSE)
+    assert torch.equal(HumanNoise(path, "noisy").draw(CleanSplit(CLEAN, 3)).label, WORSE)
     given = read_labels(path, "noisy_coarse")
     assert given.column == "noisy_coarse_label"
     assert torch.equal(given.clean_label, COARSE)
@@ -221,7 +221,9 @@ def test_a_class_out_of_range_is_refused(tmp_path: Path, name: str, write) -> No
     assert "3 at place 11" in message
     # Only the samples asked for count.
     kept = torch.arange(11)
-    assert len(HumanNoise(str(path)).draw(CLEAN[kept], 3, source_index=kept).label) == 11
+    assert (
+        len(HumanNoise(str(path)).draw(CleanSplit(CLEAN[kept], 3, source_index=kept)).label) == 11
+    )
 
 
 @each_format
@@ -320,10 +322,10 @@ def test_other_parts_follow_the_files_matrix_in_any_order(tmp_path: Path) -> Non
     path = str(write_npz(tmp_path / "labels.npz", columns()))
     kept = torch.arange(30)
     noise, other = HumanNoise(path, "worse"), HumanNoise(path, "worse")
-    before = noise.draw(CLEAN, 3, part="test")
-    train = noise.draw(CLEAN[kept], 3, source_index=kept)
-    after = noise.draw(CLEAN, 3, part="test", source_index=torch.arange(60) + 1_000)
-    whole = other.draw(CLEAN, 3)
+    before = noise.draw(CleanSplit(CLEAN, 3, part="test"))
+    train = noise.draw(CleanSplit(CLEAN[kept], 3, source_index=kept))
+    after = noise.draw(CleanSplit(CLEAN, 3, part="test", source_index=torch.arange(60) + 1_000))
+    whole = other.draw(CleanSplit(CLEAN, 3))
     assert torch.equal(before.label, after.label)
     assert torch.equal(before.matrix_requested, whole.transition_matrix)
     assert torch.equal(after.matrix_requested, whole.transition_matrix)
@@ -331,21 +333,21 @@ def test_other_parts_follow_the_files_matrix_in_any_order(tmp_path: Path) -> Non
     # 20 samples a class, as in the file, so each class flips as often.
     assert torch.equal(before.per_class_rates, whole.per_class_rates)
     assert not torch.equal(before.label, whole.label)
-    assert not torch.equal(before.label, noise.draw(CLEAN, 3, part="val").label)
+    assert not torch.equal(before.label, noise.draw(CleanSplit(CLEAN, 3, part="val")).label)
 
 
 def test_without_true_labels_the_train_draw_supplies_the_matrix(tmp_path: Path) -> None:
     path = str(write_csv(tmp_path / "labels.csv", {"worse": WORSE.tolist()}))
     noise = HumanNoise(path)
     assert "no column clean" in refusal(noise, part="test")
-    train = noise.draw(CLEAN, 3)
-    test = noise.draw(CLEAN, 3, part="test")
+    train = noise.draw(CleanSplit(CLEAN, 3))
+    test = noise.draw(CleanSplit(CLEAN, 3, part="test", train_record=train))
     assert torch.equal(test.matrix_requested, train.transition_matrix)
 
 
 def test_of_a_file_with_more_classes_those_of_the_data_count(tmp_path: Path) -> None:
     path = str(write_npz(tmp_path / "labels.npz", columns()))
-    record = HumanNoise(path, "worse").draw(torch.tensor([0, 1]), 2, part="test")
+    record = HumanNoise(path, "worse").draw(CleanSplit(torch.tensor([0, 1]), 2, part="test"))
     counts = torch.zeros(2, 2, dtype=torch.float64)
     for true, given in zip(CLEAN.tolist(), WORSE.tolist(), strict=True):
         if true < 2 and given < 2:
@@ -364,7 +366,7 @@ def of_two(noise: LabelNoise, part: str = "train") -> tuple[NoiseRecord, torch.T
     """The record of what is kept of classes 2 and 0, and the published places of that."""
     kept = noise.keeps(CleanSplit(SOME_CLEAN, 2, source_index=SOME, **TWO))
     index = SOME[kept]
-    return noise.draw(SOME_CLEAN[kept], 2, part=part, source_index=index, **TWO), index
+    return noise.draw(CleanSplit(SOME_CLEAN[kept], 2, part=part, source_index=index, **TWO)), index
 
 
 @pytest.mark.parametrize("kind", [HumanNoise, HumanTwinNoise])
@@ -385,7 +387,7 @@ def test_on_two_classes_those_labelled_as_one_of_them_are_kept(tmp_path: Path, k
 def test_other_parts_of_two_classes_follow_the_matrix_of_what_is_kept(tmp_path: Path) -> None:
     path = str(write_npz(tmp_path / "labels.npz", columns()))
     noise = HumanNoise(path, "worse")
-    test = noise.draw(torch.arange(2).repeat(100), 2, part="test", **TWO)
+    test = noise.draw(CleanSplit(torch.arange(2).repeat(100), 2, part="test", **TWO))
     assert torch.equal(test.matrix_requested, of_two(noise)[0].transition_matrix)
 
 
@@ -402,7 +404,9 @@ def test_what_was_not_dropped_is_refused(tmp_path: Path) -> None:
     noise = HumanNoise(str(write_npz(tmp_path / "labels.npz", columns())), "worse")
     outside = int((WORSE[SOME] == 1).sum())
     with pytest.raises(InputError, match=f"{outside} of 40 samples a label that is none of") as e:
-        noise.draw(SOME_CLEAN, 2, source_index=SOME, class_names=["frog", "ship"], **TWO)
+        noise.draw(
+            CleanSplit(SOME_CLEAN, 2, source_index=SOME, class_names=["frog", "ship"], **TWO)
+        )
     assert "frog, ship" in str(e.value)
 
 
@@ -431,7 +435,7 @@ def test_a_file_of_more_samples_than_were_published_is_refused(tmp_path: Path) -
 def test_the_twin_has_peoples_matrix_exactly_on_other_samples(tmp_path: Path) -> None:
     path = str(write_npz(tmp_path / "labels.npz", columns()))
     human, twin = HumanNoise(path, "worse", seed=3), HumanTwinNoise(path, "worse", seed=3)
-    people, drawn = human.draw(CLEAN, 3), twin.draw(CLEAN, 3)
+    people, drawn = human.draw(CleanSplit(CLEAN, 3)), twin.draw(CleanSplit(CLEAN, 3))
     assert torch.equal(drawn.transition_matrix, people.transition_matrix)
     assert torch.equal(drawn.matrix_requested, people.transition_matrix)
     assert (drawn.kind, drawn.seed) == ("human_twin", 3)
@@ -439,14 +443,16 @@ def test_the_twin_has_peoples_matrix_exactly_on_other_samples(tmp_path: Path) ->
     assert not torch.equal(drawn.label, people.label)
     # Nothing else differs, and the seed alone decides.
     for part in ("val", "test"):
-        assert torch.equal(twin.draw(CLEAN, 3, part=part).label,
-                           human.draw(CLEAN, 3, part=part).label)  # fmt: skip
-    assert torch.equal(HumanTwinNoise(path, "worse", seed=3).draw(CLEAN, 3).label, drawn.label)
-    other = HumanTwinNoise(path, "worse", seed=4).draw(CLEAN, 3)
+        assert torch.equal(twin.draw(CleanSplit(CLEAN, 3, part=part)).label,
+                           human.draw(CleanSplit(CLEAN, 3, part=part)).label)  # fmt: skip
+    assert torch.equal(
+        HumanTwinNoise(path, "worse", seed=3).draw(CleanSplit(CLEAN, 3)).label, drawn.label
+    )
+    other = HumanTwinNoise(path, "worse", seed=4).draw(CleanSplit(CLEAN, 3))
     assert not torch.equal(other.label, drawn.label)
     kept = torch.arange(30)
-    subset = twin.draw(CLEAN[kept], 3, source_index=kept)
-    expected = human.draw(CLEAN[kept], 3, source_index=kept)
+    subset = twin.draw(CleanSplit(CLEAN[kept], 3, source_index=kept))
+    expected = human.draw(CleanSplit(CLEAN[kept], 3, source_index=kept))
     assert torch.equal(subset.transition_matrix, expected.transition_matrix)
 
 
@@ -455,33 +461,35 @@ def test_the_twins_wrong_labels_are_independent_of_peoples(tmp_path: Path) -> No
     path = str(write_npz(tmp_path / "labels.npz", columns()))
     wrong = torch.zeros(60, dtype=torch.float64)
     for seed in range(400):
-        wrong += HumanTwinNoise(path, "worse", seed=seed).draw(CLEAN, 3).is_noisy
-    rates = HumanNoise(path, "worse").draw(CLEAN, 3).per_class_rates
+        wrong += HumanTwinNoise(path, "worse", seed=seed).draw(CleanSplit(CLEAN, 3)).is_noisy
+    rates = HumanNoise(path, "worse").draw(CleanSplit(CLEAN, 3)).per_class_rates
     # 400 draws of a share near 0.3: 0.1 is four standard deviations and more.
     assert ((wrong / 400 - rates[CLEAN]).abs() < 0.1).all()
 
 
 @pytest.fixture
 def saved(tmp_path: Path) -> tuple[str, NoiseRecord]:
-    record = SymmetricNoise(rate=0.3, seed=11).draw(CLEAN, 3)
+    record = SymmetricNoise(rate=0.3, seed=11).draw(CleanSplit(CLEAN, 3))
     record.save(tmp_path / "noise.npz")
     return str(tmp_path / "noise.npz"), record
 
 
 def test_an_earlier_runs_labels_come_back(saved: tuple[str, NoiseRecord]) -> None:
     path, record = saved
-    again = FileNoise(path, seed=99).draw(CLEAN, 3)
+    again = FileNoise(path, seed=99).draw(CleanSplit(CLEAN, 3))
     assert again.fingerprint == record.fingerprint
     assert again.summary() == {**record.summary(), "kind": "file"}
 
 
 def test_an_earlier_runs_other_parts_follow_its_matrix(saved: tuple[str, NoiseRecord]) -> None:
     path, record = saved
-    test = FileNoise(path, seed=99).draw(CLEAN, 3, part="test")
+    test = FileNoise(path, seed=99).draw(CleanSplit(CLEAN, 3, part="test"))
     assert torch.equal(test.matrix_requested, record.transition_matrix)
     assert torch.equal(test.per_class_rates, record.per_class_rates)
     assert (test.kind, test.seed, test.rate_requested) == ("file", 99, 0.3)
-    assert not torch.equal(test.label, FileNoise(path, seed=98).draw(CLEAN, 3, part="test").label)
+    assert not torch.equal(
+        test.label, FileNoise(path, seed=98).draw(CleanSplit(CLEAN, 3, part="test")).label
+    )
 
 
 def test_an_earlier_run_that_left_samples_out_leaves_out_the_same(tmp_path: Path) -> None:
@@ -502,5 +510,5 @@ def test_an_earlier_run_on_other_data_is_refused(saved: tuple[str, NoiseRecord])
     )
     assert "60 labels for 59 samples" in refusal(FileNoise(path), CLEAN[:59])
     with pytest.raises(InputError, match="has 3 classes and the data 4"):
-        FileNoise(path).draw(CLEAN, 4)
+        FileNoise(path).draw(CleanSplit(CLEAN, 4))
     assert "is no file" in refusal(FileNoise(path + ".missing"))

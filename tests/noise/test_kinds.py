@@ -38,7 +38,9 @@ TEN = torch.arange(10).repeat(100)
 
 def draw(noise: LabelNoise, part: str = "train") -> NoiseRecord:
     features = torch.randn(len(TEN), 4, generator=torch.Generator().manual_seed(0))
-    return noise.draw(TEN, 10, part=part, features=features, class_names=CIFAR10_CLASSES)
+    return noise.draw(
+        CleanSplit(TEN, 10, part=part, features=features, class_names=CIFAR10_CLASSES)
+    )
 
 
 DRAWN = [
@@ -88,7 +90,7 @@ def test_a_draw_is_its_stream() -> None:
 
 
 def test_no_noise_is_a_copy() -> None:
-    record = NoNoise(seed=1).draw(TEN, 10)
+    record = NoNoise(seed=1).draw(CleanSplit(TEN, 10))
     assert torch.equal(record.label, TEN)
     assert record.label.data_ptr() != record.clean_label.data_ptr()
     assert (record.rate_requested, record.rate_realised) == (0.0, 0.0)
@@ -97,17 +99,17 @@ def test_no_noise_is_a_copy() -> None:
 
 def test_class_1_is_plus_and_tau_plus_its_rate() -> None:
     noise = ClassConditionalNoise(tau_plus=0.1, tau_minus=0.3, seed=0)
-    record = noise.draw(torch.arange(2).repeat(1_000), 2)
+    record = noise.draw(CleanSplit(torch.arange(2).repeat(1_000), 2))
     assert record.transition_matrix[1, 0].item() == pytest.approx(0.1)
     assert record.transition_matrix[0, 1].item() == pytest.approx(0.3)
     assert record.rate_requested is None
-    same = ClassConditionalNoise(rates=[0.3, 0.1]).draw(record.clean_label, 2)
+    same = ClassConditionalNoise(rates=[0.3, 0.1]).draw(CleanSplit(record.clean_label, 2))
     assert same.fingerprint == record.fingerprint
 
 
 def test_class_conditional_of_one_rate_reports_it() -> None:
     noise = ClassConditionalNoise(tau_plus=0.2, tau_minus=0.2)
-    assert noise.draw(torch.arange(2).repeat(50), 2).rate_requested == 0.2
+    assert noise.draw(CleanSplit(torch.arange(2).repeat(50), 2)).rate_requested == 0.2
 
 
 @pytest.mark.parametrize(
@@ -130,7 +132,7 @@ def test_class_conditional_of_one_rate_reports_it() -> None:
 )
 def test_refusals_say_what_to_write(noise: LabelNoise, num_classes: int, words: list[str]) -> None:
     with pytest.raises(InputError) as error:
-        noise.draw(torch.arange(num_classes), num_classes)
+        noise.draw(CleanSplit(torch.arange(num_classes), num_classes))
     assert "\n" not in str(error.value)
     for word in words:
         assert word in str(error.value)
@@ -138,12 +140,12 @@ def test_refusals_say_what_to_write(noise: LabelNoise, num_classes: int, words: 
 
 def test_asymmetric_noise_refuses_names_of_other_classes() -> None:
     with pytest.raises(InputError, match="CIFAR-10's ten classes"):
-        AsymmetricNoise(rate=0.1).draw(TEN, 10, class_names=[str(k) for k in range(10)])
+        AsymmetricNoise(rate=0.1).draw(CleanSplit(TEN, 10, class_names=[str(k) for k in range(10)]))
 
 
 def test_asymmetric_noise_of_cifar100_stays_within_superclasses() -> None:
     clean = torch.arange(100).repeat(10)
-    record = AsymmetricNoise(rate=0.3).draw(clean, 100, class_names=CIFAR100_CLASSES)
+    record = AsymmetricNoise(rate=0.3).draw(CleanSplit(clean, 100, class_names=CIFAR100_CLASSES))
     assert record.per_class_rates.tolist() == pytest.approx([0.3] * 100)
     assert torch.equal(record.matrix_requested, asymmetric_matrix(100, 0.3))
 
@@ -156,7 +158,7 @@ def test_without_labels_from_a_file_every_sample_is_kept() -> None:
 
 def test_labels_are_checked_where_they_enter() -> None:
     with pytest.raises(InputError, match="outside 0..4"):
-        NoNoise().draw(TEN, 5)
+        NoNoise().draw(CleanSplit(TEN, 5))
 
 
 def test_a_kind_is_frozen_and_the_base_is_abstract() -> None:
@@ -197,5 +199,5 @@ def test_a_yaml_builds_its_kind_and_says_how_to_use_it(path: Path) -> None:
 def test_a_yaml_list_of_rates_is_drawn_from() -> None:
     node = OmegaConf.load(CONF / "class_conditional.yaml")
     node.update({"rates": [0.0, 0.1, 0.2], "tau_plus": None, "tau_minus": None, "seed": 0})
-    record = instantiate(node).draw(torch.arange(3).repeat(10), 3)
+    record = instantiate(node).draw(CleanSplit(torch.arange(3).repeat(10), 3))
     assert record.per_class_rates.tolist() == pytest.approx([0, 0.1, 0.2])

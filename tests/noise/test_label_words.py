@@ -6,7 +6,7 @@ import pytest
 import torch
 
 from labelnoise.errors import InputError
-from labelnoise.noise import HumanNoise
+from labelnoise.noise import CleanSplit, HumanNoise
 from labelnoise.noise.label_words import check_places, read_classes
 
 
@@ -79,14 +79,14 @@ def test_numbers_in_a_noise_file_are_not_taken_for_another_class(tmp_path):
     clean = torch.tensor([0, 1, 2])
     noise = HumanNoise(tmp_path / "people.csv")
     with pytest.raises(InputError, match="read in two ways"):
-        noise.draw(clean, 3, class_names=["1", "2", "3"])
+        noise.draw(CleanSplit(clean, 3, class_names=["1", "2", "3"]))
     (tmp_path / "people.csv").write_text("label,clean\n1,0\n2,1\n1,2\n")
-    assert noise.draw(clean, 3, class_names=["1", "2", "3"]).label.tolist() == [1, 2, 1]
+    assert noise.draw(CleanSplit(clean, 3, class_names=["1", "2", "3"])).label.tolist() == [1, 2, 1]
 
 
 @pytest.mark.parametrize("content", ["label\n1_0\n", "label,label\n0,1\n"])
 def test_a_noise_file_that_python_would_read_otherwise(tmp_path, content):
     (tmp_path / "people.csv").write_text(content)
     with pytest.raises(InputError) as error:
-        HumanNoise(tmp_path / "people.csv", column="label").draw(torch.tensor([0]), 20)
+        HumanNoise(tmp_path / "people.csv", column="label").draw(CleanSplit(torch.tensor([0]), 20))
     assert "people.csv" in str(error.value)

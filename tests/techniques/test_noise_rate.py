@@ -18,7 +18,7 @@ from labelnoise.config.composition import compose
 from labelnoise.data.module import NoisyLabelDataModule
 from labelnoise.errors import InputError
 from labelnoise.learner.history import History
-from labelnoise.noise import CIFAR10_CLASSES, AsymmetricNoise
+from labelnoise.noise import CIFAR10_CLASSES, AsymmetricNoise, CleanSplit
 from labelnoise.techniques.noise_rate import MADE, noise_rate_of
 from labelnoise.training.building import build_techniques
 from tests.conftest import Kill, Run
@@ -81,7 +81,9 @@ class Labels(NoisyLabelDataModule):
 def test_null_is_the_share_of_all_labels_that_is_wrong_whatever_was_asked_for() -> None:
     data = Labels()
     clean = torch.arange(10).repeat(1000)
-    data.noise_record = AsymmetricNoise(0.4).draw(clean, 10, class_names=CIFAR10_CLASSES)
+    data.noise_record = AsymmetricNoise(0.4).draw(
+        CleanSplit(clean, 10, class_names=CIFAR10_CLASSES)
+    )
     rate = noise_rate_of("forget_rate", None, data)
     assert rate == data.noise_record.rate_realised == pytest.approx(0.2, abs=0.01)
     assert noise_rate_of("forget_rate", 0.3, data) == 0.3
