@@ -119,7 +119,7 @@ class HumanNoise(LabelNoise):
                 raise InputError(
                     f"'{column}' of label file '{self.path}' gives {int(outside.sum())} of "
                     f"{len(label)} samples a label that is none of the classes {_names(split)}; "
-                    "leave those samples out, see LabelNoise.keeps"
+                    "draw only the samples that keeps() returns"
                 )
             label = _to_data(label, split.source_classes)
         return check_labels(label, split.num_classes, f"'{column}' of label file '{self.path}'")

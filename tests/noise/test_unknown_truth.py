@@ -142,6 +142,7 @@ def test_a_run_says_nothing_of_clean_and_noisy_samples(
     words = [f"data.labels={wrong_root}/labels.csv"] if labels else []
     summary = run_wrong(
         WATCH, "logger=tensorboard", "trainer.enable_progress_bar=true", *words, "max_epochs=8",
+        "figures=true",
     )  # fmt: skip
     run = tmp_path / "run"
     nothing_said((run / "metrics.csv").read_text().splitlines()[0].split(","))
