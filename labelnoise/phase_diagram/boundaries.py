@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Callable, Sequence
 from typing import Any, NamedTuple
 
@@ -35,19 +34,17 @@ BOUNDARIES: dict[str, Boundary] = {
     # y = +1 alone, so that the largest gamma is that of the class with fewer wrong labels.
     "early_ratio": Boundary(
         r"$n\,$SNR$^2 (1 - 2\tau) / 2$ = {level:g}",
-        lambda s, _: (
-            bounds.n_snr_squared(s.n, s.signal_norm, s.xi_std, s.d)
-            * (1 - 2 * min(s.tau_plus, s.tau_minus))
-            / 2
+        lambda s, _: bounds.early_ratio(
+            bounds.n_snr_squared(s.n, s.signal_norm, s.xi_std, s.d), min(s.tau_plus, s.tau_minus)
         ),
     ),
-    # n |mu|^4 / (sigma^4 d): the exponent of the error without label noise.
     "signal_power": Boundary(
         r"$n|\mu|^4 / \sigma_\xi^4 d$ = {level:g}",
-        lambda s, _: s.n * s.signal_norm**4 / (s.xi_std**4 * s.d),
+        lambda s, _: bounds.signal_power(s.n, s.signal_norm, s.xi_std, s.d),
     ),
     "early_stopping_bound": Boundary(
-        r"$\exp(-d/n)$ = {level:g}", lambda s, _: math.exp(-s.d / s.n)
+        r"$\exp(-d/n)$ = {level:g}",
+        lambda s, _: bounds.early_stopping_error_bound(s.d, s.n, C=1.0),
     ),
     "theory_t1": Boundary(
         r"$n m / \eta\sigma_\xi^2 d$ = {level:g}",
@@ -56,7 +53,7 @@ BOUNDARIES: dict[str, Boundary] = {
     # Drawn where the quantity itself passes the floor: use it with test errors, at level 0.
     "stage_two_floor": Boundary(
         r"min($\tau_+, \tau_-$) / 2",
-        lambda s, value: value - min(s.tau_plus, s.tau_minus) / 2,
+        lambda s, value: value - bounds.stage_two_error_floor(s.tau_plus, s.tau_minus),
     ),
 }
 

@@ -4,8 +4,8 @@ from labelnoise.theory.bounds import (
     early_ratio,
     early_stopping_error_bound,
     n_snr_squared,
-    noise_free_error_bound,
     signal_norm_for,
+    signal_power,
     snr,
     stage_one_length,
     stage_two_error_floor,
@@ -14,8 +14,6 @@ from labelnoise.theory.decomposition import (
     Coefficients,
     SignalNoiseDecomposition,
     coefficient_scalars,
-    coefficients_from_weights,
-    split_rho,
 )
 from labelnoise.theory.recursion import CoefficientRecursion
 from labelnoise.theory.stages import (
@@ -33,15 +31,13 @@ __all__ = [
     "SignalNoiseDecomposition",
     "Stages",
     "coefficient_scalars",
-    "coefficients_from_weights",
     "early_ratio",
     "early_stopping_error_bound",
     "find_stages",
     "n_snr_squared",
-    "noise_free_error_bound",
     "signal_norm_for",
+    "signal_power",
     "snr",
-    "split_rho",
     "stage_one_length",
     "stage_two_error_floor",
 ]

@@ -145,22 +145,23 @@ def stage_two_error_floor(tau_plus: float, tau_minus: float) -> float:
     return 0.5 * min(tau_plus, tau_minus)
 
 
-def noise_free_error_bound(n: int, signal_norm: float, xi_std: float, d: int, C: float) -> float:
-    r"""Return :math:`\exp(-n |\mu|^4 / (C \sigma^4 d))`, bounding the test error without flips.
+def signal_power(n: int, signal_norm: float, xi_std: float, d: int) -> float:
+    r"""Return :math:`n |\mu|^4 / (\sigma^4 d)`, which bounds the test error without label noise.
 
-    Without label noise there are no two stages, and training to convergence generalises.
+    Without label noise there are no two stages, and training to convergence generalises: the test
+    error is at most :math:`\exp(-n |\mu|^4 / (C \sigma^4 d))`. The constant C is unknown.
 
-    Source: noise-free theorem. The constant C is unknown: choose one to see the shape.
+    Source: noise-free theorem.
 
     Raises:
         InputError: unless all are finite and above 0.
 
     Example:
-        >>> round(noise_free_error_bound(n=100, signal_norm=2.0, xi_std=1.0, d=800, C=1.0), 4)
-        0.1353
+        >>> signal_power(n=100, signal_norm=2.0, xi_std=1.0, d=800)
+        2.0
     """
-    _require_positive(n=n, signal_norm=signal_norm, xi_std=xi_std, d=d, C=C)
-    return math.exp(-n * signal_norm**4 / (C * xi_std**4 * d))
+    _require_positive(n=n, signal_norm=signal_norm, xi_std=xi_std, d=d)
+    return n * signal_norm**4 / (xi_std**4 * d)
 
 
 def _require_positive(**values: float) -> None:

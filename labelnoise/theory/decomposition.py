@@ -169,30 +169,6 @@ class SignalNoiseDecomposition:
         return weight.to(self._solver)
 
 
-def coefficients_from_weights(
-    weight: Float[Tensor, "K m d"],
-    initial_weight: Float[Tensor, "K m d"],
-    signal: Float[Tensor, " d"],
-    noise_patches: Float[Tensor, "n d"],
-) -> Coefficients:
-    """Decompose once; for many steps of one run keep a `SignalNoiseDecomposition` instead."""
-    return SignalNoiseDecomposition(signal, noise_patches).coefficients(weight, initial_weight)
-
-
-def split_rho(
-    rho: Float[Tensor, "K m n"], label: Int[Tensor, " n"]
-) -> tuple[Float[Tensor, "K m n"], Float[Tensor, "K m n"]]:
-    """Split rho into rho_bar, where label_i = k, and rho_underbar, where not; zeros elsewhere.
-
-    Example:
-        >>> bar, underbar = split_rho(torch.tensor([[[3.0, -1.0]], [[-2.0, 4.0]]]), torch.arange(2))
-        >>> bar.tolist(), underbar.tolist()
-        ([[[3.0, 0.0]], [[0.0, 4.0]]], [[[0.0, -1.0]], [[-2.0, 0.0]]])
-    """
-    own = own_class_mask(rho, label)
-    return rho.where(own, 0.0), rho.where(~own, 0.0)
-
-
 def own_class_mask(rho: Float[Tensor, "K m n"], label: Int[Tensor, " n"]) -> Bool[Tensor, "K 1 n"]:
     """Return (K, 1, n): True where the filter's class k is the given label of sample i."""
     classes = torch.arange(len(rho), device=rho.device)

@@ -69,16 +69,16 @@ def test_early_ratio_is_that_of_the_first_step(tau: float) -> None:
 
 def test_error_bounds_by_hand() -> None:
     assert bounds.early_stopping_error_bound(d=600, n=200, C=3.0) == pytest.approx(1 / math.e)
-    assert bounds.noise_free_error_bound(50, 2.0, 0.5, 400, C=32.0) == pytest.approx(math.exp(-1))
+    assert bounds.signal_power(50, 2.0, 0.5, 400) == pytest.approx(32.0)
     assert bounds.stage_two_error_floor(0.4, 0.1) == 0.05
     assert bounds.stage_two_error_floor(0.0, 0.1) == 0.0
 
 
 def test_error_bounds_fall_with_the_quantities_they_name() -> None:
     early = [bounds.early_stopping_error_bound(d, 200, C=1.0) for d in (200, 800, 2000)]
-    free = [bounds.noise_free_error_bound(200, norm, 1.0, 800, C=1.0) for norm in (1.0, 2.0, 4.0)]
-    for curve in (early, free):
-        assert 1 > curve[0] > curve[1] > curve[2] > 0
+    assert 1 > early[0] > early[1] > early[2] > 0
+    power = [bounds.signal_power(200, norm, 1.0, 800) for norm in (1.0, 2.0, 4.0)]
+    assert power[0] < power[1] < power[2]
 
 
 VALID: dict[Callable[..., float], dict[str, float]] = {
@@ -88,7 +88,7 @@ VALID: dict[Callable[..., float], dict[str, float]] = {
     bounds.stage_one_length: {"n": 1, "m": 1, "eta": 1.0, "xi_std": 1.0, "d": 1},
     bounds.early_ratio: {"n_snr_squared": 1.0},
     bounds.early_stopping_error_bound: {"d": 1, "n": 1, "C": 1.0},
-    bounds.noise_free_error_bound: {"n": 1, "signal_norm": 1.0, "xi_std": 1.0, "d": 1, "C": 1.0},
+    bounds.signal_power: {"n": 1, "signal_norm": 1.0, "xi_std": 1.0, "d": 1},
 }
 WRONG_COUNTS = [0, -1]
 WRONG_NUMBERS = [0.0, -1.0, math.nan, math.inf]

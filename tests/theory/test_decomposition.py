@@ -14,8 +14,6 @@ from labelnoise.theory.decomposition import (
     Coefficients,
     SignalNoiseDecomposition,
     coefficient_scalars,
-    coefficients_from_weights,
-    split_rho,
 )
 
 
@@ -78,7 +76,7 @@ def test_agrees_with_least_squares(n: int, d: int) -> None:
     expected = torch.linalg.lstsq(columns, moved.reshape(-1, d).T, driver="gelsd").solution
     expected = expected.T.reshape(2, 3, n + 1)
 
-    gamma, rho = coefficients_from_weights(1 + moved, torch.ones(2, 3, d), mu, xi)
+    gamma, rho = SignalNoiseDecomposition(mu, xi).coefficients(1 + moved, torch.ones(2, 3, d))
     sign = torch.tensor([[-1.0], [1.0]])
     torch.testing.assert_close(gamma, sign * expected[..., 0], rtol=1e-9, atol=1e-9)
     torch.testing.assert_close(rho, expected[..., 1:], rtol=1e-9, atol=1e-9)
@@ -89,7 +87,7 @@ def test_the_noise_patches_need_not_be_orthogonal_to_the_signal() -> None:
     xi = torch.tensor([[1.0, 1.0, 0.0]])
     start = torch.zeros(2, 1, 3)
     along_patch = torch.tensor([[[0.5, 0.5, 0.0]], [[0.0, 0.0, 0.0]]])
-    gamma, rho = coefficients_from_weights(along_patch, start, mu, xi)
+    gamma, rho = SignalNoiseDecomposition(mu, xi).coefficients(along_patch, start)
     torch.testing.assert_close(gamma, torch.zeros(2, 1).double(), rtol=0, atol=1e-15)
     torch.testing.assert_close(rho, torch.tensor([[[1.0]], [[0.0]]]).double(), rtol=0, atol=1e-15)
 
@@ -127,7 +125,7 @@ def test_residual_is_the_share_of_the_movement_outside_the_span() -> None:
 def test_weights_that_did_not_move_have_exactly_zero_coefficients() -> None:
     mu, xi = patches(10, 30)
     start = torch.randn(2, 4, 30, generator=stream(0, "w"))
-    gamma, rho = coefficients_from_weights(start, start, mu, xi)
+    gamma, rho = SignalNoiseDecomposition(mu, xi).coefficients(start, start)
     assert not gamma.any() and not rho.any()
 
 
@@ -174,18 +172,6 @@ def test_weights_of_another_shape_are_refused(shape: tuple[int, ...]) -> None:
     decomposition = SignalNoiseDecomposition(*patches(10, 30))
     with pytest.raises(InputError, match=r"takes \(2, m, 30\)"):
         decomposition.coefficients(torch.ones(shape), torch.ones(shape))
-
-
-def test_split_rho_by_loop() -> None:
-    rho = random_coefficients(3, 7).rho
-    label = torch.tensor([0, 1, 1, 0, 1, 0, 0])
-    bar, underbar = split_rho(rho, label)
-    for k in range(2):
-        for r in range(3):
-            for i in range(7):
-                own, other = (bar, underbar) if label[i] == k else (underbar, bar)
-                assert own[k, r, i] == rho[k, r, i]
-                assert other[k, r, i] == 0
 
 
 def scalars_by_loop(c: Coefficients, label: Tensor, is_noisy: Tensor) -> dict[str, float]:

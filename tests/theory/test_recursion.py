@@ -9,7 +9,7 @@ from torch import Tensor
 from labelnoise.errors import InputError
 from labelnoise.seeding import stream
 from labelnoise.theory.bounds import signal_norm_for
-from labelnoise.theory.decomposition import SignalNoiseDecomposition, split_rho
+from labelnoise.theory.decomposition import SignalNoiseDecomposition, own_class_mask
 from labelnoise.theory.recursion import CoefficientRecursion
 
 
@@ -105,9 +105,10 @@ def test_signs_and_places_of_the_coefficients() -> None:
         recursion.step()
         assert (recursion.rho_bar >= before).all()
         assert (recursion.rho_underbar <= 0).all()
-    bar, underbar = split_rho(recursion.coefficients.rho, data["label"])
-    assert torch.equal(bar, recursion.rho_bar)
-    assert torch.equal(underbar, recursion.rho_underbar)
+    rho = recursion.coefficients.rho
+    own = own_class_mask(rho, data["label"])
+    assert torch.equal(rho.where(own, 0.0), recursion.rho_bar)
+    assert torch.equal(rho.where(~own, 0.0), recursion.rho_underbar)
     assert not gamma.any(), "coefficients handed out earlier must stay as they were"
 
 
