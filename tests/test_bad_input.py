@@ -310,6 +310,13 @@ def test_words_that_are_right(words: list[str]) -> None:
     check_words(words)
 
 
+def test_another_data_module_is_refused_by_the_class_to_write(run_images: Run) -> None:
+    with pytest.raises(
+        InputError, match=r"data is a Foreign, .*ImageDataModule with a method read"
+    ):
+        run_images("data._target_=tests.parts.Foreign")
+
+
 @pytest.mark.parametrize("size", [1, 53])
 def test_batch_norm_refuses_a_batch_of_one_before_the_first_step(
     size: int, run_images: Run, tmp_path: Path
