@@ -311,9 +311,7 @@ def test_words_that_are_right(words: list[str]) -> None:
 
 
 def test_another_data_module_is_refused_by_the_class_to_write(run_images: Run) -> None:
-    with pytest.raises(
-        InputError, match=r"data is a Foreign, .*ImageDataModule with a method read"
-    ):
+    with pytest.raises(InputError, match=r"data is a Foreign, .*ImageDataModule with a method"):
         run_images("data._target_=tests.parts.Foreign")
 
 

@@ -19,8 +19,8 @@ from labelnoise.errors import InputError
 _GROUPS = ("data", "noise")
 _CONDITIONS = (*_GROUPS, "beside")  # the latter: any of these techniques in the same run
 _ABOUT = (*_CONDITIONS, "source")
-# The preset that leaves a technique without rules as its own file has it. Of a paper's constants the
-# file is no substitute: those are refused.
+# The preset that leaves a technique without rules as its own file has it; a file is no substitute
+# for a paper's constants.
 _OWN_FILE = "one"
 
 

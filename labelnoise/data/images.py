@@ -123,7 +123,7 @@ class ImageDataModule(NoisyLabelDataModule):
         """The training and the test images, with their true labels.
 
         Called once, by :meth:`setup`. ``class_names`` and ``input_shape`` have to be set by the end
-        of it, here or in the constructor; the rest of the attributes follows from the images. Pixels
+        of it, here or in the constructor; the other attributes follow from the images. Their pixels
         may be decoded when they are asked for, see :class:`labelnoise.data.subsets.Images`.
         """
         raise NotImplementedError(f"{type(self).__name__} has no images: fill in read()")
