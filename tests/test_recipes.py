@@ -33,11 +33,13 @@ class Block(NamedTuple):
     def write(self, root: Path) -> None:
         path = root / self.path
         if self.append:
-            path.write_text(path.read_text() + self.text)
+            path.write_text(f"{path.read_text()}\n\n{self.text}")
         elif self.line is not None:
             lines = path.read_text().splitlines(keepends=True)
             assert lines.count(f"{self.line}\n") == 1, f"{self.path} has no one line {self.line}"
-            lines.insert(lines.index(f"{self.line}\n") + 1, self.text)
+            # ruff, which formats CONTRIBUTING.md too, leaves no block to begin with empty lines.
+            between = "\n\n" if self.text.startswith(("def ", "class ", "@")) else ""
+            lines.insert(lines.index(f"{self.line}\n") + 1, between + self.text)
             path.write_text("".join(lines))
         else:
             assert not path.exists(), f"{self.path} is there already"
@@ -65,7 +67,7 @@ def recipes(text: str) -> dict[str, Recipe]:
         blocks, commands = [], []
         for before, language, content in fences(body):
             if language == "sh":
-                commands += content.splitlines()
+                commands += content.replace("\\\n", "").splitlines()
                 continue
             place = PLACE.fullmatch(before)
             assert place, f"{heading}: no path before a block of {language}, but {before}"
