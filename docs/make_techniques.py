@@ -1,20 +1,25 @@
-"""Which techniques go together, from their own roles: writes the table in docs/techniques.md.
+"""What docs/techniques.md derives from the code: writes it there.
 
 python docs/make_techniques.py
+
+Which techniques go together, from their own roles; the stopping and the selection rules, from their
+tables; and a row for each technique that has none, from the first lines of its file.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping
+import re
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 
 from labelnoise.config import CONF_DIR
 from labelnoise.config.composition import compose
+from labelnoise.selection import RULES
+from labelnoise.stoppers import STOPPERS
 from labelnoise.techniques import Technique, conflict
 from labelnoise.training.building import build_techniques
 
 PAGE = Path(__file__).with_name("techniques.md")
-BEGIN, END = "<!-- combinations -->\n", "<!-- end of combinations -->\n"
 
 
 def all_techniques() -> dict[str, Technique]:
@@ -42,10 +47,11 @@ def combinations(techniques: Mapping[str, Technique]) -> str:
     def cell(one: str, two: str) -> str:
         return "yes" if conflict(one, techniques[one], two, techniques[two]) is None else "no"
 
-    rows = [["", "", *numbers], *[["---"] * (len(groups) + 2)]]
-    for number, group in zip(numbers, groups, strict=True):
-        rows.append([number, _names(group), *(cell(group[0], other[0]) for other in groups)])
-    table = "".join(f"| {' | '.join(row)} |\n" for row in rows)
+    rows = [
+        [number, _names(group), *(cell(group[0], other[0]) for other in groups)]
+        for number, group in zip(numbers, groups, strict=True)
+    ]
+    table = _table(["", "", *numbers], rows)
     reasons = "".join(f"- {line}\n" for line in sorted(set(_reasons(techniques, groups))))
     return f"{table}\n{reasons}"
 
@@ -62,12 +68,90 @@ def _names(group: Iterable[str]) -> str:
     return ", ".join(f"`{name}`" for name in group)
 
 
-def page(text: str, table: str) -> str:
-    """The page with the table in its place."""
-    before, _, rest = text.partition(BEGIN)
-    _, _, after = rest.partition(END)
-    return f"{before}{BEGIN}\n{table}\n{END}{after}"
+def stopping_rules() -> str:
+    """The values of ``technique.early_stop.trigger`` as Markdown."""
+    rows = [
+        [f"`{name}`", rule.happened, _names(rule.names), rule.knows or "nothing"]
+        for name, rule in STOPPERS.items()
+    ]
+    return _table(["`trigger=`", "stops where", "of what a run records", "is told"], rows)
+
+
+def selection_rules() -> str:
+    """The values of ``technique.sample_selection.rule`` as Markdown."""
+    rows = [
+        [f"`{name}`", _first_line(rule.select.__doc__), f"{rule.epochs or 'none'}"]
+        for name, rule in RULES.items()
+    ]
+    return _table(["`rule=`", "keeps", "epochs recorded before"], rows)
+
+
+def row(name: str, technique: Technique) -> list[str]:
+    """Of a technique in the page's first table, from what its own file and class say.
+
+    Its first comment says what it does, "# Source: ..." where it is from.
+    """
+    text = (CONF_DIR / "technique" / f"{name}.yaml").read_text()
+    what = re.sub(r":?\s+python run\.py .*", "", text.splitlines()[0].removeprefix("# "))
+    source = re.search(r"^# Source: (.+)$", text, re.MULTILINE)
+    return [
+        f"`{name}`",
+        _within(what),
+        source[1].rstrip(".") if source else "its file",
+        ", ".join(technique.oracle_knowledge()) or "nothing",
+        "not measured",
+    ]
+
+
+def add_rows(text: str, techniques: Mapping[str, Technique]) -> str:
+    """The page with a row for every technique without one; what is there stays as it is."""
+    table = re.search(r"^\| technique .*\n(\|.*\n)+", text, re.MULTILINE)
+    assert table is not None, f"{PAGE} has no table of techniques"
+    first = [line.split("|")[1] for line in table[0].splitlines()]
+    new = [
+        row(name, technique)
+        for name, technique in techniques.items()
+        if not any(f"`{name}`" in cell for cell in first)
+    ]
+    return text[: table.end()] + _rows(new) + text[table.end() :]
+
+
+def _first_line(docstring: str | None) -> str:
+    assert docstring, "a rule's docstring says what it keeps"
+    return _within(docstring.splitlines()[0])
+
+
+def _within(sentence: str) -> str:
+    """As it stands in a cell of a table."""
+    return sentence[0].lower() + sentence[1:].rstrip(".")
+
+
+def _table(head: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
+    return _rows([head, ["---"] * len(head), *rows])
+
+
+def _rows(rows: Iterable[Sequence[str]]) -> str:
+    return "".join(f"| {' | '.join(cells)} |\n" for cells in rows)
+
+
+def put(text: str, name: str, made: str) -> str:
+    """The page with what was made between the two comments that name it, at its end if need be."""
+    begin, end = f"<!-- {name} -->\n", f"<!-- end of {name} -->\n"
+    if begin not in text:
+        text = f"{text}\n## {name.capitalize()}\n\n{begin}{end}"
+    before, _, rest = text.partition(begin)
+    _, _, after = rest.partition(end)
+    return f"{before}{begin}\n{made}\n{end}{after}"
+
+
+def page(text: str) -> str:
+    """The page with all that is derived in its place."""
+    techniques = all_techniques()
+    text = add_rows(text, techniques)
+    text = put(text, "combinations", combinations(techniques))
+    text = put(text, "stopping rules", stopping_rules())
+    return put(text, "selection rules", selection_rules())
 
 
 if __name__ == "__main__":
-    PAGE.write_text(page(PAGE.read_text(), combinations(all_techniques())))
+    PAGE.write_text(page(PAGE.read_text()))

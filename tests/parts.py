@@ -8,7 +8,7 @@ from typing import Any, ClassVar
 
 import torch
 from omegaconf import OmegaConf
-from pytorch_lightning import LightningModule, Trainer
+from pytorch_lightning import LightningDataModule, LightningModule, Trainer
 from torch import Tensor, nn
 from torch.nn import functional as F
 
@@ -90,6 +90,10 @@ class Normalised(nn.Module):
 
     def forward(self, input: Tensor) -> Tensor:
         return self.layer(self.norm(input).view(len(input), -1))
+
+
+class Foreign(LightningDataModule):
+    """A data module of somebody else's."""
 
 
 class Watch(Technique):

@@ -19,6 +19,9 @@ from labelnoise.errors import InputError
 _GROUPS = ("data", "noise")
 _CONDITIONS = (*_GROUPS, "beside")  # the latter: any of these techniques in the same run
 _ABOUT = (*_CONDITIONS, "source")
+# The preset that leaves a technique without rules as its own file has it; a file is no substitute
+# for a paper's constants.
+_OWN_FILE = "one"
 
 
 def preset(key: str, default: Any, *, _root_: DictConfig) -> Any:
@@ -61,6 +64,8 @@ def check_preset(cfg: DictConfig) -> None:
     rules = cfg.technique_preset.rules
     for technique in cfg.technique:
         if find_rule(cfg, str(technique)) is not None:
+            continue
+        if name == _OWN_FILE and technique not in rules:
             continue
         chosen = " and ".join(f"{group}={choice_of(cfg, group)}" for group in _GROUPS)
         known = [_condition(rule) for rule in rules.get(technique) or ()]

@@ -86,7 +86,7 @@ class CIFARDataModule(ImageDataModule):
         ]
         return super().sources() | {"data.root": content_of(*listed)}
 
-    def _read(self) -> tuple[Images, Images]:
+    def read(self) -> tuple[Images, Images]:
         train = read_part(self.published, self.root, train=True)
         self.source_size = len(train)
         return train, read_part(self.published, self.root, train=False)
@@ -139,8 +139,8 @@ class CIFAR10PairDataModule(CIFAR10DataModule):
         self.class_names = tuple(self.published.class_names[k] for k in self.classes)
         self.num_classes = 2
 
-    def _read(self) -> tuple[Images, Images]:
-        train, test = super()._read()
+    def read(self) -> tuple[Images, Images]:
+        train, test = super().read()
         return self._pair(train, "train"), self._pair(test, "test")
 
     def _pair(self, images: Images, part: str) -> Images:

@@ -126,7 +126,7 @@ class ImageFolderDataModule(ImageDataModule):
             return None
         return listing_of(self.root, files)
 
-    def _read(self) -> tuple[Images, Images]:
+    def read(self) -> tuple[Images, Images]:
         train = list_images(self.root / "train")
         self.class_names = train.class_names
         if len(self.class_names) < 2:

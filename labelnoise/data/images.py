@@ -32,7 +32,7 @@ log = logging.getLogger(__name__)
 
 
 class ImageDataModule(NoisyLabelDataModule):
-    """Images in memory with label noise; a data set fills in ``_read``.
+    """Images in memory with label noise; a data set is a subclass that fills in :meth:`read`.
 
     The training images are the labelled pool: their labels are made noisy together, and a noisy
     validation split is held out of them afterwards. It is all that may be selected on; the test
@@ -119,9 +119,14 @@ class ImageDataModule(NoisyLabelDataModule):
     def sources(self) -> dict[str, str | None]:
         return self.noise.sources()
 
-    def _read(self) -> tuple[Images, Images]:
-        """The training and the test images; sets what is not known yet of the other attributes."""
-        raise NotImplementedError
+    def read(self) -> tuple[Images, Images]:
+        """The training and the test images, with their true labels.
+
+        Called once, by :meth:`setup`. ``class_names`` and ``input_shape`` have to be set by the end
+        of it, here or in the constructor; the other attributes follow from the images. Their pixels
+        may be decoded when they are asked for, see :class:`labelnoise.data.subsets.Images`.
+        """
+        raise NotImplementedError(f"{type(self).__name__} has no images: fill in read()")
 
     def _pixels(self, train: Images, test: Images) -> tuple[Tensor, Tensor]:
         """The pixels of both."""
@@ -136,7 +141,7 @@ class ImageDataModule(NoisyLabelDataModule):
         if self._is_set_up:
             return
         self.prepare_data()  # nothing to do where Lightning, or another process, did it already
-        pool, test = self._read()
+        pool, test = self.read()
         self.num_classes = len(self.class_names)
         if self.source_size is None:
             self.source_size = len(pool)

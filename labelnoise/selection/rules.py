@@ -124,7 +124,7 @@ class Rule:
     """One way to select.
 
     Attributes:
-        select: from evidence and options.
+        select: from evidence and options; its docstring begins with what is kept, for the docs.
         epochs: how many have to be recorded before; 0 for rules that look at one moment.
         keep_losses, other_labels: what of them :class:`Records` has to hold.
     """
@@ -136,6 +136,7 @@ class Rule:
 
 
 def _log2(evidence: Evidence, options: Options) -> Selection:
+    """Losses below log 2."""
     return Selection(select_log2(evidence.loss))
 
 
@@ -148,28 +149,34 @@ def _noise_rate(evidence: Evidence, options: Options) -> float:
 
 
 def _keep_rate(evidence: Evidence, options: Options) -> Selection:
+    """The share 1 - noise rate of smallest loss."""
     return Selection(select_keep_rate(evidence.loss, 1.0 - _noise_rate(evidence, options)))
 
 
 def _gmm(evidence: Evidence, options: Options) -> Selection:
+    """What a mixture of two Gaussians assigns to the component of lower loss."""
     return Selection(select_gmm(evidence.loss))
 
 
 def _dynamic_threshold(evidence: Evidence, options: Options) -> Selection:
+    """Small recorded losses, as many as early against late ones tell."""
     return Selection(*select_dynamic_threshold(evidence.recorded.losses))
 
 
 def _aum(evidence: Evidence, options: Options) -> Selection:
+    """Mean margins above those of labels drawn at random."""
     aum, other = evidence.recorded.aum, evidence.recorded.other_aum
     return Selection(select_aum(aum, other, options.percentile), -aum)
 
 
 def _wrong_events(evidence: Evidence, options: Options) -> Selection:
+    """What was seldom predicted as another class."""
     wrong, epochs = evidence.recorded.wrong_events, evidence.recorded.epochs
     return Selection(select_wrong_events(wrong, epochs, options.max_wrong_share), wrong)
 
 
 def _confident_learning(evidence: Evidence, options: Options) -> Selection:
+    """What the confident joint does not contradict."""
     kept = evidence.is_finite.clone()
     probability, label = evidence.logits[kept].double().softmax(1), evidence.label[kept]
     kept[evidence.is_finite], noise_rate = select_confident_learning(
@@ -179,6 +186,7 @@ def _confident_learning(evidence: Evidence, options: Options) -> Selection:
 
 
 def _random(evidence: Evidence, options: Options) -> Selection:
+    """Any samples, as many as a noise rate or `keep_share` says, to compare with."""
     share = options.keep_share
     if share is None:
         share = 1.0 - _noise_rate(evidence, options)
@@ -187,6 +195,7 @@ def _random(evidence: Evidence, options: Options) -> Selection:
 
 
 def _oracle(evidence: Evidence, options: Options) -> Selection:
+    """Just the clean samples, by their true labels, to compare with."""
     if evidence.is_noisy is None:
         raise UnknownTruth("rule=oracle")
     return Selection(select_oracle(evidence.is_noisy), evidence.is_noisy.float())

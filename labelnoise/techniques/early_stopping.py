@@ -49,6 +49,8 @@ class EarlyStopping(Technique):
                   monitor=dynamics
     ============  ============================================================================
 
+    docs/techniques.md lists all of them.
+
     The network kept is the one of the step that the rule names: the best validation, the first
     check of the streak, the minimum. It is the one that is tested and saved. By validation it is
     kept also where training ends without a trigger; the other rules then keep the last.

@@ -7,7 +7,7 @@ import math
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, cast
 
 import pytorch_lightning as pl
 import torch
@@ -76,11 +76,27 @@ def one_line_refusals() -> Iterator[None]:
 
 
 def data_to_read(cfg: DictConfig) -> NoisyLabelDataModule:
-    """The data module with its label noise, before it has looked for a file."""
+    """The data module with its label noise, before it has looked for a file.
+
+    Raises:
+        InputError: ``data._target_`` is no data module of this laboratory's kind.
+    """
     allowed = allowed_modules(cfg)
+    target = find(cfg.data.get("_target_"), allowed, "data")
+    if isinstance(target, type):  # before its constructor can refuse ``noise``
+        _check_data(target)
     datamodule = instantiate(cfg.data, allowed)(noise=instantiate(cfg.noise, allowed))
-    assert isinstance(datamodule, NoisyLabelDataModule)
-    return datamodule
+    _check_data(type(datamodule))
+    return cast(NoisyLabelDataModule, datamodule)
+
+
+def _check_data(kind: type) -> None:
+    """Refuse other data modules, which have no label noise, no record of it and no whole splits."""
+    if not issubclass(kind, NoisyLabelDataModule):
+        raise InputError(
+            f"data is a {kind.__name__}, which knows of no label noise: write a subclass of "
+            "labelnoise.data.ImageDataModule with a method read(), see CONTRIBUTING.md"
+        )
 
 
 def build_learner(

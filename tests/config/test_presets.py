@@ -101,6 +101,16 @@ def test_elr_has_the_constants_that_its_code_has_for_the_noise(
     assert (elr.beta, elr.strength) == (beta, strength)
 
 
+def test_one_setting_for_all_is_the_own_file_where_it_has_no_rule() -> None:
+    cfg = compose(["technique=gce", "technique_preset=one"])
+    del cfg.technique_preset.rules.gce
+    check(cfg)
+    assert cfg.technique.gce.q == 0.7
+    cfg.technique_preset.name = "paper"
+    with pytest.raises(InputError, match="technique_preset=paper has no entry for gce"):
+        check(cfg)
+
+
 def test_no_preset_has_no_rules() -> None:
     cfg = compose(["technique=gce"])
     assert find_rule(cfg, "gce") is None

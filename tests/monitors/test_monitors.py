@@ -9,6 +9,9 @@ import pytest
 import torch
 from omegaconf import DictConfig
 
+from labelnoise.config import CONF_DIR
+from labelnoise.config.composition import compose
+from labelnoise.config.targets import find
 from labelnoise.errors import InputError
 from labelnoise.monitors import CoefficientMonitor, MemorizationMonitor
 from labelnoise.report.loaded import load_run
@@ -16,6 +19,7 @@ from labelnoise.theory import CoefficientRecursion
 from labelnoise.training.train import train
 
 Run = Callable[..., dict[str, Any]]
+NAMES = sorted(path.stem for path in (CONF_DIR / "monitor").glob("*.yaml") if path.stem != "none")
 
 
 def weights(path: Path) -> torch.Tensor:
@@ -29,6 +33,21 @@ def test_watching_changes_nothing(run_tiny: Run, tmp_path: Path, options: tuple[
     run_tiny("log_every_n_steps=1", *options, name="watched")
     run_tiny("monitor=none", "data.n_val=0", *options, name="alone")
     assert torch.equal(weights(tmp_path / "watched"), weights(tmp_path / "alone"))
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_watching_by_any_file_changes_nothing(run_tiny: Run, tmp_path: Path, name: str) -> None:
+    short = ("max_steps=12", "log_every_n_steps=4", "batch_size=7")
+    run_tiny(f"monitor={name}", *short, name="watched")
+    run_tiny("monitor=none", *short, name="alone")
+    assert torch.equal(weights(tmp_path / "watched"), weights(tmp_path / "alone"))
+
+
+def test_every_file_is_named_as_what_its_monitor_records() -> None:
+    """By that name a technique that reads its metrics switches it on."""
+    for name in NAMES:
+        (node,) = compose([f"monitor={name}"]).monitor.values()
+        assert name == "memorization" or find(node._target_).records == (name,)
 
 
 def test_coefficients_of_a_run_equal_the_closed_form_recursion(

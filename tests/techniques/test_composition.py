@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import cache
 from itertools import combinations
 
 import pytest
@@ -9,25 +10,30 @@ import pytest
 from labelnoise.config import CONF_DIR
 from labelnoise.config.composition import compose
 from labelnoise.errors import InputError
-from labelnoise.techniques import ROLES, conflict
+from labelnoise.techniques import ROLES, Technique, conflict
 from labelnoise.training.building import build_techniques
 from tests.conftest import Run
 
 NAMES = sorted(path.stem for path in (CONF_DIR / "technique").glob("*.yaml") if path.stem != "none")
 
 
-def test_every_technique_has_a_role_and_known_refusals() -> None:
-    for name in NAMES:
-        (technique,) = build_techniques(compose([f"technique={name}"])).values()
-        assert technique.role in ROLES
-        assert technique.refuses.keys() <= ROLES.keys()
-        assert technique.oracle_knowledge() == sorted(technique.oracle_knowledge())
+@cache
+def built(name: str) -> Technique:
+    (technique,) = build_techniques(compose([f"technique={name}"])).values()
+    return technique
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_it_has_a_role_and_known_refusals(name: str) -> None:
+    technique = built(name)
+    assert technique.role in ROLES
+    assert technique.refuses.keys() <= ROLES.keys()
+    assert technique.oracle_knowledge() == sorted(technique.oracle_knowledge())
 
 
 @pytest.mark.parametrize(("one", "two"), [*combinations(NAMES, 2)])
 def test_a_pair_is_refused_by_both_names_or_built(one: str, two: str) -> None:
-    parts = [build_techniques(compose([f"technique={name}"]))[name] for name in (one, two)]
-    reason = conflict(one, parts[0], two, parts[1])
+    reason = conflict(one, built(one), two, built(two))
     cfg = compose([f"technique=[{one},{two}]"])
     if reason is None:
         assert list(build_techniques(cfg)) == [one, two]

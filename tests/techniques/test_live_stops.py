@@ -8,10 +8,11 @@ from typing import Any
 import pytest
 import torch
 
+from labelnoise.config import CONF_DIR
 from labelnoise.config.composition import compose
 from labelnoise.errors import InputError
 from labelnoise.learner.history import History
-from labelnoise.monitors import DynamicsMonitor, GradientMonitor, Monitor, missing_monitor
+from labelnoise.monitors import DynamicsMonitor, MemorizationMonitor, Monitor, missing_monitor
 from labelnoise.report.loaded import load_run
 from labelnoise.stoppers import STOPPERS, shadow_stop
 from labelnoise.techniques import EarlyStopping, LabelWave
@@ -171,17 +172,18 @@ def test_monitors_record_what_they_say(continued: Path) -> None:
     history = History.read_csv(continued / "metrics.csv")
     for metric in history.names:
         assert missing_monitor([metric], []) in {metric.partition("/")[0], None}
-    dynamics, gradients = DynamicsMonitor(), GradientMonitor()
-    for name, stopper in STOPPERS.items():
-        if name != "coefficients":
-            assert missing_monitor(stopper.names, [dynamics, gradients]) is None
-    assert missing_monitor(["gradients/dominance"], [dynamics]) == "gradients"
+    for stopper in STOPPERS.values():
+        for metric in stopper.names:
+            name = missing_monitor([metric], [MemorizationMonitor()])
+            assert name is None or (CONF_DIR / "monitor" / f"{name}.yaml").exists()
+    assert missing_monitor(["gradients/dominance"], [DynamicsMonitor()]) == "gradients"
 
 
-def test_only_dominance_is_told_true_labels(run_images: Run) -> None:
+def test_a_trigger_says_what_its_rule_is_told(run_images: Run) -> None:
     told = {name: EarlyStopping(name).oracle_knowledge() for name in ("auto", *STOPPERS)}
-    assert told.pop("dominance") == ["true labels"]
-    assert set(map(tuple, told.values())) == {()} and LabelWave().oracle_knowledge() == []
+    assert told["dominance"] == ["true labels"]
+    assert told.pop("auto") == [] == LabelWave().oracle_knowledge()
+    assert told == {n: [rule.knows] if rule.knows else [] for n, rule in STOPPERS.items()}
     summary = run_images(*WAVES, *options("dominance"), "max_epochs=1")
     assert summary["oracle_knowledge"] == ["true labels"]
 
