@@ -257,7 +257,7 @@ def test_noise_is_drawn_for_the_pool_and_apart_from_it_for_the_test_labels(root)
     clean = torch.tensor([fake_label(k) for k in range(120)])
     assert torch.equal(data.noise_record.label, noise.draw(CleanSplit(clean, 10)).label)
     assert data.noise_record.is_noisy.sum() == 24
-    drawn = noise.draw(data.test.clean_label, 10, part="test").label
+    drawn = noise.draw(CleanSplit(data.test.clean_label, 10, part="test")).label
     assert torch.equal(data.test.label, drawn)
     assert data.test.is_noisy.sum() == 4
 
