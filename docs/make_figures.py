@@ -123,7 +123,8 @@ RECIPES: dict[str, Recipe] = {
         },
     ),
     "stoppers": Recipe(
-        f"run.py experiment=stoppers {CIFAR}", {"stoppers": "figures/stoppers.png"}
+        f"run.py experiment=stoppers {CIFAR} data.per_class=1000 max_epochs=25 threads=1",
+        {"stoppers": "figures/stoppers.png"},
     ),
     **{
         name: Recipe(
