@@ -11,7 +11,7 @@ from labelnoise.selection.loss import select_smallest
 def select_dynamic_threshold(
     losses: Float[Tensor, "epochs n"],
 ) -> tuple[Bool[Tensor, " n"], Float[Tensor, " n"], float]:
-    """Keep the small late losses; how many, the early against the late losses tell.
+    """Keep the samples of small loss in the later epochs, in an estimated number.
 
     With early_i and late_i the means of sample i's losses over the first and the last h = T // 2 of
     T recorded epochs,
@@ -19,11 +19,11 @@ def select_dynamic_threshold(
         noise rate = share of the samples with late_i >= early_i,
         kept = the round((1 - noise rate) n) samples of smallest late_i.
 
-    In Stage I the network learns what clean samples have in common. Their losses fall, and those of
-    wrong labels, which say the contrary, rise. The threshold, the largest late loss kept, follows
-    the losses through training. Selected again, it is set anew. Once wrong labels are memorized all
-    losses fall, and the estimate with them: the rule belongs to early training. A loss that is not
-    finite counts as risen and is never kept; where every loss has risen nothing is kept.
+    In Stage I the network learns the signal. The losses of clean samples fall, and the losses of
+    noisy samples rise. The threshold is the largest late loss that is kept. Each selection sets it
+    anew. In Stage II all losses fall, and the estimated noise rate falls too, so the rule is for
+    early training. A loss that is not finite counts as risen and is never kept. If every loss has
+    risen, no sample is kept.
 
     Source: the idea, to record every sample's loss and to set a threshold by a noise rate from
     early against late loss, is that of DLT (arXiv 2104.02570). Formula, halves and the score are

@@ -119,5 +119,5 @@ def _largest(value: Float[Tensor, "b n"], where: Tensor) -> Float[Tensor, " b"]:
 
 
 def _mean(value: Tensor, where: Tensor) -> Float[Tensor, " b"]:
-    """NaN where nothing is meant."""
+    """The mean over the samples in ``where``; NaN for a run without one."""
     return (value * where).sum(1) / where.sum(1)
