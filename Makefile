@@ -9,7 +9,7 @@ NOTEBOOKS = $(wildcard notebooks/*.ipynb)
 LOGDIR ?= outputs
 ARGS ?=
 PYTEST_ARGS ?=
-# Processes of the fast tests; 0 runs them in this one, for a debugger.
+# Processes of `make test` and `make test-slow`; 0 runs the tests in one, for a debugger.
 JOBS ?= 2
 
 .DEFAULT_GOAL := help
@@ -41,7 +41,7 @@ test: $(INSTALLED) ## Run the fast tests and the doctests
 	$(PYTHON) -m pytest -m "not slow" -n $(JOBS) $(PYTEST_ARGS)
 
 test-slow: $(INSTALLED) ## Run the slow tests alone
-	$(PYTHON) -m pytest -m slow $(PYTEST_ARGS)
+	$(PYTHON) -m pytest -m slow -n $(JOBS) $(PYTEST_ARGS)
 
 test-all: $(INSTALLED) ## Run every test
 	$(PYTHON) -m pytest $(PYTEST_ARGS)

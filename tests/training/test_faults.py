@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-import labelnoise
+ROOT = Path(__file__).resolve().parents[2]
 
 
 @pytest.mark.slow
@@ -15,7 +15,7 @@ def test_faults_end_with_the_same_bits_or_a_refusal(tmp_path: Path) -> None:
     """A short form of `make faults`: each kind of fault on a theory run and on a run on images."""
     done = subprocess.run(
         [sys.executable, "-m", "tests.faults", "--count", "14", "--seed", "1"],
-        cwd=Path(labelnoise.__file__).parents[2],
+        cwd=ROOT,
         env={**os.environ, "TMPDIR": str(tmp_path)},
         capture_output=True,
         text=True,
