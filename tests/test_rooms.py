@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import re
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -65,6 +66,12 @@ def test_every_room_is_on_the_list_and_they_are_few() -> None:
     found |= {path.stem for path in PACKAGE.glob("[!_]*.py")}
     assert found == LEVEL.keys()
     assert len(found) <= MOST_ROOMS
+
+
+def test_the_design_page_shows_the_same_rooms_in_the_same_order() -> None:
+    page = (PACKAGE.parent / "docs" / "design.md").read_text().split("## Rooms")[1]
+    rows = [line.split("|")[1] for line in page.splitlines() if line.startswith("| `")]
+    assert [re.findall(r"`(\w+)`", row) for row in rows] == [r.split() for r in ROOMS.splitlines()]
 
 
 def imports() -> Iterator[tuple[str, str]]:
