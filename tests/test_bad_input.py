@@ -509,7 +509,7 @@ def test_a_folder_that_was_there_stays(tmp_path: Path) -> None:
 # --- reports ---
 
 REPORTS = {
-    "suspects RUN --top -1": r"--top must be 0 or more, got -1",
+    "suspects RUN --top -1": r"--top must be a whole number of at least 0, got -1",
     "suspects RUN --top 1.5": r"argument --top: invalid int value",
     "suspects RUN --score magic": r"score must be one of loss, aum",
     "suspects RUN RUN": r"unrecognized arguments",

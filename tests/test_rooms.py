@@ -27,7 +27,7 @@ ROOMS = """
     config
     manifest csv_files
     files
-    seeding distributed interrupts state
+    seeding distributed interrupts state checks
     errors
 """.strip()
 LEVEL = {room: level for level, line in enumerate(ROOMS.splitlines()) for room in line.split()}

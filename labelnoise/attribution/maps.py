@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -11,13 +12,14 @@ import numpy as np
 import torch
 from jaxtyping import Bool, Int
 from numpy.typing import NDArray
-from torch import Tensor
+from torch import Tensor, nn
 
-from labelnoise.attribution.checkpoint import load_trained
+from labelnoise.attribution.checkpoint import TrainedRun, load_trained
 from labelnoise.attribution.figure import MOST_DRAWN, Map, Sample, draw_maps
 from labelnoise.attribution.shapley import attribute, check_method, incompleteness, logit_difference
+from labelnoise.checks import COUNT, SEED, Range, check_number
 from labelnoise.config.options import check_value
-from labelnoise.config.ranges import SEED, Range
+from labelnoise.data.batch import Split
 from labelnoise.errors import InputError
 from labelnoise.files import write_arrays
 from labelnoise.seeding import derive_seed, stream
@@ -46,8 +48,7 @@ def choose(is_noisy: Bool[Tensor, " n_train"], samples: int, background: int, se
         [1, 1, 2]
     """
     noisy, clean = is_noisy.nonzero().flatten(), (~is_noisy).nonzero().flatten()
-    if samples < 1:
-        raise InputError(f"samples must be at least 1, got {samples}")
+    check_number("samples", samples, COUNT)
     if not 1 <= background < len(clean):
         raise InputError(
             f"background must be between 1 and {len(clean) - 1}, got {background}: the training "
@@ -182,47 +183,18 @@ def explain_run(
     """
     check_method(method, draws)
     check_value("seed", seed, int, SEED)
-    run = load_trained(path, checkpoint, allow_targets)
+    run = _load_images(path, checkpoint, allow_targets)
     train, model = run.datamodule.train, run.classifier.model
-    if train.input.dtype != torch.uint8 or train.input.ndim != 4:
-        raise InputError(
-            f"{path} trained on {type(run.datamodule).__name__}, attribution explains images: "
-            "choose a run of data=cifar10, say"
-        )
-    if not train.truth_known:
-        raise InputError(
-            f"attribution compares noisy with clean images, and the true labels of {path} are not "
-            "known: choose a run with data.truth=folders, or one whose labels were flipped"
-        )
     # Fewer are explained where no more exist, as with the default on a small set.
     check_value("samples", samples, int, Range(1, max(len(train), 100), whole=True))
     chosen = choose(train.is_noisy, samples, background, seed)
     split = train.subset(torch.cat([chosen.noisy, chosen.clean]))
-    input, reference = split.batch().input, train.batch(chosen.background).input
-    seeds = [derive_seed(seed, "attribution", int(i)) for i in split.source_index]
-
-    def maps(target: Tensor, places: Tensor | slice = slice(None)) -> Tensor:
-        return attribute(
-            model,
-            input[places],
-            target[places],
-            reference,
-            method=method,
-            draws=draws,
-            seeds=[seeds[i] for i in split.index[places].tolist()],
-        )
-
-    differences = [
-        logit_difference(model, input, label, reference)
-        for label in (split.label, split.clean_label)
-    ]
-    if not torch.stack(differences).isfinite().all():
-        raise InputError(
-            f"the network of {run.checkpoint} has diverged: its outputs are no numbers"
-        )
-    given = maps(split.label)
+    reference = train.batch(chosen.background).input
+    difference_given, difference_true = _differences(run, split, reference)
+    attributed = partial(_attribute, model, split, reference, method, draws, seed)
+    given = attributed(split.label)
     true = given.clone()
-    true[split.is_noisy] = maps(split.clean_label, split.is_noisy)
+    true[split.is_noisy] = attributed(split.clean_label, split.is_noisy)
     return Explained(
         index=torch.cat([chosen.noisy, chosen.clean]).numpy(),
         source_index=split.source_index.numpy(),
@@ -233,14 +205,69 @@ def explain_run(
         image=split.input.numpy(),
         attribution_given=given.float().numpy(),
         attribution_true=true.float().numpy(),
-        difference_given=differences[0].float().numpy(),
-        difference_true=differences[1].float().numpy(),
+        difference_given=difference_given.float().numpy(),
+        difference_true=difference_true.float().numpy(),
         background=chosen.background.numpy(),
         class_names=[str(name) for name in run.datamodule.class_names],
         method=method,
         draws=draws,
         seed=seed,
         checkpoint=str(run.checkpoint),
+    )
+
+
+def _load_images(
+    path: str | Path, checkpoint: str | Path, allow_targets: Sequence[str]
+) -> TrainedRun:
+    """A run on images with known true labels."""
+    run = load_trained(path, checkpoint, allow_targets)
+    train = run.datamodule.train
+    if train.input.dtype != torch.uint8 or train.input.ndim != 4:
+        raise InputError(
+            f"{path} trained on {type(run.datamodule).__name__}, attribution explains images: "
+            "choose a run of data=cifar10, say"
+        )
+    if not train.truth_known:
+        raise InputError(
+            f"attribution compares noisy with clean images, and the true labels of {path} are not "
+            "known: choose a run with data.truth=folders, or one whose labels were flipped"
+        )
+    return run
+
+
+def _differences(run: TrainedRun, split: Split, reference: Tensor) -> list[Tensor]:
+    """The logit differences of the given and of the true classes."""
+    differences = [
+        logit_difference(run.classifier.model, split.batch().input, label, reference)
+        for label in (split.label, split.clean_label)
+    ]
+    if not torch.stack(differences).isfinite().all():
+        raise InputError(
+            f"the network of {run.checkpoint} has diverged: its outputs are no numbers"
+        )
+    return differences
+
+
+def _attribute(
+    model: nn.Module,
+    split: Split,
+    reference: Tensor,
+    method: str,
+    draws: int,
+    seed: int,
+    target: Tensor,
+    places: Tensor | slice = slice(None),
+) -> Tensor:
+    """The maps of the samples at ``places`` for their ``target`` classes, a seed a sample."""
+    seeds = [derive_seed(seed, "attribution", int(i)) for i in split.source_index[places]]
+    return attribute(
+        model,
+        split.batch().input[places],
+        target[places],
+        reference,
+        method=method,
+        draws=draws,
+        seeds=seeds,
     )
 
 

@@ -11,8 +11,8 @@ import torch
 from jaxtyping import Float, Int
 from torch import Tensor, nn
 
+from labelnoise.checks import Range, check_word
 from labelnoise.config.options import check_value
-from labelnoise.config.ranges import Range
 from labelnoise.errors import InputError
 from labelnoise.training.isolation import isolated
 
@@ -91,8 +91,7 @@ def check_method(method: str, draws: int = 1) -> None:
     Raises:
         InputError: captum is not installed, ``method`` does not exist, or ``draws`` is below 1.
     """
-    if method not in METHODS:
-        raise InputError(f"method must be one of {', '.join(METHODS)}, got {method!r}")
+    check_word("method", method, METHODS)
     check_value("draws", draws, int, DRAWS)
     _captum()
 

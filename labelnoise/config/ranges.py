@@ -2,83 +2,34 @@
 
 from __future__ import annotations
 
-import math
-from typing import NamedTuple
+from typing import Any
 
-# No run counts this far: a slip, which would overflow or never end.
-MOST = 10**12
-# Seeds are kept as 64-bit integers.
-LARGEST_SEED = 2**63 - 1
-# Larger bounds only keep out slips; a message names them where they are passed.
-_WORTH_SAYING = 10**6
-
-
-class Range(NamedTuple):
-    """Numbers from ``low`` to ``high``; infinity and NaN are never among them.
-
-    Attributes:
-        above, below: ``low`` itself, or ``high`` itself, is refused.
-        whole: only whole numbers.
-
-    Example:
-        >>> 1 in Range(0, 1), 1 in Range(0, 1, below=True), float("nan") in Range()
-        (True, False, False)
-        >>> [Range(0, 1, below=True).describe(5), Range(1, whole=True).describe(0)]
-        ['a number from 0 to below 1', 'a whole number of at least 1']
-    """
-
-    low: float = -math.inf
-    high: float = math.inf
-    above: bool = False
-    below: bool = False
-    whole: bool = False
-
-    def __contains__(self, value: object) -> bool:
-        assert isinstance(value, int | float)
-        if isinstance(value, float) and (self.whole or not math.isfinite(value)):
-            return False
-        return (self.low < value if self.above else self.low <= value) and (
-            value < self.high if self.below else value <= self.high
-        )
-
-    def describe(self, value: float) -> str:
-        """What is allowed, in words, for the refusal of ``value``."""
-        number = "a whole number" if self.whole else "a number"
-        low, high = f"{self.low:,}", f"{self.high:,}"
-        has_high = self.high <= _WORTH_SAYING or (self.high < math.inf and value > self.high)
-        if self.low == -math.inf:
-            return f"{number} {f'below {high}' if has_high else 'that is finite'}"
-        begin = f"{number} {'above' if self.above else 'from' if has_high else 'of at least'} {low}"
-        if has_high:
-            return f"{begin} to {'below ' * self.below}{high}"
-        return f"{begin} and finite" if value == math.inf else begin
-
-
-def _whole(low: int, high: int = MOST) -> Range:
-    return Range(low, high, whole=True)
-
-
-COUNT = _whole(1)
-SEED = _whole(0, LARGEST_SEED)
-FINITE = Range()
-POSITIVE = Range(0, above=True)
-NOT_NEGATIVE = Range(0)
-SHARE = Range(0, 1)
-BELOW_ONE = Range(0, 1, below=True)
-NEGATIVE = Range(high=0, below=True)
+from labelnoise.checks import (
+    BELOW_ONE,
+    COUNT,
+    FINITE,
+    NEGATIVE,
+    NOT_NEGATIVE,
+    POSITIVE,
+    SEED,
+    SHARE,
+    Range,
+    check_number,
+    whole,
+)
 
 # Of the keys at the top of conf/config.yaml. -1 stands for no limit; config.check refuses 0.
 TOP = {
     "noise_rate": BELOW_ONE,
     "seed": SEED,
-    "max_steps": _whole(-1),
-    "max_epochs": _whole(-1),
+    "max_steps": whole(-1),
+    "max_epochs": whole(-1),
     "batch_size": COUNT,
     "log_every_n_steps": COUNT,
     "eval_every_n_steps": COUNT,
     "checkpoint_every_n_steps": COUNT,
     "keep_checkpoint_every_n_epochs": COUNT,
-    "threads": _whole(1, 1024),  # a system refuses to start many more, and ends the process
+    "threads": whole(1, 1024),  # a system refuses to start many more, and ends the process
 }
 
 # Of the options of labelnoise's own parts: by name, and by CLASS.NAME where a class differs.
@@ -94,33 +45,33 @@ RANGES = {
     "bootstrapping_soft.beta": SHARE,
     "check_every_n_steps": COUNT,
     "d": COUNT,
-    "depth": _whole(1, 1000),
+    "depth": whole(1, 1000),
     "dropout": BELOW_ONE,
     "epsilon": BELOW_ONE,
     "eval_batch_size": COUNT,
     "every_n_steps": COUNT,
-    "filters": _whole(1, 10**6),
+    "filters": whole(1, 10**6),
     "forget_rate": BELOW_ONE,
-    "image_size": _whole(1, 4096),
-    "iterations": _whole(1, 10**4),
+    "image_size": whole(1, 4096),
+    "iterations": whole(1, 10**4),
     "keep_share": Range(0, 1, above=True),
     "kernel_size": COUNT,
     "log_zero": NEGATIVE,
     "max_wrong_share": BELOW_ONE,
     "mean": FINITE,
     "momentum": BELOW_ONE,
-    "n": _whole(2),  # two classes
+    "n": whole(2),  # two classes
     "n_snr_squared": POSITIVE,
     "n_test": COUNT,
-    "n_val": _whole(0),
+    "n_val": whole(0),
     "noise_rate": BELOW_ONE,
     "patience": COUNT,
     "per_class": COUNT,
-    "per_sample_size": _whole(2),
+    "per_sample_size": whole(2),
     "percentile": Range(0, 100),
     "SampleSelection.percentile": Range(0, 100, above=True),
     "probe_size": COUNT,
-    "GradientMonitor.probe_size": _whole(2),
+    "GradientMonitor.probe_size": whole(2),
     "q": Range(0, 1, above=True),
     "q_end": POSITIVE,
     "q_start": Range(0, 1, above=True),
@@ -145,9 +96,9 @@ RANGES = {
     "test_per_class": COUNT,
     "threshold": COUNT,
     "val_fraction": BELOW_ONE,
-    "vectors": _whole(2, 10**4),
+    "vectors": whole(2, 10**4),
     "warmup_epochs": COUNT,
-    "width": _whole(1, 4096),
+    "width": whole(1, 4096),
     "window": COUNT,
     "xi_std": POSITIVE,
 }
@@ -160,8 +111,8 @@ FOREIGN: dict[str, tuple[object, Range]] = {
     "trainer.accumulate_grad_batches": (int, COUNT),
     "trainer.gradient_clip_val": (float | None, POSITIVE),
     "trainer.limit_train_batches": (float | None, POSITIVE),
-    "trainer.log_every_n_steps": (int | None, _whole(0)),
-    "trainer.num_sanity_val_steps": (int | None, _whole(-1)),
+    "trainer.log_every_n_steps": (int | None, whole(0)),
+    "trainer.num_sanity_val_steps": (int | None, whole(-1)),
 }
 # Arguments of Lightning's Trainer that a run sets itself, or that would make its results those of
 # something else without a word; and what to write instead.
@@ -193,3 +144,28 @@ def range_of(target: str, option: str) -> Range | None:
     if not target.startswith("labelnoise."):
         return None
     return RANGES.get(f"{target.rpartition('.')[2]}.{option}", RANGES.get(option))
+
+
+def check_options_of(part: Any, prefix: str = "", **values: float | None) -> None:
+    """Refuse numbers outside the ranges of ``part``, which may also be built without a config.
+
+    Args:
+        part: a class or function of labelnoise.
+        prefix: of the options' names in the message, as ``technique.elr.``.
+        values: by option; None passes.
+
+    Raises:
+        InputError: names the option, the value and the range.
+
+    Example:
+        >>> from labelnoise.losses import gce
+        >>> check_options_of(gce, q=1.5)
+        Traceback (most recent call last):
+        ...
+        labelnoise.errors.InputError: q must be a number above 0 and at most 1, got 1.5
+    """
+    for name, value in values.items():
+        allowed = range_of(f"{part.__module__}.{part.__name__}", name)
+        assert allowed is not None, f"{name} has no range: give it a row"
+        if value is not None:
+            check_number(f"{prefix}{name}", value, allowed)

@@ -10,6 +10,8 @@ import torch
 from jaxtyping import Float, Int
 from torch import Tensor
 
+from labelnoise.checks import COUNT, check_number, check_word, whole
+from labelnoise.config.ranges import check_options_of
 from labelnoise.data.batch import Split
 from labelnoise.data.loaders import TensorLoader, batches_so_far
 from labelnoise.data.memory import check_fits
@@ -136,28 +138,20 @@ class SignalNoiseDataModule(NoisyLabelDataModule):
         shuffle_seed: int | None = None,
     ) -> None:
         super().__init__()
-        for name, value in (("d", d), ("n_test", n_test), ("steps", steps)):
-            if value < 1:
-                said = "max_steps" if name == "steps" else f"data.{name}"
-                raise InputError(f"{said} must be at least 1, got {value}")
-        if n < 2:
-            raise InputError(f"data.n must be at least 2, one a class, got {n}")
-        if n_val < 0:
-            raise InputError(f"data.n_val must be 0 or more, got {n_val}")
-        if not xi_std > 0:
-            raise InputError(f"data.xi_std must be above 0, got {xi_std}")
-        if dtype not in DTYPES:
-            raise InputError(f"data.dtype must be one of {', '.join(DTYPES)}, got {dtype!r}")
+        check_options_of(
+            SignalNoiseDataModule, "data.",
+            n=n, d=d, n_val=n_val, n_test=n_test, xi_std=xi_std,
+            n_snr_squared=n_snr_squared, signal_norm=signal_norm,
+        )  # fmt: skip
+        check_number("max_steps", steps, COUNT)
+        check_word("data.dtype", dtype, DTYPES)
         if (n_snr_squared is None) == (signal_norm is None):
             raise InputError(
                 "give one of data.n_snr_squared and data.signal_norm and set the other to null, "
                 f"got n_snr_squared={n_snr_squared} and signal_norm={signal_norm}"
             )
-        for name, size in (("n_snr_squared", n_snr_squared), ("signal_norm", signal_norm)):
-            if size is not None and not size > 0:
-                raise InputError(f"data.{name} must be above 0, got {size}")
-        if batch_size is not None and not 1 <= batch_size <= n:
-            raise InputError(f"batch_size must be between 1 and data.n={n}, got {batch_size}")
+        if batch_size is not None:
+            check_number("batch_size", batch_size, whole(1, n))
         self.noise = noise
         self.n, self.d, self.n_val, self.n_test = n, d, n_val, n_test
         self.xi_std = xi_std

@@ -7,8 +7,7 @@ from jaxtyping import Float, Int
 from torch import Tensor
 from torch.nn import functional as F
 
-from labelnoise.errors import InputError
-from labelnoise.losses.ranges import check_log_zero, check_not_negative
+from labelnoise.config.ranges import check_options_of
 
 
 def ce(logits: Float[Tensor, "n K"], label: Int[Tensor, " n"]) -> Float[Tensor, " n"]:
@@ -47,8 +46,7 @@ def gce(
         >>> gce(torch.zeros(1, 2), torch.tensor([0]), q=1.0)
         tensor([0.5000])
     """
-    if not 0 < q <= 1:
-        raise InputError(f"q must be above 0 and at most 1, got {q}")
+    check_options_of(gce, q=q)
     return power_loss(logits, label, q)
 
 
@@ -72,8 +70,7 @@ def sce(
         >>> sce(torch.zeros(1, 2), torch.tensor([0]), alpha=0.0, beta=1.0)
         tensor([2.])
     """
-    check_not_negative("alpha", alpha)
-    check_not_negative("beta", beta)
+    check_options_of(sce, alpha=alpha, beta=beta)
     return alpha * ce(logits, label) + beta * rce(logits, label, log_zero)
 
 
@@ -98,8 +95,7 @@ def nce_rce(
         >>> nce_rce(torch.zeros(1, 2), torch.tensor([0]), alpha=1.0, beta=0.0)
         tensor([0.5000])
     """
-    check_not_negative("alpha", alpha)
-    check_not_negative("beta", beta)
+    check_options_of(nce_rce, alpha=alpha, beta=beta)
     normalized = ce(logits, label) / -F.log_softmax(logits, 1).sum(1)
     return alpha * normalized + beta * rce(logits, label, log_zero)
 
@@ -122,7 +118,7 @@ def rce(
         >>> rce(torch.zeros(1, 2), torch.tensor([0]), log_zero=-9.21)
         tensor([4.6050])
     """
-    check_log_zero(log_zero)
+    check_options_of(rce, log_zero=log_zero)
     return -log_zero * mae(logits, label)
 
 

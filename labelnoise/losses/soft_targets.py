@@ -7,7 +7,7 @@ from jaxtyping import Float, Int
 from torch import Tensor
 from torch.nn import functional as F
 
-from labelnoise.losses.ranges import check_below_one, check_share
+from labelnoise.config.ranges import check_options_of
 from labelnoise.losses.robust import ce
 
 
@@ -23,7 +23,7 @@ def label_smoothing(
         >>> label_smoothing(torch.tensor([[2.0, 0.0]]), torch.tensor([0]), epsilon=0.2)
         tensor([0.3269])
     """
-    check_below_one("epsilon", epsilon)
+    check_options_of(label_smoothing, epsilon=epsilon)
     return F.cross_entropy(logits, label, reduction="none", label_smoothing=epsilon)
 
 
@@ -43,7 +43,7 @@ def bootstrapping_soft(
         >>> bootstrapping_soft(torch.zeros(1, 2), torch.tensor([0]), beta=0.5)
         tensor([0.6931])
     """
-    check_share("beta", beta)
+    check_options_of(bootstrapping_soft, beta=beta)
     return beta * ce(logits, label) + (1 - beta) * entropy(logits)
 
 
@@ -61,7 +61,7 @@ def bootstrapping_hard(
         >>> bootstrapping_hard(torch.tensor([[0.0, 3.0]]), torch.tensor([0]), beta=0.0)
         tensor([0.0486])
     """
-    check_share("beta", beta)
+    check_options_of(bootstrapping_hard, beta=beta)
     return beta * ce(logits, label) + (1 - beta) * ce(logits, logits.argmax(1))
 
 

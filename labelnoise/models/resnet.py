@@ -6,7 +6,7 @@ from torch import nn
 from torchvision.models import resnet as torchvision_resnet
 from torchvision.models.resnet import BasicBlock, Bottleneck
 
-from labelnoise.errors import InputError
+from labelnoise.checks import check_word
 from labelnoise.models.images import image_shape, initial_weights
 
 # The block and the number of blocks in each of the four stages: table 1 of the source.
@@ -47,8 +47,7 @@ class ResNet(torchvision_resnet.ResNet):
         depth: int = 18,
         seed: int = 0,
     ) -> None:
-        if depth not in _BLOCKS:
-            raise InputError(f"model.depth of ResNet must be 18, 34 or 50, got {depth}")
+        check_word("model.depth of ResNet", depth, _BLOCKS)
         channels, _, _ = image_shape(input_shape, f"resnet{depth}")
         block, layers = _BLOCKS[depth]
         with initial_weights(seed):

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from torch import Tensor, nn
 
-from labelnoise.errors import InputError
+from labelnoise.config.ranges import check_options_of
 from labelnoise.models.images import image_shape, initial_weights
 
 
@@ -45,8 +45,7 @@ class SmallCNN(nn.Module):
         seed: int = 0,
     ) -> None:
         super().__init__()
-        if width < 1:
-            raise InputError(f"model.width must be at least 1, got {width}")
+        check_options_of(SmallCNN, "model.", width=width)
         channels, rows, columns = image_shape(input_shape, "cnn", smallest=8)
         with initial_weights(seed):
             head = nn.Linear(8 * width, num_classes)

@@ -7,6 +7,7 @@ from jaxtyping import Float
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from labelnoise.config.ranges import check_options_of
 from labelnoise.errors import InputError
 from labelnoise.seeding import stream
 
@@ -99,11 +100,10 @@ class TwoLayerCNN(nn.Module):
         seed: int = 0,
     ) -> None:
         super().__init__()
-        for name, value in (("filters", filters), ("stride", stride), ("kernel_size", kernel_size)):
-            if value is not None and value < 1:
-                raise InputError(f"model.{name} must be at least 1, got {value}")
-        if not sigma_0 >= 0:
-            raise InputError(f"model.sigma_0 must be 0 or more, got {sigma_0}")
+        check_options_of(
+            TwoLayerCNN, "model.",
+            filters=filters, sigma_0=sigma_0, kernel_size=kernel_size, stride=stride,
+        )  # fmt: skip
         window = tuple(input_shape[1:]) if len(input_shape) == 2 else tuple(input_shape)
         if len(input_shape) == 3 and kernel_size is not None:
             if kernel_size > min(input_shape[1:]):

@@ -5,7 +5,8 @@ from __future__ import annotations
 from torch import Tensor, nn
 from torchvision.models.vgg import cfgs, make_layers
 
-from labelnoise.errors import InputError
+from labelnoise.checks import check_word
+from labelnoise.config.ranges import check_options_of
 from labelnoise.models.images import image_shape, initial_weights
 
 # Torchvision's names of the configurations in the source's table 1.
@@ -49,10 +50,8 @@ class VGG(nn.Module):
         seed: int = 0,
     ) -> None:
         super().__init__()
-        if depth not in _LAYERS:
-            raise InputError(f"model.depth of VGG must be 11, 13, 16 or 19, got {depth}")
-        if not 0 <= dropout < 1:
-            raise InputError(f"model.dropout must be from 0 to below 1, got {dropout}")
+        check_word("model.depth of VGG", depth, _LAYERS)
+        check_options_of(VGG, "model.", dropout=dropout)
         channels, _, _ = image_shape(input_shape, f"vgg{depth}", smallest=32)
         with initial_weights(seed):
             self.features = make_layers(cfgs[_LAYERS[depth]], batch_norm=batch_norm)

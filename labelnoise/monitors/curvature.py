@@ -11,7 +11,6 @@ from torch import Tensor
 from torch.optim import SGD, Optimizer
 
 from labelnoise.data.module import data_of
-from labelnoise.errors import InputError
 from labelnoise.learner.classifier import NoisyLabelClassifier, evaluating
 from labelnoise.measures.curvature import frobenius_norm, hessian_vector_product, top_eigenvalue
 from labelnoise.measures.gradients import trainable
@@ -62,14 +61,9 @@ class CurvatureMonitor(Monitor):
         seed: int = 0,
     ) -> None:
         super().__init__(every_n_steps)
-        for name, value, least in (
-            ("probe_size", probe_size, 1),
-            ("iterations", iterations, 1),
-            ("vectors", vectors, 2),
-            ("batch_size", batch_size, 1),
-        ):
-            if value < least:
-                raise InputError(f"monitor.curvature.{name} must be at least {least}, got {value}")
+        self.check_numbers(
+            probe_size=probe_size, iterations=iterations, vectors=vectors, batch_size=batch_size
+        )
         self.probe_size = probe_size
         self.iterations = iterations
         self.vectors = vectors

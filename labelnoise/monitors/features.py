@@ -102,9 +102,7 @@ class FeatureMonitor(Monitor):
         seed: int = 0,
     ) -> None:
         super().__init__(every_n_steps)
-        for name, value in (("probe_size", probe_size), ("batch_size", batch_size)):
-            if value < 1:
-                raise InputError(f"monitor.features.{name} must be at least 1, got {value}")
+        self.check_numbers(probe_size=probe_size, batch_size=batch_size)
         self.probe_size = probe_size
         self.batch_size = batch_size
         self.seed = seed

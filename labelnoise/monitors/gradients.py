@@ -11,6 +11,7 @@ import torch
 from jaxtyping import Float, Int
 from torch import Tensor, nn
 
+from labelnoise.checks import check_word
 from labelnoise.data.batch import Split
 from labelnoise.data.module import data_of
 from labelnoise.errors import InputError
@@ -104,18 +105,10 @@ class GradientMonitor(Monitor):
         seed: int = 0,
     ) -> None:
         super().__init__(every_n_steps)
-        if per_sample not in PER_SAMPLE:
-            raise InputError(
-                f"monitor.gradients.per_sample must be one of {', '.join(PER_SAMPLE)}, got "
-                f"{per_sample!r}"
-            )
-        for name, value, least in (
-            ("probe_size", probe_size, 2),
-            ("per_sample_size", per_sample_size, 2),
-            ("batch_size", batch_size, 1),
-        ):
-            if value is not None and value < least:
-                raise InputError(f"monitor.gradients.{name} must be at least {least}, got {value}")
+        check_word("monitor.gradients.per_sample", per_sample, PER_SAMPLE)
+        self.check_numbers(
+            probe_size=probe_size, per_sample_size=per_sample_size, batch_size=batch_size
+        )
         self.probe_size = probe_size
         self.per_sample = per_sample
         self.per_sample_size = per_sample_size

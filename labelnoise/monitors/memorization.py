@@ -8,7 +8,6 @@ import pytorch_lightning as pl
 
 from labelnoise.data.batch import Split
 from labelnoise.data.module import data_of
-from labelnoise.errors import InputError
 from labelnoise.learner.classifier import NoisyLabelClassifier, classifier_of
 from labelnoise.monitors.monitor import Monitor, is_due, probe_of
 
@@ -38,8 +37,7 @@ class MemorizationMonitor(Monitor):
         seed: int = 0,
     ) -> None:
         super().__init__(every_n_steps)
-        if probe_size < 1:
-            raise InputError(f"monitor probe_size must be at least 1, got {probe_size}")
+        self.check_numbers(test_every_n_steps=test_every_n_steps, probe_size=probe_size)
         self.test_every_n_steps = test_every_n_steps
         self.probe_size = probe_size
         self.seed = seed

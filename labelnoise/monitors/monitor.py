@@ -8,8 +8,8 @@ from typing import Any, ClassVar
 import pytorch_lightning as pl
 import torch
 
+from labelnoise.config.ranges import check_options_of
 from labelnoise.data.batch import Split
-from labelnoise.errors import InputError
 from labelnoise.learner.classifier import NoisyLabelClassifier, classifier_of
 from labelnoise.run_directory import RunDirectory
 from labelnoise.seeding import stream
@@ -60,13 +60,14 @@ class Monitor(Stateful, pl.Callback):
             raise TypeError(f'{cls.__name__} declares no metrics: write records = ("NAME",)')
 
     def __init__(self, every_n_steps: int | None) -> None:
-        if every_n_steps is not None and every_n_steps < 1:
-            raise InputError(
-                f"monitor every_n_steps must be at least 1, or null for once an epoch, "
-                f"got {every_n_steps}"
-            )
+        self.check_numbers(every_n_steps=every_n_steps)
         self.every_n_steps = every_n_steps
         self.last_step = -1
+
+    @classmethod
+    def check_numbers(cls, **values: int | None) -> None:
+        """Refuse options outside their ranges, by the name of the monitor's file."""
+        check_options_of(cls, f"monitor.{cls.__module__.rpartition('.')[2]}.", **values)
 
     def observe(self, trainer: pl.Trainer, module: NoisyLabelClassifier) -> dict[str, float]:
         """Measure the network as it is now, leaving it and the random streams untouched."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 import csv
 import re
 import warnings
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -83,21 +83,26 @@ def read_labels(path: str | Path, column: str | None = None) -> GivenLabels:
             "more than plain arrays; write an .npz or .csv of integer columns"
         ) from error
     checked = {name: _as_labels(file, name, values) for name, values in columns.items()}
-    wanted = next(iter(checked))
-    for name, values in checked.items():
-        if len(values) != len(checked[wanted]):
+    return _joined(file, checked)
+
+
+def _joined(file: Path, columns: Mapping[str, Tensor]) -> GivenLabels:
+    """Columns of one length, the given labels first, in the order of the data."""
+    wanted = next(iter(columns))
+    for name, values in columns.items():
+        if len(values) != len(columns[wanted]):
             raise InputError(
-                f"label file '{file}' has {len(checked[wanted])} values in '{wanted}' and "
+                f"label file '{file}' has {len(columns[wanted])} values in '{wanted}' and "
                 f"{len(values)} in '{name}'; write columns of one length"
             )
-    index = checked.get(INDEX_COLUMN)
+    index = columns.get(INDEX_COLUMN)
     if index is not None and not torch.equal(index, torch.arange(len(index))):
         raise InputError(
             f"label file '{file}' has an '{INDEX_COLUMN}' that does not count 0, 1, 2, ...; "
             "sort its lines into the data's order, none left out"
         )
-    clean = next((checked[name] for name in _clean_columns(wanted) if name in checked), None)
-    return GivenLabels(wanted, checked[wanted], clean)
+    clean = next((columns[name] for name in _clean_columns(wanted) if name in columns), None)
+    return GivenLabels(wanted, columns[wanted], clean)
 
 
 def _given_column(file: Path, names: list[str], column: str | None) -> str:

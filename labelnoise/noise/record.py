@@ -13,6 +13,7 @@ import torch
 from jaxtyping import Bool, Float, Int
 from torch import Tensor
 
+from labelnoise.checks import check_word
 from labelnoise.errors import InputError
 from labelnoise.files import write_arrays
 from labelnoise.noise.checks import check_labels
@@ -77,8 +78,7 @@ class NoiseRecord:
     truth: Truth = "made"
 
     def __post_init__(self) -> None:
-        if self.truth not in TRUTHS:
-            raise InputError(f"truth must be one of {', '.join(TRUTHS)}, got {self.truth!r}")
+        check_word("truth", self.truth, TRUTHS)
         if (self.clean_label is None) != (self.truth == "unknown"):
             has = "no" if self.clean_label is None else "a"
             raise InputError(f"a record of truth {self.truth!r} has {has} clean_label")

@@ -9,12 +9,19 @@ from typing import Any
 from hydra.core.config_store import ConfigStore
 from omegaconf import MISSING, DictConfig, OmegaConf
 
+from labelnoise.checks import COUNT, SEED, Range, check_number, whole
 from labelnoise.config.composition import check_places, compose_config
 from labelnoise.config.options import check_value
-from labelnoise.config.ranges import SEED, Range
 
-# Beyond these a number is a slip: seeds are kept as 64-bit integers, memory ends at terabytes.
-_RANGES = {"seed": SEED, "memory_limit_mb": Range(0, 10**7, above=True)}
+RANGES = {
+    "steps": whole(1, 10**8),
+    "seed": SEED,
+    "seeds": whole(1, 10**6),
+    "test_samples": whole(1, 10**7),
+    "logged_per_decade": whole(1, 10**4),
+    "memory_limit_mb": Range(0, 10**7, above=True),  # memory ends at terabytes
+    "blocks": COUNT,
+}
 
 
 @dataclass
@@ -65,7 +72,7 @@ def check(cfg: DictConfig) -> None:
         InputError: one line that says what came and what is allowed.
     """
     check_places(cfg, PhaseDiagramConfig)
-    for key, bounds in _RANGES.items():
-        check_value(key, cfg[key], None, bounds)
+    for key, allowed in RANGES.items():
+        check_number(key, cfg[key], allowed)
     if OmegaConf.is_dict(cfg.figure):
         check_value("figure.title", cfg.figure.get("title"), str | None, None)

@@ -11,6 +11,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from labelnoise.checks import whole
+from labelnoise.config.options import check_value
 from labelnoise.errors import InputError
 from labelnoise.phase_diagram.parameters import PARAMETERS, WHOLE, combine, known, setting_of
 from labelnoise.phase_diagram.read import choice, mapping, number, numbers
@@ -58,10 +60,7 @@ class Axis:
         else:
             low, high = (number(f"{where}.{end}", words[end]) for end in ("from", "to"))
             points = words.get("points")
-            if type(points) is not int or not 1 <= points <= MOST_POINTS:
-                raise InputError(
-                    f"{where}.points must be a whole number from 1 to {MOST_POINTS:,}, got {points}"
-                )
+            check_value(f"{where}.points", points, int, whole(1, MOST_POINTS))
             if low > high or (scale == "log" and low <= 0):
                 above = "be above 0 and " if scale == "log" else ""
                 raise InputError(

@@ -7,6 +7,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import fields
 from typing import NamedTuple
 
+from labelnoise.checks import NOT_NEGATIVE, POSITIVE, check_number
 from labelnoise.errors import InputError
 from labelnoise.theory import bounds
 from labelnoise.theory.simulation import Setting
@@ -112,9 +113,8 @@ def _check_range(name: str, value: float) -> None:
     if name == "orthogonal":
         if value not in (0, 1):
             raise InputError(f"orthogonal must be true or false, got {value:g}")
-    elif not math.isfinite(value) or value < 0 or (value == 0 and name not in FROM_0):
-        allowed = "0 or more" if name in FROM_0 else "above 0"
-        raise InputError(f"{name} must be finite and {allowed}, got {value:g}")
+    else:
+        check_number(name, value, NOT_NEGATIVE if name in FROM_0 else POSITIVE)
 
 
 def setting_of(words: Values) -> Setting:

@@ -5,7 +5,8 @@ from __future__ import annotations
 import hashlib
 import json
 import time
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -13,9 +14,11 @@ import numpy as np
 import torch
 from omegaconf import DictConfig, OmegaConf
 
+from labelnoise.checks import check_number, check_word, whole
 from labelnoise.errors import InputError
 from labelnoise.files import replacing
 from labelnoise.phase_diagram.compute import Task, assemble, compute_parts, parts_of
+from labelnoise.phase_diagram.config import RANGES
 from labelnoise.phase_diagram.figures import Drawing, draw
 from labelnoise.phase_diagram.grid import Axis, Grid
 from labelnoise.phase_diagram.parameters import PARAMETERS
@@ -23,13 +26,13 @@ from labelnoise.phase_diagram.quantities import QUANTITIES, TESTED
 from labelnoise.phase_diagram.read import mapping, number
 from labelnoise.phase_diagram.statistics import over_seeds
 from labelnoise.phase_diagram.store import Store, flat
+from labelnoise.theory.simulation import Setting
 
 # What determines the numbers; the rest says where they lie, how they are made and drawn.
 COMPUTED = (
     "x", "y", "panels", "setting", "steps", "seed", "seeds", "test_samples", "test_at",
     "logged_per_decade", "dtype",
 )  # fmt: skip
-MOST = {"steps": 10**8, "seeds": 10**6, "test_samples": 10**7, "logged_per_decade": 10**4}
 MEGABYTE = 2**20
 
 
@@ -59,39 +62,58 @@ def phase_diagram(cfg: DictConfig, directory: Path) -> dict[str, Any]:
     begins = store.claim()
     started = time.perf_counter()
     mine = range(len(parts)) if block is None else range(block, len(parts), blocks)
-    try:
+    with _released_on_refusal(store, begins):
         for source in sources:
             print(f"{store.take_over(source)} parts taken over from {source}")
         compute_parts(store, settings, task, mine)
-    except InputError:
-        if begins:
-            store.release()
-        raise
-    seconds = time.perf_counter() - started
+    cells = sum(len(parts[n]) for n in mine)
     outcome: dict[str, Any] = {
-        "cells": sum(len(parts[n]) for n in mine),
-        "runs": sum(len(parts[n]) for n in mine) * len(task.seeds),
-        "seconds": round(seconds, 2),
+        "cells": cells,
+        "runs": cells * len(task.seeds),
+        "seconds": round(time.perf_counter() - started, 2),
     }
     absent = sum(not store.part(number).is_file() for number in range(len(parts)))
     if absent:
         print(
-            f"block {block} of {blocks}: {outcome['cells']:,} cells in {seconds:.1f} s; {absent} "
+            f"block {block} of {blocks}: {cells:,} cells in {outcome['seconds']:.1f} s; {absent} "
             f"of {len(parts)} parts are still to come, the last block joins and draws them all"
         )
         return outcome
+    outcome["mean"] = _draw_whole(store, grid, settings, task, drawing)
+    store.describe(status="finished", figure=plain["figure"], **outcome)
+    path = _figure_of(store, drawing)
+    print(f"{cells:,} cells of {len(task.seeds)} runs in {outcome['seconds']:.1f} s: {path}")
+    return outcome
+
+
+@contextmanager
+def _released_on_refusal(store: Store, begins: bool) -> Iterator[None]:
+    """A directory that a refused call made is removed."""
+    try:
+        yield
+    except InputError:
+        if begins:
+            store.release()
+        raise
+
+
+def _draw_whole(
+    store: Store, grid: Grid, settings: Sequence[Setting], task: Task, drawing: Drawing
+) -> float | None:
+    """Join the parts, draw their quantity, and return its mean over cells; None without a value."""
     arrays = assemble(store, settings, task)
     store.write_whole(grid, list(task.seeds), dict(arrays))
-    values = arrays[drawing.quantity].reshape(*grid.shape, len(task.seeds))
+    values = arrays[drawing.quantity]
     store.figures.mkdir(exist_ok=True)
-    path = store.figures / f"{drawing.quantity}.png"
-    with replacing(path) as file:
-        draw(drawing, grid, settings, values).savefig(file, format="png", dpi=150)
-    mean = over_seeds(arrays[drawing.quantity])[0]
-    outcome["mean"] = None if np.isnan(mean).all() else float(np.nanmean(mean))
-    store.describe(status="finished", figure=plain["figure"], **outcome)
-    print(f"{outcome['cells']:,} cells of {len(task.seeds)} runs in {seconds:.1f} s: {path}")
-    return outcome
+    with replacing(_figure_of(store, drawing)) as file:
+        shaped = values.reshape(*grid.shape, len(task.seeds))
+        draw(drawing, grid, settings, shaped).savefig(file, format="png", dpi=150)
+    mean = over_seeds(values)[0]
+    return None if np.isnan(mean).all() else float(np.nanmean(mean))
+
+
+def _figure_of(store: Store, drawing: Drawing) -> Path:
+    return store.figures / f"{drawing.quantity}.png"
 
 
 def read_grid(plain: Mapping[str, Any]) -> Grid:
@@ -138,8 +160,7 @@ def _tested(test_at: str | None, quantity: str, directory: Path) -> str:
     needed = QUANTITIES[quantity].tested
     there = measured_there(directory)
     found = test_at or there or needed
-    if found not in TESTED:
-        raise InputError(f"test_at must be null or one of {', '.join(TESTED)}, got {found}")
+    check_word("test_at", found, TESTED)
     if TESTED.index(found) >= TESTED.index(needed):
         return found
     if test_at is None:
@@ -151,19 +172,10 @@ def _tested(test_at: str | None, quantity: str, directory: Path) -> str:
 
 
 def _task(plain: Mapping[str, Any], tested: str) -> Task:
-    for key, most in MOST.items():
-        if not 1 <= plain[key] <= most:
-            raise InputError(f"{key} must be from 1 to {most:,}, got {plain[key]}")
-    if not 0 < plain["memory_limit_mb"] < float("inf"):
-        raise InputError(
-            f"memory_limit_mb must be finite and above 0, got {plain['memory_limit_mb']}"
-        )
-    if plain["seed"] < 0:
-        raise InputError(f"seed must be 0 or more, got {plain['seed']}")
-    if plain["dtype"] not in ("float32", "float64"):
-        raise InputError(f"dtype must be float32 or float64, got {plain['dtype']}")
-    if plain["device"] not in ("cpu", "cuda"):
-        raise InputError(f"device must be cpu or cuda, got {plain['device']}")
+    for key, allowed in RANGES.items():
+        check_number(key, plain[key], allowed)
+    check_word("dtype", plain["dtype"], ("float32", "float64"))
+    check_word("device", plain["device"], ("cpu", "cuda"))
     if plain["device"] == "cuda" and not torch.cuda.is_available():
         raise InputError("device=cuda and no GPU was found: leave device= out")
     return Task(
@@ -180,12 +192,8 @@ def _task(plain: Mapping[str, Any], tested: str) -> Task:
 
 def _block(plain: Mapping[str, Any]) -> tuple[int | None, int]:
     block, blocks = plain["block"], plain["blocks"]
-    if blocks < 1:
-        raise InputError(f"blocks must be at least 1, got {blocks}")
-    if block is not None and not 0 <= block < blocks:
-        raise InputError(
-            f"block must be from 0 to {blocks - 1}, below blocks={blocks}, got {block}"
-        )
+    if block is not None:
+        check_number("block", block, whole(0, blocks - 1))
     return block, blocks
 
 

@@ -11,7 +11,7 @@ from jaxtyping import Bool, Float, Int
 from torch import Tensor
 from torch.nn import functional as F
 
-from labelnoise.errors import InputError
+from labelnoise.checks import check_word
 from labelnoise.noise.truth import UnknownTruth
 from labelnoise.seeding import stream
 from labelnoise.selection.aum import select_aum
@@ -54,19 +54,9 @@ class Options:
         Raises:
             InputError: says which.
         """
-        what = "technique.sample_selection"
-        if rule not in RULES:
-            raise InputError(f"{what}.rule must be one of {', '.join(RULES)}, got {rule!r}")
-        if self.keep_share is not None and not 0 < self.keep_share <= 1:
-            raise InputError(f"{what}.keep_share must be in (0, 1], got {self.keep_share}")
-        if not 0 <= self.max_wrong_share < 1:
-            raise InputError(
-                f"{what}.max_wrong_share must be in [0, 1), got {self.max_wrong_share}"
-            )
-        if not 0 < self.percentile <= 100:
-            raise InputError(f"{what}.percentile must be in (0, 100], got {self.percentile}")
-        if self.prune not in PRUNE:
-            raise InputError(f"{what}.prune must be one of {', '.join(PRUNE)}, got {self.prune!r}")
+        prefix = "technique.sample_selection."
+        check_word(f"{prefix}rule", rule, RULES)
+        check_word(f"{prefix}prune", self.prune, PRUNE)
 
 
 @dataclass(frozen=True)

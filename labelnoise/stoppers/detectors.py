@@ -6,7 +6,7 @@ import math
 from collections.abc import Callable
 from typing import Any, Protocol
 
-from labelnoise.errors import InputError
+from labelnoise.checks import COUNT, check_number
 from labelnoise.state import Stateful
 
 
@@ -123,9 +123,8 @@ class LocalMinimumDetector(Stateful):
     state = ("candidate_step", "lowest", "before", "above", "recent")
 
     def __init__(self, window: int, patience: int) -> None:
-        for name, number in (("window", window), ("patience", patience)):
-            if number < 1:
-                raise InputError(f"{name} must be at least 1, got {number}")
+        check_number("window", window, COUNT)
+        check_number("patience", patience, COUNT)
         self.window = window
         self.patience = patience
         self.candidate_step: int | None = None

@@ -9,9 +9,10 @@ import pytorch_lightning as pl
 from jaxtyping import Float, Int
 from torch import Tensor
 
+from labelnoise.checks import Range, check_number
+from labelnoise.config.ranges import check_options_of
 from labelnoise.data.batch import Batch
 from labelnoise.data.module import NoisyLabelDataModule
-from labelnoise.errors import InputError
 from labelnoise.losses.robust import power_loss
 from labelnoise.losses.soft_targets import entropy
 from labelnoise.techniques.loss import Loss
@@ -68,12 +69,8 @@ class DAL(Loss):
 
     def __init__(self, q_start: float = 0.6, q_end: float = 1.5) -> None:
         super().__init__()
-        if not 0 < q_start <= 1:
-            raise InputError(f"technique.dal.q_start must be above 0 and at most 1, got {q_start}")
-        if not q_start < q_end < math.inf:
-            raise InputError(
-                f"technique.dal.q_end must be above q_start={q_start} and finite, got {q_end}"
-            )
+        check_options_of(DAL, "technique.dal.", q_start=q_start)
+        check_number("technique.dal.q_end", q_end, Range(q_start, above=True))
         self.q_start, self.q_end = q_start, q_end
         self.q, self.entropy_weight = dal_schedule(0.0, q_start, q_end)
 

@@ -10,6 +10,8 @@ import pytorch_lightning as pl
 from pytorch_lightning.trainer.states import TrainerFn
 from torch import Tensor
 
+from labelnoise.checks import check_word
+from labelnoise.config.ranges import check_options_of
 from labelnoise.data.module import data_of
 from labelnoise.distributed import agreed
 from labelnoise.errors import InputError
@@ -72,12 +74,9 @@ class EarlyStopping(Technique):
     def __init__(
         self, trigger: str = "auto", patience: int | None = None, every_n_steps: int = 10
     ) -> None:
-        if trigger not in TRIGGERS:
-            raise InputError(
-                f"technique.{self.name}.trigger must be one of {', '.join(TRIGGERS)}, "
-                f"got {trigger!r}"
-            )
-        self._check_at_least_1(patience=patience, every_n_steps=every_n_steps)
+        prefix = f"technique.{self.name}."
+        check_word(f"{prefix}trigger", trigger, TRIGGERS)
+        check_options_of(type(self), prefix, patience=patience, every_n_steps=every_n_steps)
         self.trigger = trigger
         self.every_n_steps = every_n_steps
         self.options: Mapping[str, int] = {} if patience is None else {"patience": patience}
@@ -87,11 +86,6 @@ class EarlyStopping(Technique):
         self.snapshot: dict[str, Tensor] | None = None
         self.seen_step = -1
         self.detector: Detector | None = None
-
-    def _check_at_least_1(self, **options: int | None) -> None:
-        for option, value in options.items():
-            if value is not None and value < 1:
-                raise InputError(f"technique.{self.name}.{option} must be at least 1, got {value}")
 
     def setup(self, trainer: pl.Trainer, pl_module: pl.LightningModule, stage: str) -> None:
         if stage != "fit":

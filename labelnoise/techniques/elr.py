@@ -6,8 +6,8 @@ import torch
 from jaxtyping import Float, Int
 from torch import Tensor
 
+from labelnoise.config.ranges import check_options_of
 from labelnoise.data.batch import Batch
-from labelnoise.losses.ranges import check_below_one, check_not_negative
 from labelnoise.losses.robust import ce
 from labelnoise.techniques.target_loss import TargetLoss
 
@@ -70,8 +70,7 @@ class ELR(TargetLoss):
 
     def __init__(self, beta: float = 0.7, strength: float = 3.0) -> None:
         super().__init__()
-        check_below_one("technique.elr.beta", beta)
-        check_not_negative("technique.elr.strength", strength)
+        check_options_of(ELR, "technique.elr.", beta=beta, strength=strength)
         self.beta = beta
         self.strength = strength
 

@@ -6,7 +6,7 @@ from jaxtyping import Bool, Float, Int
 from torch import Tensor
 from torch.nn import functional as F
 
-from labelnoise.errors import InputError
+from labelnoise.config.ranges import check_options_of
 from labelnoise.losses import ce
 from labelnoise.selection import select_keep_rate
 from labelnoise.techniques.two_networks import TwoNetworks
@@ -65,10 +65,7 @@ class JoCoR(TwoNetworks):
         every_n_steps: int | None = None,
     ) -> None:
         super().__init__(forget_rate, warmup_epochs, every_n_steps)
-        if not 0 <= agreement_weight <= 1:
-            raise InputError(
-                f"technique.jocor.agreement_weight must be from 0 to 1, got {agreement_weight}"
-            )
+        check_options_of(JoCoR, "technique.jocor.", agreement_weight=agreement_weight)
         self.agreement_weight = agreement_weight
 
     def losses(

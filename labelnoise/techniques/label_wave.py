@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import ClassVar
 
+from labelnoise.config.ranges import check_options_of
 from labelnoise.techniques.early_stopping import EarlyStopping
 
 
@@ -33,5 +34,5 @@ class LabelWave(EarlyStopping):
 
     def __init__(self, window: int = 2, patience: int = 1) -> None:
         super().__init__("label_wave")
-        self._check_at_least_1(window=window, patience=patience)
+        check_options_of(LabelWave, "technique.label_wave.", window=window, patience=patience)
         self.options = {"window": window, "patience": patience}

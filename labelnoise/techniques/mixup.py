@@ -10,11 +10,11 @@ import torch
 from jaxtyping import Float, Int, Shaped
 from torch import Tensor
 
+from labelnoise.config.ranges import check_options_of
 from labelnoise.data.batch import Batch
 from labelnoise.data.loaders import batches_so_far
 from labelnoise.distributed import rank
 from labelnoise.learner.classifier import classifier_of
-from labelnoise.losses.ranges import check_positive
 from labelnoise.seeding import derive_seed, stream
 from labelnoise.techniques.technique import Technique
 
@@ -79,7 +79,7 @@ class Mixup(Technique):
     }
 
     def __init__(self, alpha: float = 1.0, seed: int = 0) -> None:
-        check_positive("technique.mixup.alpha", alpha)
+        check_options_of(Mixup, "technique.mixup.", alpha=alpha)
         self.alpha = alpha
         self.seed = seed
         self.share = 1.0

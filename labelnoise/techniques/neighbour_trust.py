@@ -12,6 +12,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 from torch.utils.hooks import RemovableHandle
 
+from labelnoise.config.ranges import check_options_of
 from labelnoise.data.batch import Batch
 from labelnoise.data.module import data_of, steps_per_epoch
 from labelnoise.distributed import gather_samples
@@ -42,8 +43,7 @@ def diluted_labels(
         >>> diluted_labels(embedding, torch.tensor([1, 0, 1]), 2, 0.01).round().tolist()
         [[1.0, 0.0], [0.0, 1.0], [1.0, 0.0]]
     """
-    if not temperature > 0:
-        raise InputError(f"the temperature must be positive, got {temperature}")
+    check_options_of(NeighbourTrust, temperature=temperature)
     given = F.one_hot(label, num_classes).to(embedding.dtype)
     if len(label) < 2:
         return given
@@ -101,18 +101,11 @@ class NeighbourTrust(Technique):
         warmup_epochs: int = 3,
         every_n_steps: int | None = None,
     ) -> None:
-        prefix = "technique.neighbour_trust"
-        if not temperature > 0:
-            raise InputError(f"{prefix}.temperature must be positive, got {temperature}")
-        if not 0 <= momentum < 1:
-            raise InputError(f"{prefix}.momentum must be in [0, 1), got {momentum}")
-        for name, value in (
-            ("start_step", start_step),
-            ("warmup_epochs", warmup_epochs),
-            ("every_n_steps", every_n_steps),
-        ):
-            if value is not None and value < 1:
-                raise InputError(f"{prefix}.{name} must be at least 1, got {value}")
+        check_options_of(
+            NeighbourTrust, "technique.neighbour_trust.",
+            temperature=temperature, momentum=momentum, start_step=start_step,
+            warmup_epochs=warmup_epochs, every_n_steps=every_n_steps,
+        )  # fmt: skip
         self.temperature = temperature
         self.momentum = momentum
         self.start_step = start_step

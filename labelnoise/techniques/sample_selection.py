@@ -9,12 +9,13 @@ from typing import Any
 
 import pytorch_lightning as pl
 import torch
+from torch import Tensor
 
+from labelnoise.config.ranges import check_options_of
 from labelnoise.data.batch import Batch
 from labelnoise.data.loaders import ends_pass
-from labelnoise.data.module import data_of, steps_per_epoch
+from labelnoise.data.module import NoisyLabelDataModule, data_of, steps_per_epoch
 from labelnoise.distributed import from_rank_zero
-from labelnoise.errors import InputError
 from labelnoise.learner.classifier import NoisyLabelClassifier, classifier_of
 from labelnoise.measures.coefficients import (
     has_coefficients,
@@ -113,17 +114,12 @@ class SampleSelection(Technique):
         self.noise_rate = noise_rate
         self.options = Options(None, keep_share, max_wrong_share, percentile, prune, seed)
         self.options.check(rule)
-        for name, value in {
-            "start_step": start_step,
-            "warmup_epochs": warmup_epochs,
-            "every_n_steps": every_n_steps,
-            "check_every_n_steps": check_every_n_steps,
-            "patience": patience,
-        }.items():
-            if value is not None and value < 1:
-                raise InputError(
-                    f"technique.sample_selection.{name} must be at least 1, got {value}"
-                )
+        check_options_of(
+            SampleSelection, "technique.sample_selection.",
+            keep_share=keep_share, max_wrong_share=max_wrong_share, percentile=percentile,
+            start_step=start_step, warmup_epochs=warmup_epochs, every_n_steps=every_n_steps,
+            check_every_n_steps=check_every_n_steps, patience=patience,
+        )  # fmt: skip
         self.rule = rule
         self.start_step = start_step
         self.warmup_epochs = warmup_epochs
@@ -225,23 +221,23 @@ class SampleSelection(Technique):
         judged = "".join(f", {k} {known[k]:.3f}" for k in ("precision", "recall") if k in known)
         log.info(
             "sample_selection: %s kept %d of %d samples at step %d%s",
-            self.rule,
-            n_kept,
-            len(kept),
-            trainer.global_step,
-            judged,
-        )
-        counts = torch.bincount(label[kept], minlength=data.num_classes)
-        empty = [name for name, k in zip(data.class_names, counts, strict=True) if not k]
+            self.rule, n_kept, len(kept), trainer.global_step, judged,
+        )  # fmt: skip
         if self._is_over():
             self.records = None
+        self._warn_of_classes(label[kept], data)
+
+    def _warn_of_classes(self, kept_label: Tensor, data: NoisyLabelDataModule) -> None:
+        """Name once the classes without a kept sample."""
+        counts = torch.bincount(kept_label, minlength=data.num_classes)
+        empty = [str(name) for name, k in zip(data.class_names, counts, strict=True) if not k]
         if empty and not self.warned:
             self.warned = True
             log.warning(
                 "sample_selection: rule %s keeps no sample labelled %s: the network will forget "
                 "such classes",
                 self.rule,
-                ", ".join(map(str, empty)),
+                ", ".join(empty),
             )
 
     def _warn_of_losses(self, evidence: Evidence) -> None:

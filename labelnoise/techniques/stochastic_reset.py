@@ -10,6 +10,8 @@ import pytorch_lightning as pl
 import torch
 from pytorch_lightning.trainer.states import TrainerFn
 
+from labelnoise.checks import check_word
+from labelnoise.config.ranges import check_options_of
 from labelnoise.data.module import data_of
 from labelnoise.distributed import agreed
 from labelnoise.errors import InputError
@@ -122,26 +124,13 @@ class StochasticReset(Technique):
         patience: int = 2,
         seed: int = 0,
     ) -> None:
-        if not 0 <= r <= 1:
-            raise InputError(f"technique.stochastic_reset.r must be from 0 to 1, got {r}")
-        for name, word, allowed in (
-            ("activation", activation, ACTIVATIONS),
-            ("checkpoint_by", checkpoint_by, tuple(BEST_BY)),
-        ):
-            if word not in allowed:
-                raise InputError(
-                    f"technique.stochastic_reset.{name} must be one of {', '.join(allowed)}, "
-                    f"got {word!r}"
-                )
-        for name, value in {
-            "threshold": threshold,
-            "check_every_n_steps": check_every_n_steps,
-            "patience": patience,
-        }.items():
-            if value < 1:
-                raise InputError(
-                    f"technique.stochastic_reset.{name} must be at least 1, got {value}"
-                )
+        prefix = "technique.stochastic_reset."
+        check_word(f"{prefix}activation", activation, ACTIVATIONS)
+        check_word(f"{prefix}checkpoint_by", checkpoint_by, BEST_BY)
+        check_options_of(
+            StochasticReset, prefix,
+            r=r, threshold=threshold, check_every_n_steps=check_every_n_steps, patience=patience,
+        )  # fmt: skip
         if parameters is not None and (isinstance(parameters, str) or not parameters):
             raise InputError(
                 "technique.stochastic_reset.parameters must be a list of patterns, as ['head.*'], "

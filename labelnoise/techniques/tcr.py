@@ -9,9 +9,8 @@ from jaxtyping import Float, Int
 from torch import Tensor
 from torch.nn import functional as F
 
+from labelnoise.config.ranges import check_options_of
 from labelnoise.data.batch import Batch
-from labelnoise.errors import InputError
-from labelnoise.losses.ranges import check_share
 from labelnoise.losses.soft_targets import soft_ce
 from labelnoise.techniques.target_loss import TargetLoss
 
@@ -65,11 +64,7 @@ class TCR(TargetLoss):
 
     def __init__(self, beta: float = 0.1, sharpening: float = 1.1) -> None:
         super().__init__()
-        check_share("technique.tcr.beta", beta)
-        if not 1 <= sharpening < float("inf"):
-            raise InputError(
-                f"technique.tcr.sharpening must be at least 1 and finite, got {sharpening}"
-            )
+        check_options_of(TCR, "technique.tcr.", beta=beta, sharpening=sharpening)
         self.beta = beta
         self.sharpening = sharpening
         self.highest_rate = 0.0

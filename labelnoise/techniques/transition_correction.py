@@ -11,6 +11,8 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
+from labelnoise.checks import check_word
+from labelnoise.config.ranges import check_options_of
 from labelnoise.data.batch import Batch
 from labelnoise.data.module import NoisyLabelDataModule, data_of, steps_per_pass
 from labelnoise.distributed import from_rank_zero
@@ -86,10 +88,7 @@ class TransitionCorrection(Loss):
         warmup_epochs: int = 5,
         percentile: float = 100.0,
     ) -> None:
-        if correction not in CORRECTIONS:
-            raise InputError(
-                f"correction must be one of {', '.join(CORRECTIONS)}, got {correction!r}"
-            )
+        check_word("correction", correction, CORRECTIONS)
         super().__init__()
         self.correct = CORRECTIONS[correction]
         self.name = f"technique.{correction}_correction"
@@ -98,10 +97,10 @@ class TransitionCorrection(Loss):
             raise InputError(
                 f"{self.name}.matrix must be anchor, record or K rows of K numbers, got {matrix!r}"
             )
-        if warmup_epochs < 1:
-            raise InputError(f"{self.name}.warmup_epochs must be at least 1, got {warmup_epochs}")
-        if not 0 <= percentile <= 100:
-            raise InputError(f"{self.name}.percentile must be from 0 to 100, got {percentile}")
+        check_options_of(
+            TransitionCorrection, f"{self.name}.",
+            warmup_epochs=warmup_epochs, percentile=percentile,
+        )  # fmt: skip
         self.given = matrix
         self.warmup_epochs = warmup_epochs
         self.percentile = percentile

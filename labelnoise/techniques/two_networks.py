@@ -10,11 +10,11 @@ import torch
 from jaxtyping import Bool, Float, Int
 from torch import Tensor
 
+from labelnoise.config.ranges import check_options_of
 from labelnoise.data.batch import Batch
 from labelnoise.data.loaders import passes_so_far
 from labelnoise.data.module import data_of
 from labelnoise.distributed import from_rank_zero, gather_samples
-from labelnoise.errors import InputError
 from labelnoise.learner.classifier import classifier_of
 from labelnoise.learner.two_networks import Term, TwoNetworkClassifier
 from labelnoise.selection import estimate_noise_rate
@@ -98,9 +98,10 @@ class TwoNetworks(Technique):
         every_n_steps: int | None = None,
     ) -> None:
         check_noise_rate(f"technique.{self.name}.forget_rate", forget_rate)
-        for name, value in (("warmup_epochs", warmup_epochs), ("every_n_steps", every_n_steps)):
-            if value is not None and value < 1:
-                raise InputError(f"technique.{self.name}.{name} must be at least 1, got {value}")
+        check_options_of(
+            type(self), f"technique.{self.name}.",
+            warmup_epochs=warmup_epochs, every_n_steps=every_n_steps,
+        )  # fmt: skip
         self.forget_rate = forget_rate
         self.rate: float | None = None  # tau as a number, once it is known
         self.estimated_after = 0  # passes

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import math
 
-from labelnoise.errors import InputError
+from labelnoise.checks import POSITIVE, Range, check_number
 
 
 def snr(signal_norm: float, xi_std: float, d: int) -> float:
@@ -166,16 +166,9 @@ def signal_power(n: int, signal_norm: float, xi_std: float, d: int) -> float:
 
 def _require_positive(**values: float) -> None:
     for name, value in values.items():
-        if not 0 < value < math.inf:
-            raise InputError(
-                f"{name} is {value}, it must be finite and above 0: give a positive number"
-            )
+        check_number(name, value, POSITIVE)
 
 
 def _require_flip_rate(**rates: float) -> None:
     for name, rate in rates.items():
-        if not 0 <= rate < 0.5:
-            raise InputError(
-                f"{name} is {rate}, it must be in [0, 0.5), as the theory has most labels right: "
-                "give the share of flipped labels, such as 0.2"
-            )
+        check_number(name, rate, Range(0, 0.5, below=True))  # most labels are correct

@@ -6,6 +6,7 @@ import torch
 from jaxtyping import Float, Int
 from torch import Tensor
 
+from labelnoise.checks import POSITIVE, check_number
 from labelnoise.errors import InputError
 from labelnoise.theory.decomposition import Coefficients, feature_directions, own_class_mask
 
@@ -96,10 +97,7 @@ class CoefficientRecursion:
                 f"initial_weight has shape {tuple(initial_weight.shape)}, the recursion takes "
                 f"(2, m, {d}): two classes of m filters as long as the signal"
             )
-        if not 0 < learning_rate < float("inf"):
-            raise InputError(
-                f"learning_rate is {learning_rate}, it must be finite and above 0: try 0.05"
-            )
+        check_number("learning_rate", learning_rate, POSITIVE)
         self._given_sign = _sign(label, "label", directions, n)
         self._true_sign = _sign(clean_label, "clean_label", directions, n)
 

@@ -11,6 +11,7 @@ from typing import Any, ClassVar
 import numpy as np
 from numpy.typing import NDArray
 
+from labelnoise.checks import COUNT, check_number
 from labelnoise.errors import InputError
 from labelnoise.state import Stateful
 
@@ -104,11 +105,7 @@ class StageDetector(Stateful, ABC):
     state: ClassVar[tuple[str, ...]] = ("triggered_step", "candidate_step", "confirmations")
 
     def __init__(self, patience: int) -> None:
-        if patience < 1:
-            raise InputError(
-                f"patience is {patience}, it must be at least 1: give the number of observations "
-                "in a row that confirm a stage's end, such as 3"
-            )
+        check_number("patience", patience, COUNT)
         self.patience = patience
         self.triggered_step: int | None = None
         self.candidate_step: int | None = None

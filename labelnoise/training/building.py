@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 import math
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any, cast
@@ -156,17 +156,8 @@ def build(
         {f"technique={name}": t.oracle_knowledge() for name, t in techniques.items()}
         | {f"monitor={name}": ["true labels"] for name, m in monitors.items() if m.needs_truth},
     )
-    # Monitors look before techniques change anything at the same step.
-    callbacks: list[pl.Callback] = [*monitors.values(), *techniques.values()]
-    if world_size() > 1:
-        callbacks.insert(0, EqualBuffers())
-    callbacks.append(ResumeCheckpoint(run, cfg.checkpoint_every_n_steps))
-    if cfg.keep_checkpoint_every_n_epochs is not None:
-        callbacks.append(_kept_checkpoints(run, cfg.keep_checkpoint_every_n_epochs))
-    if cfg.trainer.get("enable_progress_bar", True):
-        callbacks.append(ProgressBar(refresh_rate=20))
     trainer = instantiate(cfg.trainer, allowed)(
-        callbacks=callbacks,
+        callbacks=_callbacks(cfg, run, monitors, techniques),
         logger=_loggers(cfg, run, resumed_step),
         default_root_dir=run.path,
         val_check_interval=cfg.eval_every_n_steps or 1.0,
@@ -177,6 +168,24 @@ def build(
         plugins=[WholeFiles(), *_ranks()],
     )
     return Parts(datamodule, classifier, monitors, techniques, trainer)
+
+
+def _callbacks(
+    cfg: DictConfig,
+    run: RunDirectory,
+    monitors: Mapping[str, Monitor],
+    techniques: Mapping[str, Technique],
+) -> list[pl.Callback]:
+    """In the order in which Lightning calls them at a step: monitors before techniques."""
+    callbacks: list[pl.Callback] = [*monitors.values(), *techniques.values()]
+    if world_size() > 1:
+        callbacks.insert(0, EqualBuffers())
+    callbacks.append(ResumeCheckpoint(run, cfg.checkpoint_every_n_steps))
+    if cfg.keep_checkpoint_every_n_epochs is not None:
+        callbacks.append(_kept_checkpoints(run, cfg.keep_checkpoint_every_n_epochs))
+    if cfg.trainer.get("enable_progress_bar", True):
+        callbacks.append(ProgressBar(refresh_rate=20))
+    return callbacks
 
 
 def _ranks() -> list[Any]:

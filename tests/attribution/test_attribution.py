@@ -44,7 +44,7 @@ def test_the_draw_is_of_the_right_images() -> None:
         ({"background": 0}, "background must be between 1 and 34, got 0"),
         ({"background": 35}, "between 1 and 34, got 35: .* has 35 images with a right label"),
         ({"draws": 0}, "draws must be a whole number from 1 to 100,000, got 0"),
-        ({"method": "magic"}, "method must be one of gradient_shap, deep_lift_shap, got 'magic'"),
+        ({"method": "magic"}, "method must be one of gradient_shap, deep_lift_shap, got magic"),
         ({"checkpoint": "x"}, "checkpoint x does not exist"),
     ],
 )

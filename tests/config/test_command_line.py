@@ -35,7 +35,7 @@ CASES = {
     "seed=1.5": r"seed must be of type Integer, got 1.5",
     "max_steps=0 max_epochs=0": r"set max_steps or max_epochs to at least 1",
     "batch_size=0": r"batch_size must be a whole number of at least 1 or null, got 0",
-    "batch_size=21": r"batch_size must be between 1 and data.n=20, got 21",
+    "batch_size=21": r"batch_size must be a whole number from 1 to 20, got 21",
     "log_every_n_steps=0": r"log_every_n_steps must be a whole number of at least 1 or null, got 0",
     "technique=magic": r"technique=magic does not exist, choose from: .*early_stop, .*none",
     "data=mnist": r"data=mnist does not exist, choose from: .*cifar10, .*image_folder",

@@ -110,16 +110,16 @@ def test_without_validation_samples_there_is_no_validation() -> None:
 @pytest.mark.parametrize(
     ("options", "message"),
     [
-        ({"n": 1}, "data.n must be at least 2, one a class, got 1"),
-        ({"d": -1}, "data.d must be at least 1, got -1"),
-        ({"n_test": 0}, "data.n_test must be at least 1"),
-        ({"n_val": -1}, "data.n_val must be 0 or more"),
-        ({"xi_std": 0.0}, "data.xi_std must be above 0"),
-        ({"xi_std": float("nan")}, "data.xi_std must be above 0"),
-        ({"dtype": "float16"}, "data.dtype must be one of float32, float64, got 'float16'"),
+        ({"n": 1}, "data.n must be a whole number of at least 2, got 1"),
+        ({"d": -1}, "data.d must be a whole number of at least 1, got -1"),
+        ({"n_test": 0}, "data.n_test must be a whole number of at least 1"),
+        ({"n_val": -1}, "data.n_val must be a whole number of at least 0"),
+        ({"xi_std": 0.0}, "data.xi_std must be a number above 0"),
+        ({"xi_std": float("nan")}, "data.xi_std must be a number above 0"),
+        ({"dtype": "float16"}, "data.dtype must be one of float32, float64, got float16"),
         ({"signal_norm": 1.0}, "give one of data.n_snr_squared and data.signal_norm"),
-        ({"n_snr_squared": -8.0}, "data.n_snr_squared must be above 0, got -8.0"),
-        ({"batch_size": 41, "n": 40}, "batch_size must be between 1 and data.n=40, got 41"),
+        ({"n_snr_squared": -8.0}, "data.n_snr_squared must be a number above 0, got -8.0"),
+        ({"batch_size": 41, "n": 40}, "batch_size must be a whole number from 1 to 40, got 41"),
     ],
 )
 def test_bad_options_are_refused(options: dict[str, Any], message: str) -> None:

@@ -83,13 +83,13 @@ class Entry(NamedTuple):
 
 def weights_refused(*names: str) -> tuple[tuple[dict[str, Any], str], ...]:
     return tuple(
-        ({name: value}, f"{name} must be at least 0 and finite, got {value}")
+        ({name: value}, f"{name} must be .*, got {value}")
         for name in names
         for value in (-0.1, math.inf, math.nan)
     )
 
 
-LOG_ZERO = tuple(({"log_zero": value}, "log_zero must be below 0") for value in (0.0, 4.0))
+LOG_ZERO = tuple(({"log_zero": value}, "log_zero must be a number below 0") for value in (0.0, 4.0))
 
 LOSSES = {
     "ce": Entry(losses.ce, {}, own_ce),
@@ -98,7 +98,10 @@ LOSSES = {
         losses.gce,
         {"q": 0.7},
         lambda z, y: own_gce(z, y, 0.7),
-        tuple(({"q": q}, f"q must be above 0 and at most 1, got {q}") for q in (0.0, -1.0, 1.5)),
+        tuple(
+            ({"q": q}, f"q must be a number above 0 and at most 1, got {q}")
+            for q in (0.0, -1.0, 1.5)
+        ),
     ),
     "sce": Entry(
         losses.sce,
@@ -122,13 +125,13 @@ LOSSES = {
         losses.bootstrapping_soft,
         {"beta": 0.6},
         lambda z, y: own_cross(mixed(0.6, one_hot(y, len(z)), own_probability(z)), z),
-        tuple(({"beta": b}, f"beta must be from 0 to 1, got {b}") for b in (-0.1, 1.1)),
+        tuple(({"beta": b}, f"beta must be a number from 0 to 1, got {b}") for b in (-0.1, 1.1)),
     ),
     "bootstrapping_hard": Entry(
         losses.bootstrapping_hard,
         {"beta": 0.6},
         lambda z, y: own_cross(mixed(0.6, one_hot(y, len(z)), one_hot(z.index(max(z)), len(z))), z),
-        tuple(({"beta": b}, f"beta must be from 0 to 1, got {b}") for b in (-0.1, 1.1)),
+        tuple(({"beta": b}, f"beta must be a number from 0 to 1, got {b}") for b in (-0.1, 1.1)),
     ),
     "forward_correction": Entry(
         losses.forward_correction,

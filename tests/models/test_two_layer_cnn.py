@@ -89,9 +89,9 @@ def test_the_start_follows_from_seed_and_sigma_0_alone() -> None:
 @pytest.mark.parametrize(
     ("options", "message"),
     [
-        ({"filters": 0}, "model.filters must be at least 1, got 0"),
-        ({"stride": 0}, "model.stride must be at least 1, got 0"),
-        ({"sigma_0": -1.0}, "model.sigma_0 must be 0 or more, got -1.0"),
+        ({"filters": 0}, "model.filters must be a whole number from 1 to 1,000,000, got 0"),
+        ({"stride": 0}, "model.stride must be a whole number of at least 1, got 0"),
+        ({"sigma_0": -1.0}, "model.sigma_0 must be a number of at least 0, got -1.0"),
         ({"kernel_size": 33}, "model.kernel_size=33 is larger than the images, 32x32"),
     ],
 )

@@ -225,6 +225,9 @@ def test_the_figure_marks_the_stages_and_leaves_out_what_has_no_limit(tmp_path: 
 
 
 def test_bad_options_are_refused() -> None:
-    for name, message in (("probe_size", "at least 1, got 0"), ("vectors", "at least 2, got 0")):
+    for name, message in (
+        ("probe_size", "a whole number of at least 1, got 0"),
+        ("vectors", "a whole number from 2 to 10,000, got 0"),
+    ):
         with pytest.raises(InputError, match=f"monitor.curvature.{name} must be {message}"):
             CurvatureMonitor(**{name: 0})

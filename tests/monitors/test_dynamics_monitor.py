@@ -163,7 +163,7 @@ def test_suspects_by_another_score(run_images: Run, tmp_path: Path) -> None:
     assert losses == sorted(losses, reverse=True)
     listed = report_suspects(tmp_path / "run", "loss", top=2).splitlines()
     assert len(listed) == 3 and "->" in listed[1] and "ranked by loss" in listed[0]
-    with pytest.raises(InputError, match="top must be 0 or more"):
+    with pytest.raises(InputError, match="top must be a whole number of at least 0"):
         report_suspects(tmp_path / "run", top=-1)
     with pytest.raises(InputError, match="score must be one of loss, aum"):
         write_suspects(run.directory, "margin")

@@ -71,7 +71,9 @@ def test_a_network_without_relu_is_refused() -> None:
 
 
 def test_bad_options_are_refused() -> None:
-    with pytest.raises(InputError, match="monitor.features.probe_size must be at least 1, got 0"):
+    with pytest.raises(
+        InputError, match="monitor.features.probe_size must be a whole number of at least 1, got 0"
+    ):
         FeatureMonitor(probe_size=0)
 
 

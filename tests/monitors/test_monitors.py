@@ -109,7 +109,7 @@ def test_coefficients_that_are_not_unique_are_refused(
 
 
 def test_bad_options_are_refused() -> None:
-    with pytest.raises(InputError, match="every_n_steps must be at least 1"):
+    with pytest.raises(InputError, match="every_n_steps must be a whole number of at least 1"):
         CoefficientMonitor(every_n_steps=0)
-    with pytest.raises(InputError, match="probe_size must be at least 1"):
+    with pytest.raises(InputError, match="probe_size must be a whole number of at least 1"):
         MemorizationMonitor(probe_size=0)

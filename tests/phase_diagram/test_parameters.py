@@ -47,8 +47,8 @@ def test_an_axis_takes_the_place_of_every_word_for_the_same_field() -> None:
         (BASE, {"d": 10, "d_over_n": 2}, "d and d_over_n both set d"),
         (BASE, {"dd": 10}, "setting=dd does not exist, choose from: n, m, xi_std"),
         (BASE, {"tau_plus": 0.1}, "nothing sets tau_minus: give setting.tau or tau_minus"),
-        (BASE, {"tau": 1.5}, "tau_plus must be from 0 to below 1, got 1.5"),
-        (BASE, {"eta": -1}, "eta must be finite and above 0, got -1"),
+        (BASE, {"tau": 1.5}, "tau_plus must be a number from 0 to below 1, got 1.5"),
+        (BASE, {"eta": -1}, "eta must be a number above 0, got -1"),
     ],
 )
 def test_words_that_make_no_setting_are_refused(

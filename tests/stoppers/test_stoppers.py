@@ -166,7 +166,7 @@ def test_a_threshold_resumed_is_the_same(values: list[float], resumed_at: int) -
 
 @pytest.mark.parametrize("bad", [{"window": 0, "patience": 1}, {"window": 1, "patience": 0}])
 def test_a_local_minimum_needs_numbers_of_at_least_1(bad: dict[str, int]) -> None:
-    with pytest.raises(InputError, match="must be at least 1, got 0"):
+    with pytest.raises(InputError, match="must be a whole number of at least 1, got 0"):
         LocalMinimumDetector(**bad)
 
 

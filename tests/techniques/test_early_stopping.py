@@ -135,10 +135,10 @@ def test_patience_waits_through_equal_losses() -> None:
     [
         (
             {"trigger": "magic"},
-            "one of auto, val_loss, .*, label_wave, gmm_gap, got 'magic'",
+            "one of auto, val_loss, .*, label_wave, gmm_gap, got magic",
         ),
-        ({"patience": 0}, "patience must be at least 1, got 0"),
-        ({"every_n_steps": 0}, "every_n_steps must be at least 1, got 0"),
+        ({"patience": 0}, "patience must be a whole number of at least 1, got 0"),
+        ({"every_n_steps": 0}, "every_n_steps must be a whole number of at least 1, got 0"),
     ],
 )
 def test_bad_options_are_refused(options: dict[str, Any], message: str) -> None:

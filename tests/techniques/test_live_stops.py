@@ -191,8 +191,11 @@ def test_a_trigger_says_what_its_rule_is_told(run_images: Run) -> None:
 @pytest.mark.parametrize(
     ("bad", "message"),
     [
-        ({"window": 0}, "technique.label_wave.window must be at least 1, got 0"),
-        ({"patience": 0}, "technique.label_wave.patience must be at least 1, got 0"),
+        ({"window": 0}, "technique.label_wave.window must be a whole number of at least 1, got 0"),
+        (
+            {"patience": 0},
+            "technique.label_wave.patience must be a whole number of at least 1, got 0",
+        ),
     ],
 )
 def test_bad_options_are_refused(bad: dict[str, Any], message: str) -> None:

@@ -130,10 +130,10 @@ def test_networks_without_an_embedding_are_refused() -> None:
 @pytest.mark.parametrize(
     ("options", "message"),
     [
-        ({"temperature": 0.0}, "temperature must be positive, got 0.0"),
-        ({"momentum": 1.0}, r"momentum must be in \[0, 1\), got 1.0"),
-        ({"warmup_epochs": 0}, "warmup_epochs must be at least 1, got 0"),
-        ({"every_n_steps": 0}, "every_n_steps must be at least 1, got 0"),
+        ({"temperature": 0.0}, "temperature must be a number above 0, got 0.0"),
+        ({"momentum": 1.0}, r"momentum must be a number from 0 to below 1, got 1.0"),
+        ({"warmup_epochs": 0}, "warmup_epochs must be a whole number of at least 1, got 0"),
+        ({"every_n_steps": 0}, "every_n_steps must be a whole number of at least 1, got 0"),
     ],
 )
 def test_bad_options_are_refused(options: dict[str, Any], message: str) -> None:

@@ -110,11 +110,15 @@ def test_targets_stay_distributions_however_sure_the_network_is() -> None:
 @pytest.mark.parametrize(
     ("technique", "options", "message"),
     [
-        (ELR, {"beta": 1.0}, "technique.elr.beta must be at least 0 and below 1, got 1.0"),
-        (ELR, {"beta": -0.1}, "technique.elr.beta must be at least 0 and below 1, got -0.1"),
-        (ELR, {"strength": -1.0}, "technique.elr.strength must be at least 0 and finite, got -1"),
-        (TCR, {"beta": 1.5}, "technique.tcr.beta must be from 0 to 1, got 1.5"),
-        (TCR, {"sharpening": 0.5}, "technique.tcr.sharpening must be at least 1 .*, got 0.5"),
+        (ELR, {"beta": 1.0}, "technique.elr.beta must be a number from 0 to below 1, got 1.0"),
+        (ELR, {"beta": -0.1}, "technique.elr.beta must be a number from 0 to below 1, got -0.1"),
+        (ELR, {"strength": -1.0}, "technique.elr.strength must be .*, got -1"),
+        (TCR, {"beta": 1.5}, "technique.tcr.beta must be a number from 0 to 1, got 1.5"),
+        (
+            TCR,
+            {"sharpening": 0.5},
+            "technique.tcr.sharpening must be a number of at least 1, got 0.5",
+        ),
     ],
 )
 def test_bad_options_are_refused(technique: Any, options: dict[str, float], message: str) -> None:

@@ -142,9 +142,15 @@ def test_an_estimate_without_an_inverse_is_refused(
 @pytest.mark.parametrize(
     ("options", "message"),
     [
-        ({"correction": "sideways"}, "correction must be one of forward, backward, got 'sideways'"),
-        ({"warmup_epochs": 0}, "forward_correction.warmup_epochs must be at least 1, got 0"),
-        ({"percentile": 101}, "forward_correction.percentile must be from 0 to 100, got 101"),
+        ({"correction": "sideways"}, "correction must be one of forward, backward, got sideways"),
+        (
+            {"warmup_epochs": 0},
+            "forward_correction.warmup_epochs must be a whole number of at least 1, got 0",
+        ),
+        (
+            {"percentile": 101},
+            "forward_correction.percentile must be a number from 0 to 100, got 101",
+        ),
     ],
 )
 def test_bad_options_are_refused(options: dict[str, Any], message: str) -> None:

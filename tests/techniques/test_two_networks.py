@@ -220,8 +220,14 @@ def test_it_keeps_to_clean_samples_where_signal_is_learned_first(run_tiny: Run) 
             {"forget_rate": math.nan},
             "forget_rate must be a number from 0 to below 1, estimate or null, got nan",
         ),
-        ({"forget_rate": 0.2, "warmup_epochs": 0}, "warmup_epochs must be at least 1, got 0"),
-        ({"forget_rate": 0.2, "every_n_steps": 0}, "every_n_steps must be at least 1, got 0"),
+        (
+            {"forget_rate": 0.2, "warmup_epochs": 0},
+            "warmup_epochs must be a whole number of at least 1, got 0",
+        ),
+        (
+            {"forget_rate": 0.2, "every_n_steps": 0},
+            "every_n_steps must be a whole number of at least 1, got 0",
+        ),
     ],
 )
 def test_bad_options_are_refused(cls: Any, options: dict[str, Any], message: str) -> None:

@@ -42,37 +42,18 @@ def draw_curvature(
     has_limit = STABILITY in history.names
     figure = new_figure(5.2 * (2 + has_limit), 4.2)
     panels = list(figure.subplots(1, 2 + has_limit))
-    sizes, beside = panels[0], panels[-1]
-    plot_series(sizes, history, TOP, color=SIGNAL, label=r"top eigenvalue $\lambda$")
-    plot_series(sizes, history, NORM, color=OTHERS[0], label=r"Frobenius norm $|H|_F$")
-    _band(sizes, history)
-    _logarithmic_if_positive(sizes, history, TOP)
+    plot_series(panels[0], history, TOP, color=SIGNAL, label=r"top eigenvalue $\lambda$")
+    plot_series(panels[0], history, NORM, color=OTHERS[0], label=r"Frobenius norm $|H|_F$")
+    _band(panels[0], history)
+    _logarithmic_if_positive(panels[0], history, TOP)
     titles = ["Hessian of the training loss"]
     if has_limit:
-        stability = panels[1]
-        plot_series(
-            stability,
-            history,
-            STABILITY,
-            color=SIGNAL,
-            label=r"$\lambda$ / (largest stable $\lambda$)",
-        )
-        stability.axhline(1, color=ALL, lw=0.8)
-        _logarithmic_if_positive(stability, history, STABILITY)
+        label = r"$\lambda$ / (largest stable $\lambda$)"
+        plot_series(panels[1], history, STABILITY, color=SIGNAL, label=label)
+        panels[1].axhline(1, color=ALL, lw=0.8)
+        _logarithmic_if_positive(panels[1], history, STABILITY)
         titles.append("sharpness in units of what the step size allows")
-    coefficients = COEFFICIENTS[0].metric in history.names
-    for curve in COEFFICIENTS if coefficients else ACCURACIES:
-        plot_series(
-            beside,
-            history,
-            curve.metric,
-            color=curve.color,
-            ls=curve.style,
-            label=label_of(curve, summary),
-        )
-    if coefficients:
-        beside.set_yscale("log")
-    titles.append("signal learning and memorization" if coefficients else "accuracies")
+    titles.append(_draw_stages(panels[-1], history, summary))
     stages = {name: (summary["stages"][key], color) for key, name, color in BOUNDARIES}
     for panel, name in zip(panels, titles, strict=True):
         mark_steps(panel, stages)
@@ -80,6 +61,17 @@ def draw_curvature(
         finish(panel, "training step", title=name)
         legend(panel)
     return figure
+
+
+def _draw_stages(axes: Axes, history: History, summary: Mapping[str, Any]) -> str:
+    """Draw gamma and rho where they were measured, else accuracies; return the title."""
+    measured = COEFFICIENTS[0].metric in history.names
+    for curve in COEFFICIENTS if measured else ACCURACIES:
+        label = label_of(curve, summary)
+        plot_series(axes, history, curve.metric, color=curve.color, ls=curve.style, label=label)
+    if measured:
+        axes.set_yscale("log")
+    return "signal learning and memorization" if measured else "accuracies"
 
 
 def _band(axes: Axes, history: History) -> None:

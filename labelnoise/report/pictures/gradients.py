@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
+from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from labelnoise.learner.history import History
@@ -133,19 +134,8 @@ def draw_clean_priority(settings: Mapping[str, Sequence[LoadedRun]]) -> Figure |
     for column, (name, members) in enumerate(settings.items()):
         for row, (metric, label, color, complement) in enumerate(rows):
             panel = axes[row, column]
-            style: dict[str, Any] = {
-                "complement": complement,
-                "color": color,
-                "lw": 1.1,
-                "alpha": 0.8,
-            }
             for run in members:
-                plot_series(panel, run.history, metric, **style)
-                for key, step in _stops(run.summary).items():
-                    if step:
-                        y = run.history.at(metric, step)
-                        dot: dict[str, Any] = {"color": _STOPS[key][1], "ms": 5, "mec": "white"}
-                        panel.plot(step, 1 - y if complement else y, "o", **dot)
+                _draw_seed(panel, run, metric, color, complement)
             finish(
                 panel,
                 "training step" if row == 2 else "",
@@ -161,6 +151,17 @@ def draw_clean_priority(settings: Mapping[str, Sequence[LoadedRun]]) -> Figure |
     ]
     figure.legend(handles=handles, loc="outside lower center", ncol=3, fontsize=9)
     return figure
+
+
+def _draw_seed(axes: Axes, run: LoadedRun, metric: str, color: str, complement: bool) -> None:
+    """One line, with a circle at each stop."""
+    style: dict[str, Any] = {"complement": complement, "color": color, "lw": 1.1, "alpha": 0.8}
+    plot_series(axes, run.history, metric, **style)
+    for key, step in _stops(run.summary).items():
+        if step:
+            y = run.history.at(metric, step)
+            dot: dict[str, Any] = {"color": _STOPS[key][1], "ms": 5, "mec": "white"}
+            axes.plot(step, 1 - y if complement else y, "o", **dot)
 
 
 _STOPS = {

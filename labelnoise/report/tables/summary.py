@@ -6,9 +6,10 @@ import hashlib
 import json
 import math
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
+from numpy.typing import NDArray
 from omegaconf import DictConfig
 
 from labelnoise.config.presets import preset_name
@@ -119,49 +120,61 @@ def report_card(
     out. Where a step has no test accuracy of its own, the last one before it counts.
     """
     steps, acc = history.series("test/acc")
-    rules = ("oracle_best", "last", "mean_last_10", "val_selected", "val_acc_selected")
     if not len(steps):
-        return dict.fromkeys(rules)
-    best = float(acc.max())
-
-    def gap(test_acc: float) -> float:
-        return round(100 * (best - test_acc), 4)
-
-    def entry(step: int, **marks: Any) -> dict[str, Any]:
-        test_acc = float(acc[max(0, int(np.searchsorted(steps, step, side="right")) - 1)])
-        found = {"test_acc": test_acc, "step": step, "gap": gap(test_acc)}
-        if steps_per_epoch is not None:
-            found["epoch"] = round(step / steps_per_epoch, 2)
-        return found | marks
-
-    def lowest(metric: str, sign: int) -> dict[str, Any] | None:
-        at, value = history.series(metric)
-        measured = np.isin(at, steps) & ~np.isnan(value)
-        return (
-            entry(int(at[measured][np.argmin(sign * value[measured])])) if measured.any() else None
+        return dict.fromkeys(
+            ("oracle_best", "last", "mean_last_10", "val_selected", "val_acc_selected")
         )
-
+    tests = _Tests(steps, acc, steps_per_epoch)
     tail = acc[-10:]
     card = {
-        "oracle_best": entry(int(steps[acc.argmax()]), oracle=True),
-        "last": entry(int(steps[-1])),
+        "oracle_best": tests.entry(int(steps[acc.argmax()]), oracle=True),
+        "last": tests.entry(int(steps[-1])),
         "mean_last_10": {
             "test_acc": float(tail.mean()),
             "from_step": int(steps[-len(tail)]),
             "evaluations": len(tail),
-            "gap": gap(float(tail.mean())),
+            "gap": tests.gap(float(tail.mean())),
         },
-        "val_selected": lowest("val/loss", 1),
-        "val_acc_selected": lowest("val/acc", -1),
+        "val_selected": tests.lowest(history, "val/loss", 1),
+        "val_acc_selected": tests.lowest(history, "val/acc", -1),
     }
     for name, stopper in STOPPERS.items():
         stop = shadow_stop(stopper, history)
         if stop is not None:
             marks: dict[str, Any] = {"knows": stopper.knows} if stopper.knows else {}
-            card[f"stop_{name}"] = entry(
+            card[f"stop_{name}"] = tests.entry(
                 stop.selected_step, stopped_step=stop.stopped_step, **marks
             )
     return card
+
+
+class _Tests(NamedTuple):
+    """The test accuracy at each step that was tested."""
+
+    steps: NDArray[Any]
+    acc: NDArray[Any]
+    steps_per_epoch: int | None
+
+    def gap(self, test_acc: float) -> float:
+        """Points of accuracy below the best."""
+        return round(100 * (float(self.acc.max()) - test_acc), 4)
+
+    def entry(self, step: int, **marks: Any) -> dict[str, Any]:
+        """The network of ``step``, by the last test up to there."""
+        last = max(0, int(np.searchsorted(self.steps, step, side="right")) - 1)
+        test_acc = float(self.acc[last])
+        found = {"test_acc": test_acc, "step": step, "gap": self.gap(test_acc)}
+        if self.steps_per_epoch is not None:
+            found["epoch"] = round(step / self.steps_per_epoch, 2)
+        return found | marks
+
+    def lowest(self, history: History, metric: str, sign: int) -> dict[str, Any] | None:
+        """The tested network with the lowest sign * metric; None where it was not measured."""
+        at, value = history.series(metric)
+        measured = np.isin(at, self.steps) & ~np.isnan(value)
+        if not measured.any():
+            return None
+        return self.entry(int(at[measured][np.argmin(sign * value[measured])]))
 
 
 def write_summary(run: RunDirectory, summary: dict[str, Any]) -> None:

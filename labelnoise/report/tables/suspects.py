@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from labelnoise.checks import check_number, check_word, whole
 from labelnoise.csv_files import read_rows, write_rows
 from labelnoise.dynamics import DynamicsLog
 from labelnoise.dynamics.scores import SCORES
@@ -64,8 +65,7 @@ def write_suspects(run: RunDirectory, score: str = "aum", path: Path | None = No
     Raises:
         InputError: an unknown score, or a run without a per-sample log.
     """
-    if score not in SCORES:
-        raise InputError(f"score must be one of {', '.join(SCORES)}, got {score!r}")
+    check_word("score", score, SCORES)
     history = load_run(run.path).history  # refuses a run that did not finish, or is damaged
     log = DynamicsLog(run.dynamics)
     if len(log) == 0:
@@ -81,8 +81,7 @@ def report_suspects(run: Path, score: str = "aum", top: int = 10) -> str:
     Raises:
         InputError: as `write_suspects`, and for ``top`` below 0.
     """
-    if top < 0:
-        raise InputError(f"--top must be 0 or more, got {top}")
+    check_number("--top", top, whole(0))
     path = write_suspects(RunDirectory(run), score)
     rows = read_rows(path)
     wrong = sum(row["probably_wrong"] == "1" for row in rows)

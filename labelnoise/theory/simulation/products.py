@@ -107,7 +107,36 @@ def filter_rows(m: int, most: int) -> Int[Tensor, " rows"]:
 def _draw_alike(settings: Sequence[Setting], seeds: Sequence[int]) -> Products:
     """The products of runs with one n and one m."""
     n, rows = settings[0].n, 2 * settings[0].m
-    size = n + rows
+    factor, along, uniform = _draw_factors(settings, seeds, n + rows)
+    columns = _columns(settings)
+    scale = torch.cat([columns["xi_std"].expand(-1, n), columns["sigma_0"].expand(-1, rows)], dim=1)
+    along[:, :n] *= 1 - columns["orthogonal"]
+    factor *= scale[:, :, None]
+    along *= scale
+    gram = factor @ factor.mT
+    del factor
+    gram += along[:, :, None] * along[:, None, :]
+    norm = columns["signal_norm"]
+    with_signal = along * norm
+    features = torch.empty(len(settings), n + 1, n + 1, dtype=torch.float64)
+    features[:, :n, :n] = gram[:, :n, :n]
+    features[:, n, :n] = features[:, :n, n] = with_signal[:, :n]
+    features[:, n, n] = norm[:, 0] ** 2
+    start = torch.cat([gram[:, n:, :n], with_signal[:, n:, None]], dim=2)
+    sign = torch.where(uniform[:, 0] < 0.5, -1.0, 1.0).double()
+    rate = torch.where(sign > 0, columns["tau_plus"], columns["tau_minus"])
+    given_sign = torch.where(uniform[:, 1] < rate, -sign, sign)
+    return Products(features, start, gram[:, n:, n:], sign, given_sign)
+
+
+def _draw_factors(
+    settings: Sequence[Setting], seeds: Sequence[int], size: int
+) -> tuple[Float[Tensor, "b s s"], Float[Tensor, "b s"], Float[Tensor, "b 2 n"]]:
+    """The Bartlett factor off the signal, the parts along it, and uniform draws for the labels.
+
+    Settings that share a seed share all draws but the chi squares, which depend on d.
+    """
+    n = settings[0].n
     dimensions: dict[int, set[int]] = {}
     for setting, seed in zip(settings, seeds, strict=True):
         dimensions.setdefault(seed, set()).add(setting.d)
@@ -134,31 +163,13 @@ def _draw_alike(settings: Sequence[Setting], seeds: Sequence[int]) -> Products:
     del row, column, below  # each is as large as a matrix of every run
     place = {seed: i for i, seed in enumerate(dimensions)}
     which = torch.tensor([place[seed] for seed in seeds])
-    factor, along, uniform = triangle[which], along[which], uniform[which]
+    factor = triangle[which]
     del triangle
     halves = [half[seed, setting.d] for setting, seed in zip(settings, seeds, strict=True)]
     factor.diagonal(dim1=1, dim2=2).copy_((2 * torch.stack(halves)).sqrt())
     spanned = torch.tensor([setting.d - 1 for setting in settings])
     factor *= (torch.arange(size) < spanned[:, None])[:, None]
-    columns = _columns(settings)
-    scale = torch.cat([columns["xi_std"].expand(-1, n), columns["sigma_0"].expand(-1, rows)], dim=1)
-    along[:, :n] *= 1 - columns["orthogonal"]
-    factor *= scale[:, :, None]
-    along *= scale
-    gram = factor @ factor.mT
-    del factor
-    gram += along[:, :, None] * along[:, None, :]
-    norm = columns["signal_norm"]
-    with_signal = along * norm
-    features = torch.empty(len(settings), n + 1, n + 1, dtype=torch.float64)
-    features[:, :n, :n] = gram[:, :n, :n]
-    features[:, n, :n] = features[:, :n, n] = with_signal[:, :n]
-    features[:, n, n] = norm[:, 0] ** 2
-    start = torch.cat([gram[:, n:, :n], with_signal[:, n:, None]], dim=2)
-    sign = torch.where(uniform[:, 0] < 0.5, -1.0, 1.0).double()
-    rate = torch.where(sign > 0, columns["tau_plus"], columns["tau_minus"])
-    given_sign = torch.where(uniform[:, 1] < rate, -sign, sign)
-    return Products(features, start, gram[:, n:, n:], sign, given_sign)
+    return factor, along[which], uniform[which]
 
 
 def _common_n(settings: Sequence[Setting]) -> int:

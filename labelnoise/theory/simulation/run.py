@@ -13,6 +13,7 @@ from jaxtyping import Float, Int
 from numpy.typing import NDArray
 from torch import Tensor
 
+from labelnoise.checks import COUNT, check_number
 from labelnoise.errors import InputError
 from labelnoise.seeding import stream
 from labelnoise.theory.simulation.chunks import (
@@ -95,8 +96,7 @@ def simulate(
     on_cpu = torch.device(device).type == "cpu"
     if workers is None:
         workers = available_cores() if on_cpu else 1
-    if workers < 1:
-        raise InputError(f"workers must be at least 1, or None for all cores, got {workers}")
+    check_number("workers", workers, COUNT)
     order = together(settings, seeds)
     ordered, ordered_seeds = [settings[i] for i in order], [seeds[i] for i in order]
 

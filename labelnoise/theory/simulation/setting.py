@@ -4,8 +4,21 @@ from __future__ import annotations
 
 from dataclasses import dataclass, fields
 
-from labelnoise.errors import InputError
+from labelnoise.checks import BELOW_ONE, NOT_NEGATIVE, POSITIVE, Range, check_number
 from labelnoise.theory.bounds import stage_one_length
+
+_SIZE = Range(1, whole=True)  # d without a limit: a run costs the same for every d
+_RANGES = {
+    "n": _SIZE,
+    "d": _SIZE,
+    "m": _SIZE,
+    "signal_norm": POSITIVE,
+    "xi_std": POSITIVE,
+    "tau_plus": BELOW_ONE,
+    "tau_minus": BELOW_ONE,
+    "eta": POSITIVE,
+    "sigma_0": NOT_NEGATIVE,
+}
 
 
 @dataclass(frozen=True)
@@ -41,17 +54,9 @@ class Setting:
     def __post_init__(self) -> None:
         for field in fields(self):
             name, value = field.name, getattr(self, field.name)
-            if name in ("n", "d", "m"):
-                if int(value) != value or value < 1:
-                    raise InputError(f"{name} must be a whole number of at least 1, got {value}")
-            elif name.startswith("tau"):
-                if not 0 <= value < 1:
-                    raise InputError(f"{name} must be from 0 to below 1, got {value}")
-            elif name == "sigma_0":
-                if not 0 <= value < float("inf"):
-                    raise InputError(f"sigma_0 must be 0 or more, got {value}")
-            elif name != "orthogonal" and not 0 < value < float("inf"):
-                raise InputError(f"{name} must be finite and above 0, got {value}")
+            if name != "orthogonal":
+                whole_number = isinstance(value, float) and value.is_integer()
+                check_number(name, int(value) if whole_number else value, _RANGES[name])
 
     @property
     def theory_t1(self) -> float:
