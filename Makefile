@@ -12,6 +12,9 @@ PYTEST_ARGS ?=
 # Processes of `make test` and `make test-slow`; 0 runs the tests in one, for a debugger.
 JOBS ?= 2
 
+# Keep compiled modules: the tests start Python many times, and each start would compile them anew.
+unexport PYTHONDONTWRITEBYTECODE
+
 .DEFAULT_GOAL := help
 .PHONY: help install run test test-slow test-all lint format bench faults board figures constraints clean
 

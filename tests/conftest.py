@@ -1,23 +1,33 @@
-"""Small runs that every test of the whole can afford."""
+"""Small runs that every test of the whole can afford.
+
+Fixtures import torch and Lightning where they use them. The controller of parallel tests reads this
+file too and needs neither; they take ten seconds.
+"""
 
 from __future__ import annotations
 
+import pickle
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
+import hydra
 import numpy as np
 import pytest
-import torch
+from hydra.core.global_hydra import GlobalHydra
 from hypothesis import settings
 from omegaconf import DictConfig
 from PIL import Image
 
 from labelnoise.config.composition import compose
-from labelnoise.learner.classifier import NoisyLabelClassifier
-from labelnoise.training.train import train
 from tests.cifar import image_config, write_cifar10
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+    from labelnoise.data.batch import Batch
+    from labelnoise.learner.classifier import NoisyLabelClassifier
 
 # The same examples each time: a change is what makes a test fail, never luck. To look for new ones:
 # pytest --hypothesis-profile=default
@@ -78,6 +88,8 @@ def tiny_config() -> Callable[..., DictConfig]:
 
 @pytest.fixture
 def run_tiny(tmp_path: Path, tiny_config: Callable[..., DictConfig]) -> Run:
+    from labelnoise.training.train import train
+
     def run(*overrides: str, name: str = "run") -> dict[str, Any]:
         return train(tiny_config(*overrides), tmp_path / name)
 
@@ -102,6 +114,8 @@ def image_root(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def run_images(tmp_path: Path, image_root: Path) -> Run:
     """Like ``run_tiny``, on images: 54 to train on, 6 batches an epoch."""
 
+    from labelnoise.training.train import train
+
     def run(*overrides: str, name: str = "run") -> dict[str, Any]:
         cfg = compose([*TINY_IMAGES, f"data.root={image_root}", *overrides])
         return train(cfg, tmp_path / name)
@@ -113,11 +127,13 @@ def run_images(tmp_path: Path, image_root: Path) -> Run:
 def killed_at(monkeypatch: pytest.MonkeyPatch) -> Kill:
     """``with killed_at(57):`` runs whatever trains until step 57, which raises."""
 
+    from labelnoise.learner.classifier import NoisyLabelClassifier
+
     @contextmanager
     def kill(step: int) -> Iterator[None]:
         original = NoisyLabelClassifier.training_step
 
-        def training_step(module: NoisyLabelClassifier, batch: Any, index: int) -> torch.Tensor:
+        def training_step(module: NoisyLabelClassifier, batch: Batch, index: int) -> Tensor:
             if module.trainer.global_step == step:
                 raise RuntimeError("killed")
             return original(module, batch, index)
@@ -131,8 +147,27 @@ def killed_at(monkeypatch: pytest.MonkeyPatch) -> Kill:
 
 
 @pytest.fixture(autouse=True, scope="session")
+def remembered_compositions() -> Iterator[None]:
+    """Hydra composes the same words once: it takes longer than half of the runs here train."""
+    original, composed = hydra.compose, {}
+
+    def compose_once(config_name: str, overrides: list[str]) -> DictConfig:
+        path = GlobalHydra.instance().config_loader().get_search_path()
+        key = (str(path), config_name, *overrides)
+        if key not in composed:
+            composed[key] = pickle.dumps(original(config_name, overrides=overrides))
+        return pickle.loads(composed[key])
+
+    hydra.compose = compose_once
+    yield
+    hydra.compose = original
+
+
+@pytest.fixture(autouse=True, scope="session")
 def one_thread() -> None:
     """Small tensors gain nothing from threads, and parallel test workers would fight over them."""
+    import torch
+
     torch.set_num_threads(1)
 
 
@@ -146,6 +181,8 @@ def cifar_root(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture(scope="session")
 def image_run(cifar_root: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The directory of a run on 45 images of two classes, 10 of them with a wrong label."""
+    from labelnoise.training.train import train
+
     path = tmp_path_factory.mktemp("runs") / "images"
     train(image_config(cifar_root), path)
     return path
