@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import numpy as np
 import pytest
@@ -60,6 +60,15 @@ TINY_IMAGES = (
     "figures=false",
     "allow_targets=[tests]",
 )
+
+
+T = TypeVar("T")
+
+
+def present(value: T | None) -> T:
+    """What a test expects to be there, such as a validation split."""
+    assert value is not None
+    return value
 
 
 def latest(*words: str) -> list[str]:
