@@ -76,6 +76,13 @@ def latest(*words: str) -> list[str]:
     return list({word.partition("=")[0].lstrip("+"): word for word in words}.values())
 
 
+def numpy_state() -> np.ndarray:
+    """The state of numpy's global stream."""
+    state = np.random.get_state()
+    assert isinstance(state, tuple)
+    return state[1].copy()
+
+
 Run = Callable[..., dict[str, Any]]
 Kill = Callable[[int], AbstractContextManager[None]]
 
@@ -126,7 +133,9 @@ def killed_at(monkeypatch: pytest.MonkeyPatch) -> Kill:
     def kill(step: int) -> Iterator[None]:
         original = NoisyLabelClassifier.training_step
 
-        def training_step(module: NoisyLabelClassifier, batch: Any, index: int) -> torch.Tensor:
+        def training_step(
+            module: NoisyLabelClassifier, batch: Any, index: int
+        ) -> dict[str, torch.Tensor]:
             if module.trainer.global_step == step:
                 raise RuntimeError("killed")
             return original(module, batch, index)
