@@ -11,6 +11,7 @@ from __future__ import annotations
 import pickle
 import tempfile
 from collections.abc import Iterable, Iterator
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -88,12 +89,19 @@ def image_loading(root: Path, threads: int) -> Ratio:
         for _ in loader:
             pass
 
+    def ten_of_ours() -> None:
+        for _ in range(10):
+            one_pass(ours())
+
+    def one_of_other(num_workers: int) -> None:
+        one_pass(other(num_workers))
+
     default = torch.get_num_threads()
     torch.set_num_threads(threads)
     ours_rate, other_rate, ratio = side_by_side(
         # One pass takes milliseconds; ten are as steady as one of the other side.
-        lambda: 10 * IMAGES / seconds(lambda: [one_pass(ours()) for _ in range(10)]),
-        lambda: IMAGES / min(seconds(lambda n=n: one_pass(other(n))) for n in (0, 2)),
+        lambda: 10 * IMAGES / seconds(ten_of_ours),
+        lambda: IMAGES / min(seconds(partial(one_of_other, n)) for n in (0, 2)),
         ROUNDS,
     )
     torch.set_num_threads(default)

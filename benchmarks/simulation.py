@@ -138,7 +138,12 @@ def batched_steps(setting: Setting, runs: int, steps: int) -> float:
         )
         for part in chunks_of(settings, 0, torch.float32, MEMORY_LIMIT)
     ]
-    return 1e3 * seconds(lambda: [chunk.step(steps) for chunk in chunks]) / (runs * steps)
+
+    def work() -> None:
+        for chunk in chunks:
+            chunk.step(steps)
+
+    return 1e3 * seconds(work) / (runs * steps)
 
 
 def weight_space_step(setting: Setting, steps: int) -> float:

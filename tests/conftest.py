@@ -10,7 +10,7 @@ import pickle
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import hydra
 import numpy as np
@@ -72,9 +72,25 @@ TINY_IMAGES = (
 )
 
 
+T = TypeVar("T")
+
+
+def present(value: T | None) -> T:
+    """What a test expects to be there, such as a validation split."""
+    assert value is not None
+    return value
+
+
 def latest(*words: str) -> list[str]:
     """Words of a command line with each key once: the last one counts."""
     return list({word.partition("=")[0].lstrip("+"): word for word in words}.values())
+
+
+def numpy_state() -> np.ndarray:
+    """The state of numpy's global stream."""
+    state = np.random.get_state()
+    assert isinstance(state, tuple)
+    return state[1].copy()
 
 
 Run = Callable[..., dict[str, Any]]
@@ -133,7 +149,9 @@ def killed_at(monkeypatch: pytest.MonkeyPatch) -> Kill:
     def kill(step: int) -> Iterator[None]:
         original = NoisyLabelClassifier.training_step
 
-        def training_step(module: NoisyLabelClassifier, batch: Batch, index: int) -> Tensor:
+        def training_step(
+            module: NoisyLabelClassifier, batch: Batch, index: int
+        ) -> dict[str, Tensor]:
             if module.trainer.global_step == step:
                 raise RuntimeError("killed")
             return original(module, batch, index)
@@ -149,7 +167,8 @@ def killed_at(monkeypatch: pytest.MonkeyPatch) -> Kill:
 @pytest.fixture(autouse=True, scope="session")
 def remembered_compositions() -> Iterator[None]:
     """Hydra composes the same words once: it takes longer than half of the runs here train."""
-    original, composed = hydra.compose, {}
+    original = hydra.compose
+    composed: dict[tuple[str, ...], bytes] = {}
 
     def compose_once(config_name: str, overrides: list[str]) -> DictConfig:
         path = GlobalHydra.instance().config_loader().get_search_path()
@@ -158,9 +177,9 @@ def remembered_compositions() -> Iterator[None]:
             composed[key] = pickle.dumps(original(config_name, overrides=overrides))
         return pickle.loads(composed[key])
 
-    hydra.compose = compose_once
-    yield
-    hydra.compose = original
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(hydra, "compose", compose_once)
+        yield
 
 
 @pytest.fixture(autouse=True, scope="session")

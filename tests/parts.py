@@ -7,7 +7,7 @@ import os
 from typing import Any, ClassVar
 
 import torch
-from omegaconf import OmegaConf
+from omegaconf import DictConfig, OmegaConf
 from pytorch_lightning import LightningDataModule, LightningModule, Trainer
 from torch import Tensor, nn
 from torch.nn import functional as F
@@ -20,11 +20,16 @@ from labelnoise.seeding import stream
 from labelnoise.techniques import Technique
 
 
-def resolved(*words: str) -> dict[str, Any]:
-    """The configuration that a run with these words leaves in its .hydra/config.yaml."""
-    plain = OmegaConf.to_container(compose(words), resolve=True)
+def as_dict(node: DictConfig) -> dict[str, Any]:
+    """What a node holds, with its references resolved."""
+    plain = OmegaConf.to_container(node, resolve=True)
     assert isinstance(plain, dict)
     return {str(key): value for key, value in plain.items()}
+
+
+def resolved(*words: str) -> dict[str, Any]:
+    """The configuration that a run with these words leaves in its .hydra/config.yaml."""
+    return as_dict(compose(words))
 
 
 class FailAt(Technique):
@@ -131,7 +136,7 @@ class NormalisedImages(nn.Sequential):
                     parameter.normal_(0, 0.1, generator=generator)
                 elif parameter.shape == (num_classes,):
                     parameter.zero_()
-            self[0].bias.zero_()
+            self.get_parameter("0.bias").zero_()
 
 
 class Normalised1d(nn.Module):

@@ -30,6 +30,7 @@ from labelnoise.run_directory import RunDirectory
 from labelnoise.training.building import build, one_line_refusals
 from labelnoise.training.isolation import isolated
 from tests.conftest import TINY, TINY_IMAGES, Run
+from tests.parts import as_dict
 
 ROOT = Path(__file__).resolve().parents[1]
 STEPS = "scheduler.interval=step"
@@ -245,6 +246,7 @@ def test_a_wrong_value_ends_in_one_line_before_training(
     override = OverridesParser.create().parse_overrides([word])[0]
     with pytest.raises(Exception, match=r"(?s).") as raised:
         cfg = OmegaConf.create(OmegaConf.to_container(composed(choices)))
+        assert isinstance(cfg, DictConfig)
         OmegaConf.update(cfg, key, override.value(), force_add=True)
         check(cfg)
         with isolated(cfg.seed, cfg.threads), one_line_refusals():
@@ -370,10 +372,10 @@ def every_file(*groups: str) -> pytest.MarkDecorator:
 def test_every_number_has_a_range(path: Path) -> None:
     for name, part in parts(path):
         hints = hints_of(find(part._target_))
-        for option in part:
+        for option in map(str, part):
             kinds = numbers_in(hints.get(option))
             if kinds:
-                bounds = range_of(part._target_, str(option))
+                bounds = range_of(part._target_, option)
                 assert bounds is not None, (
                     f"{name}: give {option} a range in labelnoise/config/ranges.py"
                 )
@@ -388,7 +390,7 @@ def test_numbers_are_found_in_the_files() -> None:
     """What goes through every file would pass as well where it found none."""
     (sce,) = (part for path in files("technique") if path.stem == "sce" for _, part in parts(path))
     hints = hints_of(find(sce._target_))
-    numbers = {str(option) for option in sce if numbers_in(hints.get(option))}
+    numbers = {option for option in map(str, sce) if numbers_in(hints.get(option))}
     assert numbers == {"alpha", "beta", "log_zero"}
 
 
@@ -409,7 +411,7 @@ TOGETHER = {"DAL.q_end"}
 def test_the_table_refuses_what_a_constructor_refuses(path: Path) -> None:
     """So that nothing is refused only after the data were read."""
     for name, part in parts(path):
-        plain = OmegaConf.to_container(part, resolve=True)
+        plain = as_dict(part)
         target = part._target_.rpartition(".")[2]
         for option in plain:
             bounds = range_of(part._target_, option)
@@ -421,7 +423,7 @@ def test_the_table_refuses_what_a_constructor_refuses(path: Path) -> None:
 
 def test_what_a_constructor_refuses_is_seen() -> None:
     (mixup,) = (p for path in files("technique") if path.stem == "mixup" for _, p in parts(path))
-    plain = OmegaConf.to_container(mixup, resolve=True)
+    plain = as_dict(mixup)
     assert refuses({**plain, "alpha": 0.0}) and not refuses({**plain, "alpha": 1.0})
 
 

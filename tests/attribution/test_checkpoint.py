@@ -8,7 +8,6 @@ import shutil
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import pytest
 import torch
 
@@ -17,7 +16,7 @@ from labelnoise.errors import InputError
 from labelnoise.noise import NoiseRecord
 from labelnoise.training.train import train
 from tests.cifar import image_config
-from tests.conftest import Kill, Run
+from tests.conftest import Kill, Run, numpy_state, present
 
 
 class Touch:
@@ -47,13 +46,13 @@ def refusal(*arguments: Any) -> str:
 
 @pytest.mark.parametrize("checkpoint", ["selected", "last"])
 def test_what_is_loaded_is_what_was_saved(image_run: Path, checkpoint: str) -> None:
-    states = torch.get_rng_state(), np.random.get_state()[1].copy()
+    states = torch.get_rng_state(), numpy_state()
     run = load_trained(image_run, checkpoint)
     assert torch.equal(torch.get_rng_state(), states[0])
-    assert (np.random.get_state()[1] == states[1]).all()
+    assert (numpy_state() == states[1]).all()
     assert run.checkpoint == image_run / "checkpoints" / f"{checkpoint}.ckpt"
     saved = torch.load(run.checkpoint, weights_only=True)["state_dict"]["model.weight"]
-    assert torch.equal(run.classifier.model.weight, saved)
+    assert torch.equal(run.classifier.model.get_parameter("weight"), saved)
     record = NoiseRecord.load(image_run / "noise.npz")
     assert run.datamodule.noise_record.fingerprint == record.fingerprint
     assert not run.classifier.training
@@ -142,9 +141,8 @@ def test_another_networks_checkpoint_is_refused(
 
 def test_labels_that_changed_since_are_noticed(copied: Path) -> None:
     record = NoiseRecord.load(copied / "noise.npz")
-    NoiseRecord("other", 0, None, None, record.clean_label, record.clean_label, 2).save(
-        copied / "noise.npz"
-    )
+    clean = present(record.clean_label)
+    NoiseRecord("other", 0, None, None, clean, clean, 2).save(copied / "noise.npz")
     assert refusal(copied).startswith("the data have other labels now than")
 
 

@@ -11,6 +11,7 @@ from torch.nn import functional as F
 from labelnoise.attribution.shapley import METHODS, attribute, incompleteness, logit_difference
 from labelnoise.errors import InputError
 from labelnoise.models import TwoLayerCNN
+from tests.conftest import numpy_state
 
 
 class Functional(nn.Module):
@@ -81,7 +82,7 @@ def test_a_linear_network_is_explained_by_its_weights(
     input, target, background = images
     model = nn.Sequential(nn.Flatten(), nn.Linear(192, 3))
     maps = attribute(model, input, target, background, method=method, seeds=range(4), draws=4_000)
-    weight = model[1].weight.detach()[target].view_as(input)
+    weight = model.get_parameter("1.weight").detach()[target].view_as(input)
     expected = weight * (input - background.mean(0))
     atol = 1e-5 if method == "deep_lift_shap" else 5 * weight.max().item() / 4_000**0.5
     torch.testing.assert_close(maps, expected, rtol=0, atol=atol)
@@ -93,7 +94,7 @@ def test_a_map_follows_from_its_own_seed(
 ) -> None:
     input, target, background = images
     model = network(nn.ReLU())
-    states = torch.get_rng_state(), np.random.get_state()[1].copy()
+    states = torch.get_rng_state(), numpy_state()
     weights = {name: value.clone() for name, value in model.state_dict().items()}
 
     def maps(places: list[int], seeds: list[int]) -> Tensor:
@@ -107,11 +108,11 @@ def test_a_map_follows_from_its_own_seed(
     assert torch.equal(maps([2, 0], [12, 10]), whole[[2, 0]])
     if method == "gradient_shap":
         assert not torch.equal(maps([0], [11]), whole[[0]])
-    np.random.set_state(("MT19937", states[1], 624))
+    np.random.set_state(("MT19937", states[1], 624, 0, 0.0))
     torch.set_rng_state(states[0])
     maps([0], [10])
     assert torch.equal(torch.get_rng_state(), states[0])
-    assert (np.random.get_state()[1] == states[1]).all()
+    assert (numpy_state() == states[1]).all()
     assert all(torch.equal(value, weights[name]) for name, value in model.state_dict().items())
     assert model.training and all(p.grad is None and p.requires_grad for p in model.parameters())
     assert not any(module._forward_hooks for module in model.modules())

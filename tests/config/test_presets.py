@@ -73,6 +73,7 @@ def test_choices_are_found_again(group: str) -> None:
 @pytest.mark.parametrize("path", sorted((CONF_DIR / "technique_preset").glob("*.yaml")), ids=str)
 def test_every_rule_names_its_source_and_options_that_exist(path: Path) -> None:
     whole = OmegaConf.load(path)
+    assert isinstance(whole, DictConfig)
     assert whole.name == path.stem
     for technique, rules in (whole.get("rules") or {}).items():
         cfg = compose([f"technique={technique}", f"technique_preset={path.stem}"])

@@ -73,7 +73,9 @@ def rates(monkeypatch: pytest.MonkeyPatch) -> list[float]:
     taken: list[float] = []
     original = NoisyLabelClassifier.training_step
 
-    def training_step(module: NoisyLabelClassifier, batch: Any, index: int) -> torch.Tensor:
+    def training_step(
+        module: NoisyLabelClassifier, batch: Any, index: int
+    ) -> dict[str, torch.Tensor]:
         taken.append(module.trainer.optimizers[0].param_groups[0]["lr"])
         return original(module, batch, index)
 
@@ -134,7 +136,7 @@ class NormalizedDropout(nn.Module):
             nn.Dropout(0.5),
             nn.Linear(6, num_classes, bias=False),
         )
-        nn.init.constant_(self.layers[-1].weight, 0.3)
+        nn.init.constant_(self.layers.get_parameter("5.weight"), 0.3)
 
     def forward(self, input: torch.Tensor) -> torch.Tensor:
         return self.layers(input)

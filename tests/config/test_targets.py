@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 import subprocess
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -100,7 +100,7 @@ def test_the_targets_of_every_file_are_allowed() -> None:
 
 
 @pytest.fixture
-def stranger(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+def stranger(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
     """A module that leaves a file when it is imported, and one when its class is made."""
     module = tmp_path / "stranger" / "strange_parts.py"
     module.parent.mkdir()
@@ -164,7 +164,7 @@ def test_a_node_is_found_wherever_it_hides(where: str, stranger: Path) -> None:
     assert marks(stranger) == set()
 
 
-PLACES = {
+PLACES: dict[str, dict[str, Any]] = {
     "data": {"data._target_": "strange_parts.Part"},
     "noise": {"noise._target_": "strange_parts.Part"},
     "model": {"model._target_": "strange_parts.Part"},
@@ -283,6 +283,7 @@ def test_callbacks_in_a_runs_configuration_are_not_called(
     run = somebodys("technique")
     file = run / ".hydra" / "config.yaml"
     config = OmegaConf.load(file)
+    assert isinstance(config, DictConfig)
     del config["technique"]["x"]
     config.hydra = {"callbacks": {"x": PART}, "launcher": PART}
     OmegaConf.save(config, file)

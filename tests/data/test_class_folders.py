@@ -6,6 +6,7 @@ import logging
 import os
 import unicodedata
 from collections import Counter
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -13,10 +14,11 @@ from PIL import Image
 
 from labelnoise.data.class_folders import SYSTEM_NAMES, list_images
 from labelnoise.errors import InputError
+from tests.conftest import Run
 from tests.folders import CLASSES, make, one_line, write_image
 
 
-def test_other_files_are_passed_over(root):
+def test_other_files_are_passed_over(root: Path) -> None:
     (root / "train" / "notes.txt").write_text("not a class")
     (root / "train" / "cat" / "notes.txt").write_text("not an image")
     (root / "train" / "cat" / ".hidden.png").write_bytes(b"")
@@ -66,7 +68,9 @@ def clutter(root: Path) -> dict[str, int]:
     }
 
 
-def test_all_that_is_not_read_is_counted_by_reason_in_one_line(root, caplog):
+def test_all_that_is_not_read_is_counted_by_reason_in_one_line(
+    root: Path, caplog: pytest.LogCaptureFixture
+) -> None:
     expected = clutter(root)
     with caplog.at_level(logging.INFO, "labelnoise"):
         data = make(root)
@@ -80,14 +84,16 @@ def test_all_that_is_not_read_is_counted_by_reason_in_one_line(root, caplog):
     assert "3 with an ending that cannot be read (.part 1, .txt 1, none 1)" in record.getMessage()
 
 
-def test_the_summary_holds_the_counts(root, run_images):
+def test_the_summary_holds_the_counts(root: Path, run_images: Run) -> None:
     write_image(root / "train" / "cat" / "more" / "20.png")
     (root / "test" / "cat" / "Thumbs.db").write_bytes(b"")
     summary = run_images(f"data.root={root}", "max_epochs=1", "monitor=none")
     assert summary["data_left_out"] == {"nested": 1, "system": 1}
 
 
-def test_folders_without_anything_else_are_no_warning(root, caplog):
+def test_folders_without_anything_else_are_no_warning(
+    root: Path, caplog: pytest.LogCaptureFixture
+) -> None:
     with caplog.at_level(logging.INFO, "labelnoise"):
         data = make(root)
     assert data.left_out == {}
@@ -95,7 +101,9 @@ def test_folders_without_anything_else_are_no_warning(root, caplog):
     assert (record.levelno, record.getMessage()[-7:]) == (logging.INFO, "nothing")
 
 
-def test_files_that_are_read_in_part_are_counted_too(root, caplog):
+def test_files_that_are_read_in_part_are_counted_too(
+    root: Path, caplog: pytest.LogCaptureFixture
+) -> None:
     frames = [Image.new("RGB", (8, 8), value) for value in ("red", "blue")]
     frames[0].save(root / "train" / "cat" / "0.gif", save_all=True, append_images=frames[1:])
     with caplog.at_level(logging.INFO, "labelnoise"):
@@ -105,12 +113,14 @@ def test_files_that_are_read_in_part_are_counted_too(root, caplog):
 
 
 @pytest.mark.parametrize("name", [*sorted(SYSTEM_NAMES), ".hidden", "._cat"])
-def test_droppings_and_hidden_folders_are_no_classes(root, name):
+def test_droppings_and_hidden_folders_are_no_classes(root: Path, name: str) -> None:
     write_image(root / "train" / name / "0.png")
     assert list_images(root / "train").class_names == list(CLASSES)
 
 
-def test_links_to_files_and_class_folders_are_followed(root, tmp_path_factory):
+def test_links_to_files_and_class_folders_are_followed(
+    root: Path, tmp_path_factory: pytest.TempPathFactory
+) -> None:
     elsewhere = tmp_path_factory.mktemp("elsewhere")
     write_image(elsewhere / "fox" / "0.png")
     os.symlink(elsewhere / "fox", root / "train" / "fox")
@@ -121,7 +131,7 @@ def test_links_to_files_and_class_folders_are_followed(root, tmp_path_factory):
     assert not listing.left_out
 
 
-def test_names_are_compared_in_one_form(root):
+def test_names_are_compared_in_one_form(root: Path) -> None:
     composed, apart = (unicodedata.normalize(form, "ñandú") for form in ("NFC", "NFD"))
     assert composed != apart
     write_image(root / "train" / composed / "0.png")
@@ -179,14 +189,16 @@ def line_break(root: Path) -> str:
     "change",
     [empty_classes, one_class, class_in_test_alone, no_test, no_classes, no_utf8, line_break],
 )
-def test_folders_that_cannot_be_used(root, change):
+def test_folders_that_cannot_be_used(root: Path, change: Callable[[Path], str]) -> None:
     reason = change(root)
     with pytest.raises(InputError, match=reason) as error:
         make(root)
     one_line(error)
 
 
-def test_a_folder_that_may_not_be_read_is_named(root, monkeypatch):
+def test_a_folder_that_may_not_be_read_is_named(
+    root: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     def refuse(folder: Path) -> None:
         raise PermissionError(13, "Permission denied", str(folder))
 

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import warnings
 from collections import Counter
+from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -22,7 +24,9 @@ RED, BLUE = (250, 10, 20), (0, 0, 255)
 
 @pytest.mark.parametrize("size", [(8, 8), (20, 31), (31, 20), (5, 9), (64, 64)])
 @pytest.mark.parametrize("mode", ["RGB", "L", "P", "RGBA", "CMYK", "1", "LA"])
-def test_decode_is_torchvisions_resize_and_center_crop(tmp_path, size, mode):
+def test_decode_is_torchvisions_resize_and_center_crop(
+    tmp_path: Path, size: tuple[int, int], mode: str
+) -> None:
     pixels = np.random.default_rng(0).integers(0, 256, (size[1], size[0], 3), dtype=np.uint8)
     path = tmp_path / ("image.jpg" if mode == "CMYK" else "image.png")
     Image.fromarray(pixels).convert(mode).save(path)
@@ -35,7 +39,7 @@ def test_decode_is_torchvisions_resize_and_center_crop(tmp_path, size, mode):
     assert notes == []
 
 
-def test_many_files_are_decoded_in_their_order(tmp_path):
+def test_many_files_are_decoded_in_their_order(tmp_path: Path) -> None:
     paths = [tmp_path / f"{number}.png" for number in range(150)]
     for number, path in enumerate(paths):
         write_image(path, (number, 0, 255 - number), size=(3, 3))
@@ -68,19 +72,18 @@ def corners() -> np.ndarray:
 
 @pytest.mark.parametrize("name", ["a.jpg", "a.png", "a.webp", "a.tif", needs("avif", "a.avif")])
 @pytest.mark.parametrize("orientation", range(1, 9))
-def test_exif_orientation_is_obeyed(tmp_path, name, orientation):
+def test_exif_orientation_is_obeyed(tmp_path: Path, name: str, orientation: int) -> None:
     upright = np.repeat(corners()[:, :, None], 3, axis=2)
     image = Image.fromarray(np.ascontiguousarray(stored_for(orientation, upright)))
     exif = Image.Exif()
     exif[ExifTags.Base.Orientation] = orientation
-    image.save(
-        tmp_path / name, exif=exif, **({} if name in ("a.png", "a.tif") else {"quality": 95})
-    )
+    options: dict[str, Any] = {} if name in ("a.png", "a.tif") else {"quality": 95}
+    image.save(tmp_path / name, exif=exif, **options)
     decoded, _ = decode_all([tmp_path / name], 16)
     assert (decoded[0, 0].int() - torch.from_numpy(corners()).int()).abs().max() <= 8
 
 
-def test_transparent_images_are_turned_too(tmp_path):
+def test_transparent_images_are_turned_too(tmp_path: Path) -> None:
     pixels = np.zeros((2, 2, 4), dtype=np.uint8)
     pixels[0] = 255  # the upper row is white, the lower one transparent
     exif = Image.Exif()
@@ -92,7 +95,7 @@ def test_transparent_images_are_turned_too(tmp_path):
         assert decoded[0, :, 1, 1].tolist() == [255, 255, 255]
 
 
-def test_exif_data_that_cannot_be_read_are_said(tmp_path):
+def test_exif_data_that_cannot_be_read_are_said(tmp_path: Path) -> None:
     Image.new("RGB", (2, 2), RED).save(tmp_path / "a.png", exif=b"Exif\0\0no TIFF at all")
     decoded, notes = decode_all([tmp_path / "a.png"], 2)
     assert tuple(decoded[0, :, 0, 0].tolist()) == RED
@@ -103,9 +106,9 @@ def test_exif_data_that_cannot_be_read_are_said(tmp_path):
 
 
 @pytest.mark.parametrize("ending", ["gif", "webp", "tif", "png"])
-def test_the_first_of_several_frames_is_read_and_said(tmp_path, ending):
+def test_the_first_of_several_frames_is_read_and_said(tmp_path: Path, ending: str) -> None:
     frames = [Image.new("RGB", (2, 2), value) for value in (BLUE, RED)]
-    options = {"lossless": True} if ending == "webp" else {}
+    options: dict[str, Any] = {"lossless": True} if ending == "webp" else {}
     path = tmp_path / f"a.{ending}"
     frames[0].save(path, save_all=True, append_images=frames[1:], **options)
     assert pixel(path) == BLUE
@@ -126,7 +129,7 @@ def postscript(path: Path) -> None:
 
 
 @pytest.mark.parametrize("damage", [spoil, no_image, postscript])
-def test_an_image_that_cannot_be_read_is_named(root, damage):
+def test_an_image_that_cannot_be_read_is_named(root: Path, damage: Callable[[Path], None]) -> None:
     path = root / "train" / "dog" / "7.png"
     rng = np.random.default_rng(0)
     Image.fromarray(rng.integers(0, 256, (30, 30, 3), dtype=np.uint8)).save(path)
@@ -136,7 +139,7 @@ def test_an_image_that_cannot_be_read_is_named(root, damage):
     assert str(path) in one_line(error)
 
 
-def test_all_damaged_files_are_counted_in_one_answer(root):
+def test_all_damaged_files_are_counted_in_one_answer(root: Path) -> None:
     damaged = [root / "train" / "cat" / f"{k}.png" for k in range(4)]
     damaged += [root / "test" / "eel" / f"{k}.png" for k in range(3)]
     for path in damaged:
@@ -148,7 +151,9 @@ def test_all_damaged_files_are_counted_in_one_answer(root):
 
 
 @pytest.mark.parametrize("share", [0.4, 0.6])
-def test_an_image_of_too_many_pixels_is_refused(tmp_path, monkeypatch, share):
+def test_an_image_of_too_many_pixels_is_refused(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, share: float
+) -> None:
     """Pillow warns of more than its limit and raises an error above twice the limit alone."""
     write_image(tmp_path / "a.png", size=(20, 20))
     monkeypatch.setattr(Image, "MAX_IMAGE_PIXELS", int(share * 400))
@@ -159,14 +164,14 @@ def test_an_image_of_too_many_pixels_is_refused(tmp_path, monkeypatch, share):
     assert "20 x 20 pixels" in one_line(error) or "400 pixels" in one_line(error)
 
 
-def test_a_strip_that_would_be_resized_to_too_many_pixels_is_refused(tmp_path):
+def test_a_strip_that_would_be_resized_to_too_many_pixels_is_refused(tmp_path: Path) -> None:
     write_image(tmp_path / "a.png", size=(20_000, 1))
     with pytest.raises(InputError, match="20000 x 1 pixels") as error:
         decode_all([tmp_path / "a.png"], 100)
     one_line(error)
 
 
-def test_postscript_is_never_opened(root, monkeypatch):
+def test_postscript_is_never_opened(root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     Image.init()
     _, accept = Image.OPEN["EPS"]
     monkeypatch.setitem(Image.OPEN, "EPS", (lambda *_: pytest.fail("opened"), accept))

@@ -5,7 +5,9 @@ from __future__ import annotations
 import struct
 import zlib
 from collections import Counter
+from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -29,14 +31,16 @@ RED, BLUE = (250, 10, 20), (0, 0, 255)
         ("YCbCr", (128, 128, 128), (128, 128, 128)),
     ],
 )
-def test_a_mode_is_read_as_it_is_meant(tmp_path, mode, value, expected):
+def test_a_mode_is_read_as_it_is_meant(
+    tmp_path: Path, mode: str, value: int | tuple[int, ...], expected: tuple[int, int, int]
+) -> None:
     Image.new(mode, (2, 2), value).save(tmp_path / "a.tif")
     assert pixel(tmp_path / "a.tif") == expected
 
 
 @pytest.mark.parametrize("ending", ["png", "tif", needs("jpg_2000", "jp2")])
 @pytest.mark.parametrize("value", [0, 255, 300, 30000, 65535])
-def test_16_bit_grey_is_scaled_not_cut_off_at_255(tmp_path, ending, value):
+def test_16_bit_grey_is_scaled_not_cut_off_at_255(tmp_path: Path, ending: str, value: int) -> None:
     path = tmp_path / f"a.{ending}"
     Image.fromarray(np.full((2, 2), value, dtype=np.uint16)).save(path)
     assert pixel(path) == (value // 256,) * 3
@@ -58,7 +62,9 @@ def png(depth: int, kind: int, row: bytes, transparent: bytes | None = None) -> 
 
 
 @pytest.mark.parametrize(("kind", "values"), [(2, (65535, 32768, 255)), (6, (65535, 32768, 255))])
-def test_16_bit_colours_are_scaled_and_said(tmp_path, kind, values):
+def test_16_bit_colours_are_scaled_and_said(
+    tmp_path: Path, kind: int, values: tuple[int, int, int]
+) -> None:
     alpha = (65535,) if kind == 6 else ()
     row = struct.pack(f">{2 * (3 + len(alpha))}H", *(2 * (*values, *alpha)))
     (tmp_path / "a.png").write_bytes(png(16, kind, row))
@@ -90,7 +96,9 @@ def transparent_16_bit_colour(path: Path) -> None:
     "write",
     [float_tiff, int_tiff, white_is_zero, transparent_16_bit_grey, transparent_16_bit_colour],
 )
-def test_values_that_mean_no_8_bit_colour_are_refused(tmp_path, write):
+def test_values_that_mean_no_8_bit_colour_are_refused(
+    tmp_path: Path, write: Callable[[Path], None]
+) -> None:
     write(tmp_path / "a.tif")
     with pytest.raises(InputError, match="cannot be read as an image") as error:
         decode_all([tmp_path / "a.tif"], 2)
@@ -124,13 +132,21 @@ def palette() -> Image.Image:
     ],
 )
 @pytest.mark.parametrize("background", [(255, 255, 255), (1, 2, 3)])
-def test_behind_a_transparent_image_is_the_background(tmp_path, image, name, options, background):
+def test_behind_a_transparent_image_is_the_background(
+    tmp_path: Path,
+    image: Image.Image,
+    name: str,
+    options: dict[str, Any],
+    background: tuple[int, int, int],
+) -> None:
     image.save(tmp_path / name, **options)
     assert pixel(tmp_path / name, background) == background
 
 
 @pytest.mark.parametrize(("depth", "row", "value"), [(2, 0b01010000, 1), (4, 0x33, 3)])
-def test_the_transparent_grey_of_few_bits_is_on_their_scale(tmp_path, depth, row, value):
+def test_the_transparent_grey_of_few_bits_is_on_their_scale(
+    tmp_path: Path, depth: int, row: int, value: int
+) -> None:
     (tmp_path / "a.png").write_bytes(png(depth, 0, bytes([row]), struct.pack(">H", value)))
     assert pixel(tmp_path / "a.png", BLUE) == BLUE
     (tmp_path / "b.png").write_bytes(png(depth, 0, bytes([row]), struct.pack(">H", value + 1)))
@@ -138,7 +154,7 @@ def test_the_transparent_grey_of_few_bits_is_on_their_scale(tmp_path, depth, row
     assert pixel(tmp_path / "b.png", BLUE) == (grey,) * 3
 
 
-def test_half_transparent_colours_are_mixed(tmp_path):
+def test_half_transparent_colours_are_mixed(tmp_path: Path) -> None:
     Image.new("RGBA", (2, 2), (200, 100, 0, 51)).save(tmp_path / "a.png")
     assert pixel(tmp_path / "a.png", (0, 0, 100)) == (40, 20, 80)
     image = palette()
@@ -146,7 +162,7 @@ def test_half_transparent_colours_are_mixed(tmp_path):
     assert pixel(tmp_path / "b.png", (0, 0, 100)) == (50, 2, 84)
 
 
-def test_a_transparent_class_is_not_told_by_its_invisible_colour(root):
+def test_a_transparent_class_is_not_told_by_its_invisible_colour(root: Path) -> None:
     """Accuracy 1.0 it was, on pictures in which nothing can be seen."""
     for number in range(10):
         Image.new("RGBA", (8, 8), (*RED, 0)).save(root / "train" / "cat" / f"{number}.png")
@@ -159,7 +175,9 @@ def test_a_transparent_class_is_not_told_by_its_invisible_colour(root):
     ("background", "colour"),
     [("white", (255, 255, 255)), ("#ff0080", (255, 0, 128)), ([1, 2, 3], (1, 2, 3))],
 )
-def test_a_background_is_a_name_or_three_numbers(background, colour):
+def test_a_background_is_a_name_or_three_numbers(
+    background: str | list[int], colour: tuple[int, int, int]
+) -> None:
     assert colour_of(background) == colour
 
 
@@ -167,7 +185,7 @@ def test_a_background_is_a_name_or_three_numbers(background, colour):
     "background",
     ["no colour", "#11223344", [1, 2], [1, 2, 256], [0.5, 0, 0], [True, 0, 0], 5, None],
 )
-def test_another_background_is_refused_at_once(background):
+def test_another_background_is_refused_at_once(background: object) -> None:
     with pytest.raises(InputError, match=r"data.background is .*\[255,255,255\]") as error:
         make(Path("nowhere"), background=background)
     one_line(error)

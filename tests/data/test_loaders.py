@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+import math
 import time
+from collections.abc import Iterable, Sequence
 from functools import partial
 from itertools import chain, islice
+from pathlib import Path
+from typing import Any
 
 import pytest
 import pytorch_lightning as pl
@@ -14,10 +18,17 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from torchvision import transforms
 
-from labelnoise.data.batch import Split
-from labelnoise.data.loaders import Normalize, TensorLoader, batches_so_far, crop_and_flip
+from labelnoise.data.batch import Batch, Split
+from labelnoise.data.loaders import (
+    Augment,
+    Normalize,
+    TensorLoader,
+    batches_so_far,
+    crop_and_flip,
+)
 from labelnoise.errors import InputError
 from labelnoise.seeding import stream
+from tests.conftest import present
 
 MEAN, STD = (0.4914, 0.4822, 0.4465), (0.2023, 0.1994, 0.2010)
 
@@ -30,14 +41,14 @@ def make_split(n: int = 10, size: int = 4) -> Split:
     return Split(images, label, clean, torch.arange(n) + 100, Normalize(MEAN, STD))
 
 
-def indices(batches) -> list[list[int]]:
+def indices(batches: Iterable[Batch]) -> list[list[int]]:
     return [batch.index.tolist() for batch in batches]
 
 
 # Normalize
 
 
-def test_normalize_is_to_tensor_and_normalize_for_every_byte():
+def test_normalize_is_to_tensor_and_normalize_for_every_byte() -> None:
     images = torch.arange(256, dtype=torch.uint8).view(256, 1, 1, 1).repeat(1, 3, 2, 2)
     reference = transforms.Compose([transforms.ToTensor(), transforms.Normalize(MEAN, STD)])
     expected = torch.stack([reference(image.permute(1, 2, 0).numpy()) for image in images])
@@ -45,7 +56,7 @@ def test_normalize_is_to_tensor_and_normalize_for_every_byte():
 
 
 @pytest.mark.parametrize("dtype", [torch.uint8, torch.float32])
-def test_normalize_leaves_its_input_alone(dtype):
+def test_normalize_leaves_its_input_alone(dtype: torch.dtype) -> None:
     images = torch.full((2, 3, 2, 2), 7, dtype=dtype)
     output = Normalize(MEAN, STD)(images)
     assert output.dtype == torch.float32
@@ -53,7 +64,7 @@ def test_normalize_leaves_its_input_alone(dtype):
 
 
 @pytest.mark.parametrize(("mean", "std"), [([0.5], [0.0]), ([0.5], [-1.0]), ([0.5, 0.5], [1.0])])
-def test_normalize_refuses(mean, std):
+def test_normalize_refuses(mean: list[float], std: list[float]) -> None:
     with pytest.raises(InputError, match="above 0"):
         Normalize(mean, std)
 
@@ -61,7 +72,9 @@ def test_normalize_refuses(mean, std):
 # crop_and_flip
 
 
-def crop_and_flip_reference(images, padding, generator):
+def crop_and_flip_reference(
+    images: torch.Tensor, padding: int, generator: torch.Generator
+) -> torch.Tensor:
     """One image after the other: pad, cut, mirror."""
     n, _, h, w = images.shape
     places = torch.randint(0, 2 * padding + 1, (2, n), generator=generator)
@@ -82,8 +95,10 @@ def crop_and_flip_reference(images, padding, generator):
     dtype=st.sampled_from([torch.uint8, torch.float32]),
 )
 @settings(max_examples=60)
-def test_crop_and_flip_is_the_loop_over_images(shape, padding, seed, dtype):
-    images = torch.arange(1, 1 + torch.tensor(shape).prod()).view(shape).to(dtype)
+def test_crop_and_flip_is_the_loop_over_images(
+    shape: tuple[int, ...], padding: int, seed: int, dtype: torch.dtype
+) -> None:
+    images = torch.arange(1, 1 + math.prod(shape)).view(shape).to(dtype)
     before = images.clone()
     output = crop_and_flip(images, padding, torch.Generator().manual_seed(seed))
     expected = crop_and_flip_reference(images, padding, torch.Generator().manual_seed(seed))
@@ -92,7 +107,7 @@ def test_crop_and_flip_is_the_loop_over_images(shape, padding, seed, dtype):
     assert torch.equal(images, before)
 
 
-def test_crop_and_flip_reaches_every_place_and_side():
+def test_crop_and_flip_reaches_every_place_and_side() -> None:
     images = torch.arange(1, 10, dtype=torch.uint8).view(1, 1, 3, 3).repeat(2000, 1, 1, 1)
     output = crop_and_flip(images, 1, torch.Generator().manual_seed(0))
     assert len(output.unique(dim=0)) == 2 * 3 * 3
@@ -104,11 +119,18 @@ def test_crop_and_flip_reaches_every_place_and_side():
 # TensorLoader
 
 
-def loader_reference(split, batch_size, shuffle_seed, padding, augment_seed, passes):
+def loader_reference(
+    split: Split,
+    batch_size: int,
+    shuffle_seed: int | None,
+    padding: int | None,
+    augment_seed: int,
+    passes: int,
+) -> list[tuple[list[int], torch.Tensor]]:
     """Sample by sample, with the streams that the docstring names."""
     t, batches = 0, []
     for number in range(passes):
-        order = range(len(split))
+        order: Sequence[int] = range(len(split))
         if shuffle_seed is not None:
             order = torch.randperm(
                 len(split), generator=stream(shuffle_seed, "shuffle", number)
@@ -137,8 +159,14 @@ def loader_reference(split, batch_size, shuffle_seed, padding, augment_seed, pas
 )
 @settings(max_examples=60)
 def test_every_batch_depends_on_the_seeds_and_its_number_alone(
-    n, batch_size, shuffle_seed, padding, passes, epochs, data
-):
+    n: int,
+    batch_size: int,
+    shuffle_seed: int | None,
+    padding: int | None,
+    passes: int,
+    epochs: int,
+    data: st.DataObject,
+) -> None:
     split = make_split(n)
     expected = loader_reference(split, batch_size, shuffle_seed, padding, 5, passes * epochs)
     start = data.draw(st.integers(0, len(expected) - 1))
@@ -152,7 +180,7 @@ def test_every_batch_depends_on_the_seeds_and_its_number_alone(
         start=start,
     )
     assert len(loader) == len(expected) // epochs
-    served = []
+    served: list[Batch] = []
     while len(served) < len(expected) - start:
         epoch_end = (loader.position // len(loader) + 1) * len(loader)
         served += list(loader)
@@ -175,9 +203,15 @@ def test_every_batch_depends_on_the_seeds_and_its_number_alone(
 )
 @settings(max_examples=60)
 def test_the_ranks_shares_are_the_batches_of_one_process_in_order(
-    n, batch_size, world_size, shuffle_seed, augment, passes, start
-):
-    def loader(size, **options):
+    n: int,
+    batch_size: int | None,
+    world_size: int,
+    shuffle_seed: int | None,
+    augment: Augment | None,
+    passes: int,
+    start: int,
+) -> None:
+    def loader(size: int | None, **options: Any) -> TensorLoader:
         return TensorLoader(
             make_split(n), size, shuffle_seed=shuffle_seed, augment=augment, augment_seed=5,
             passes=passes, start=start, **options,
@@ -193,7 +227,7 @@ def test_the_ranks_shares_are_the_batches_of_one_process_in_order(
         assert max(sizes) - min(sizes) <= 1 and sizes == sorted(sizes, reverse=True)
 
 
-def test_every_pass_has_every_sample_once_and_an_order_of_its_own():
+def test_every_pass_has_every_sample_once_and_an_order_of_its_own() -> None:
     loader = TensorLoader(make_split(10), 4, shuffle_seed=0, passes=3)
     batches = indices(loader)
     assert [len(index) for index in batches] == [4, 4, 2] * 3
@@ -202,31 +236,31 @@ def test_every_pass_has_every_sample_once_and_an_order_of_its_own():
     assert passes[0] != passes[1] != passes[2]
 
 
-def test_augmentation_differs_from_pass_to_pass():
+def test_augmentation_differs_from_pass_to_pass() -> None:
     loader = TensorLoader(make_split(6), 6, augment=partial(crop_and_flip, padding=2))
     (first,), (second,) = list(loader), list(loader)
     assert torch.equal(first.index, second.index)
     assert not torch.equal(first.input, second.input)
 
 
-def test_full_batch_is_one_object_in_order():
+def test_full_batch_is_one_object_in_order() -> None:
     split = make_split(7)
     loader = TensorLoader(split, None, shuffle_seed=3, passes=50)
     batches = list(loader)
     assert len(loader) == len(batches) == 50
     assert all(batch is batches[0] for batch in batches)
     assert batches[0].index.tolist() == list(range(7))
-    assert torch.equal(batches[0].input, split.normalize(split.input))
+    assert torch.equal(batches[0].input, present(split.normalize)(split.input))
 
 
-def test_full_batch_without_normalisation_is_the_split_itself():
+def test_full_batch_without_normalisation_is_the_split_itself() -> None:
     label = torch.arange(4)
     split = Split(torch.randn(4, 2, generator=stream(0, "x")), label, label, label)
     (batch,) = TensorLoader(split, None)
     assert batch.input.data_ptr() == split.input.data_ptr()
 
 
-def test_full_batch_is_augmented_afresh_at_every_step():
+def test_full_batch_is_augmented_afresh_at_every_step() -> None:
     loader = TensorLoader(
         make_split(7), None, augment=partial(crop_and_flip, padding=2), passes=2, augment_seed=1
     )
@@ -235,7 +269,7 @@ def test_full_batch_is_augmented_afresh_at_every_step():
     assert not torch.equal(first.input, second.input)
 
 
-def test_full_batch_adds_less_than_20_microseconds_a_step():
+def test_full_batch_adds_less_than_20_microseconds_a_step() -> None:
     def seconds_per_step() -> float:
         loader = TensorLoader(make_split(200), None, passes=3000)
         started = time.perf_counter()
@@ -246,7 +280,7 @@ def test_full_batch_adds_less_than_20_microseconds_a_step():
     assert min(seconds_per_step() for _ in range(3)) < 20e-6
 
 
-def test_position_counts_the_batches_served_and_iterating_goes_on_from_it():
+def test_position_counts_the_batches_served_and_iterating_goes_on_from_it() -> None:
     loader = TensorLoader(make_split(10), 3, shuffle_seed=0, passes=2)
     whole = indices(TensorLoader(make_split(10), 3, shuffle_seed=0, passes=2))
     begun = indices(islice(loader, 3))
@@ -255,7 +289,7 @@ def test_position_counts_the_batches_served_and_iterating_goes_on_from_it():
     assert loader.position == 8
 
 
-def test_evaluation_begins_at_the_first_sample_whatever_broke_off_before():
+def test_evaluation_begins_at_the_first_sample_whatever_broke_off_before() -> None:
     loader = TensorLoader(make_split(10), 3)
     assert indices(islice(loader, 2)) == [[0, 1, 2], [3, 4, 5]]
     assert indices(loader) == [[0, 1, 2], [3, 4, 5], [6, 7, 8], [9]]
@@ -266,7 +300,7 @@ def test_evaluation_begins_at_the_first_sample_whatever_broke_off_before():
 
 
 @pytest.mark.parametrize(("limit", "epoch"), [(None, 10), (3, 3), (99, 10), (0.3, 3), (1.0, 10)])
-def test_epochs_are_as_short_as_the_limit(limit, epoch):
+def test_epochs_are_as_short_as_the_limit(limit: int | float | None, epoch: int) -> None:
     loader = TensorLoader(make_split(10), 1, shuffle_seed=0, limit=limit)
     assert len(loader) == 10  # the trainer applies its limit to this
     assert [len(list(loader)) for _ in range(5)] == [epoch] * 5
@@ -274,20 +308,20 @@ def test_epochs_are_as_short_as_the_limit(limit, epoch):
     assert len(list(resumed)) == epoch - 1
 
 
-def test_an_empty_split_serves_nothing():
+def test_an_empty_split_serves_nothing() -> None:
     split = make_split(4).subset(torch.arange(0))
     assert len(TensorLoader(split, 3)) == 0
     assert list(TensorLoader(split, 3)) == list(TensorLoader(split, None)) == []
 
 
-def test_nothing_is_drawn_from_the_global_stream():
+def test_nothing_is_drawn_from_the_global_stream() -> None:
     before = torch.get_rng_state()
     list(TensorLoader(make_split(), 3, shuffle_seed=0, augment=partial(crop_and_flip, padding=1)))
     assert torch.equal(torch.get_rng_state(), before)
 
 
 @pytest.mark.parametrize("options", [{"batch_size": 0}, {"batch_size": 2, "passes": 0}])
-def test_loader_refuses(options):
+def test_loader_refuses(options: dict[str, Any]) -> None:
     with pytest.raises(InputError, match="write 1 or more"):
         TensorLoader(make_split(), **options)
 
@@ -327,46 +361,55 @@ class Witness(pl.LightningModule):
         self.trained: list[tuple[list[int], float]] = []
         self.validated: list[list[int]] = []
 
-    def training_step(self, batch, batch_idx):
+    def training_step(self, batch: Batch, batch_idx: int) -> torch.Tensor:
         if len(self.trained) == self.fail_at:
             raise RuntimeError("in the middle of a step")
         self.trained.append((batch.index.tolist(), batch.input.double().sum().item()))
         return F.cross_entropy(self.layer(batch.input.flatten(1)), batch.label)
 
-    def validation_step(self, batch, batch_idx):
+    def validation_step(self, batch: Batch, batch_idx: int) -> None:
         self.validated.append(batch.index.tolist())
 
-    def configure_optimizers(self):
+    def configure_optimizers(self) -> torch.optim.Optimizer:
         return torch.optim.SGD(self.parameters(), lr=0.1)
 
 
 class SaveEverywhere(pl.Callback):
     """A checkpoint from every hook that people save from, with the number of batches done."""
 
-    def __init__(self, folder) -> None:
+    def __init__(self, folder: Path) -> None:
         self.folder = folder
         self.saved: list[tuple[str, int]] = []
 
-    def save(self, trainer, witness, hook: str) -> None:
+    def save(self, trainer: pl.Trainer, witness: pl.LightningModule, hook: str) -> None:
+        assert isinstance(witness, Witness)
         path = str(self.folder / f"{hook}-{len(self.saved)}.ckpt")
         trainer.save_checkpoint(path)
         self.saved.append((path, len(witness.trained)))
 
-    def on_train_batch_end(self, trainer, witness, *_):
+    def on_train_batch_end(self, trainer: pl.Trainer, witness: pl.LightningModule, *_: Any) -> None:
         self.save(trainer, witness, "batch")
 
-    def on_train_epoch_end(self, trainer, witness):
+    def on_train_epoch_end(self, trainer: pl.Trainer, witness: pl.LightningModule) -> None:
         self.save(trainer, witness, "epoch")
 
-    def on_validation_end(self, trainer, witness):
+    def on_validation_end(self, trainer: pl.Trainer, witness: pl.LightningModule) -> None:
         if not trainer.sanity_checking:
             self.save(trainer, witness, "validation")
 
-    def on_exception(self, trainer, witness, exception):
+    def on_exception(
+        self, trainer: pl.Trainer, witness: pl.LightningModule, exception: BaseException
+    ) -> None:
         self.save(trainer, witness, "exception")
 
 
-def fit(witness, passes=1, callbacks=(), checkpoint=None, **options):
+def fit(
+    witness: Witness,
+    passes: int = 1,
+    callbacks: Sequence[pl.Callback] = (),
+    checkpoint: str | None = None,
+    **options: Any,
+) -> Witness:
     trainer = pl.Trainer(
         accelerator="cpu",
         logger=False,
@@ -391,7 +434,9 @@ def fit(witness, passes=1, callbacks=(), checkpoint=None, **options):
         (1, {"max_epochs": 3, "limit_train_batches": 3}),
     ],
 )
-def test_a_resumed_run_sees_the_batches_of_an_uninterrupted_one(tmp_path, passes, options):
+def test_a_resumed_run_sees_the_batches_of_an_uninterrupted_one(
+    tmp_path: Path, passes: int, options: dict[str, Any]
+) -> None:
     everywhere = SaveEverywhere(tmp_path)
     whole = fit(Witness(), passes, [everywhere], **options).trained
     length = options.get("limit_train_batches", 4 * passes)
@@ -407,7 +452,7 @@ def test_a_resumed_run_sees_the_batches_of_an_uninterrupted_one(tmp_path, passes
 
 
 @pytest.mark.filterwarnings("ignore:.*your dataloader is not resumable.*")
-def test_a_batch_whose_step_failed_is_served_again(tmp_path):
+def test_a_batch_whose_step_failed_is_served_again(tmp_path: Path) -> None:
     whole = fit(Witness(), max_epochs=2).trained
     everywhere = SaveEverywhere(tmp_path)
     failing = Witness(fail_at=5)
@@ -419,11 +464,11 @@ def test_a_batch_whose_step_failed_is_served_again(tmp_path):
     assert failing.trained + fit(Witness(), checkpoint=path, max_epochs=2).trained == whole
 
 
-def test_validation_after_a_sanity_check_misses_no_batch():
+def test_validation_after_a_sanity_check_misses_no_batch() -> None:
     witness = fit(Witness(), max_epochs=2, num_sanity_val_steps=2)
     whole = [[0, 1], [2, 3], [4]]
     assert witness.validated == whole[:2] + whole + whole
 
 
-def test_a_run_without_a_trainer_begins_at_0():
+def test_a_run_without_a_trainer_begins_at_0() -> None:
     assert batches_so_far(None) == 0

@@ -10,7 +10,7 @@ from labelnoise.data import memory
 from labelnoise.errors import InputError
 
 
-def test_something_is_free_and_less_than_all_there_is():
+def test_something_is_free_and_less_than_all_there_is() -> None:
     total = next(
         1024 * int(line.split()[1])
         for line in Path("/proc/meminfo").read_text().splitlines()
@@ -22,7 +22,9 @@ def test_something_is_free_and_less_than_all_there_is():
 
 
 @pytest.mark.parametrize("names", memory._CGROUP_FILES)
-def test_a_containers_limit_counts(tmp_path, monkeypatch, names):
+def test_a_containers_limit_counts(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, names: tuple[str, str, str]
+) -> None:
     limit, used, cache = names
     outer, inner = tmp_path, tmp_path / "inner"
     inner.mkdir()
@@ -34,7 +36,7 @@ def test_a_containers_limit_counts(tmp_path, monkeypatch, names):
     assert memory.available_memory() == 1300
 
 
-def test_what_does_not_fit_is_refused(monkeypatch):
+def test_what_does_not_fit_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(memory, "available_memory", lambda: 1000)
     line = memory.check_fits(1000, "5 images", "write fewer")
     assert line == "5 images take 1 kB of memory, 1 kB are free"

@@ -13,6 +13,7 @@ from labelnoise.data.loaders import Normalize, TensorLoader, crop_and_flip
 from labelnoise.learner.classifier import NoisyLabelClassifier
 from labelnoise.noise.kinds import SymmetricNoise
 from labelnoise.selection import select_keep_rate
+from tests.conftest import present
 
 META = torch.device("meta")  # shapes without memory, standing for a GPU
 
@@ -38,7 +39,7 @@ def test_a_split_moves_where_half_of_the_free_memory_holds_it(
     assert data.train.nbytes == 20 * (2 * 30 * 4 + 4 * 8) < data.test.nbytes
     monkeypatch.setattr(module, "free_memory", lambda device: 2 * data.train.nbytes)
     data.place_on(META)
-    assert {tensor.device for tensor in data.train.batch()} == {META}
+    assert {present(tensor).device for tensor in data.train.batch()} == {META}
     assert data.train.source_index.device == META and len(data.train) == 20
     assert data.test.input.device.type == "cpu"  # too large, served from there
     moved = data.train
@@ -56,7 +57,7 @@ def test_batches_are_made_where_the_split_lies() -> None:
 
     for batch_size in (4, None):
         for batch in TensorLoader(split, batch_size, shuffle_seed=0, augment=augment):
-            assert {tensor.device for tensor in batch} == {META}
+            assert {present(tensor).device for tensor in batch} == {META}
             assert batch.input.dtype == torch.float32
 
 
@@ -72,7 +73,7 @@ def test_normalisation_is_sent_to_a_device_once() -> None:
 def test_a_batch_from_elsewhere_is_moved() -> None:
     batch = made().train.batch(slice(3))
     moved = made().transfer_batch_to_device(batch, META, 0)
-    assert isinstance(moved, Batch) and {tensor.device for tensor in moved} == {META}
+    assert isinstance(moved, Batch) and {present(tensor).device for tensor in moved} == {META}
     assert made().transfer_batch_to_device(batch, torch.device("cpu"), 0) is batch
 
 
@@ -90,7 +91,7 @@ def test_batches_losses_and_logits_stay_on_the_gpu() -> None:
         augment = partial(crop_and_flip, padding=1)
         for size in (6, None):
             for batch in TensorLoader(split, size, shuffle_seed=0, augment=augment, world_size=2):
-                assert {tensor.device for tensor in batch} == {gpu}
+                assert {present(tensor).device for tensor in batch} == {gpu}
                 assert classifier.training_step(batch, 0)["loss"].device == gpu
         assert classifier.logits(split).device == gpu
         assert split.subset(torch.arange(5)).batch().index.device == gpu

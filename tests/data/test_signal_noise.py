@@ -9,6 +9,7 @@ import torch
 from labelnoise.data import SignalNoiseDataModule
 from labelnoise.errors import InputError
 from labelnoise.noise import NoNoise, SymmetricNoise
+from tests.conftest import present
 
 
 def made(**options: Any) -> SignalNoiseDataModule:
@@ -21,10 +22,10 @@ def made(**options: Any) -> SignalNoiseDataModule:
 def test_samples_are_a_signal_patch_and_a_noise_patch() -> None:
     module = made(xi_std=2.0)
     y = 2.0 * module.train.clean_label - 1
-    torch.testing.assert_close(module.train.input[:, 0], y[:, None] * module.signal)
+    torch.testing.assert_close(module.train.input[:, 0], y[:, None] * present(module.signal))
     assert torch.equal(module.train.input[:, 1], module.noise_patches)
     # n SNR^2 = n |mu|^2 / (sigma_xi^2 d) = 8
-    assert 40 * module.signal.norm().item() ** 2 / (4 * 50) == pytest.approx(8.0)
+    assert 40 * present(module.signal).norm().item() ** 2 / (4 * 50) == pytest.approx(8.0)
 
 
 def test_noise_patches_have_the_variance_asked_for() -> None:
@@ -34,13 +35,14 @@ def test_noise_patches_have_the_variance_asked_for() -> None:
 
 
 def test_the_signals_norm_can_be_given_itself() -> None:
-    assert made(n_snr_squared=None, signal_norm=1.5).signal.norm().item() == pytest.approx(1.5)
+    signal = present(made(n_snr_squared=None, signal_norm=1.5).signal)
+    assert signal.norm().item() == pytest.approx(1.5)
 
 
 def test_orthogonal_noise_patches_have_no_part_along_the_signal() -> None:
     plain, projected = made(), made(orthogonal=True)
-    assert (projected.noise_patches @ projected.signal).abs().max() < 1e-5
-    assert (plain.noise_patches @ plain.signal).abs().max() > 0.1
+    assert (projected.noise_patches @ present(projected.signal)).abs().max() < 1e-5
+    assert (plain.noise_patches @ present(plain.signal)).abs().max() > 0.1
     torch.testing.assert_close(projected.noise_patches[:, 1:], plain.noise_patches[:, 1:])
 
 

@@ -165,7 +165,8 @@ def test_channels_last_changes_the_layout_alone() -> None:
     input = torch.randn(5, 3, 4, 4)
     torch.testing.assert_close(other.forward(input), plain.forward(input))
     assert seen[0].is_contiguous(memory_format=torch.channels_last)
-    assert other.model[0].weight.is_contiguous(memory_format=torch.channels_last)
+    weight = other.model.get_parameter("0.weight")
+    assert weight.is_contiguous(memory_format=torch.channels_last)
 
 
 def test_a_compiled_model_keeps_its_names(monkeypatch: pytest.MonkeyPatch) -> None:

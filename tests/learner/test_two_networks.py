@@ -82,14 +82,14 @@ def test_a_run_is_a_loop_with_two_optimizers(
         one, two = first(input), second(input)
         if technique == "co_teaching":
             losses = [F.cross_entropy(x, label, reduction="none") for x in (one, two)]
-            easy = [sorted(range(len(label)), key=lambda i, x=x: x[i].item()) for x in losses]
+            easy = [sorted(range(len(label)), key=x.tolist().__getitem__) for x in losses]
             total = losses[0][easy[1][:count]].mean() + losses[1][easy[0][:count]].mean()
         else:
             p, q = one.softmax(1), two.softmax(1)
             mutual = (p * (p / q).log()).sum(1) + (q * (q / p).log()).sum(1)
             entropy = -sum(x[range(len(label)), label].log() for x in (p, q))
             joint = 0.5 * entropy + 0.5 * mutual
-            total = joint[sorted(range(len(label)), key=lambda i, x=joint: x[i].item())[:count]]
+            total = joint[sorted(range(len(label)), key=joint.tolist().__getitem__)[:count]]
             total = total.mean()
         for part in optimizers:
             part.zero_grad()
@@ -183,7 +183,7 @@ def test_what_is_set_up_is_set_up_for_both(monkeypatch: pytest.MonkeyPatch) -> N
     )
     assert compiled == [made.model, made.second]
     for network in made.networks:
-        assert network.weight.is_contiguous(memory_format=torch.channels_last)
+        assert network.get_parameter("weight").is_contiguous(memory_format=torch.channels_last)
     assert isinstance(made, NoisyLabelClassifier)
 
 

@@ -3,6 +3,7 @@ from __future__ import annotations
 import math
 from pathlib import Path
 
+import numpy as np
 import pytest
 import torch
 from torch import nn
@@ -220,7 +221,7 @@ def test_the_figure_marks_the_stages_and_leaves_out_what_has_no_limit(tmp_path: 
     sizes, accuracies = figure.axes
     assert sizes.get_yscale() == "linear"
     for panel in (sizes, accuracies):
-        assert [2, 2] in [list(line.get_xdata()) for line in panel.lines]
+        assert [2, 2] in [list(np.asarray(line.get_xdata())) for line in panel.lines]
     assert draw_curvature(RunDirectory(tmp_path), History(), {"stages": stages}) is None
 
 

@@ -19,14 +19,14 @@ from labelnoise.measures.gradients import (
 from labelnoise.models import TwoLayerCNN
 from labelnoise.monitors import GradientMonitor
 from labelnoise.report.loaded import load_run
-from tests.conftest import Run
+from tests.conftest import Run, present
 
 
 def flat_gradient(model: nn.Module, input: torch.Tensor, label: torch.Tensor) -> torch.Tensor:
     """The independent way: .backward() of one sample, read from .grad."""
     model.zero_grad()
     F.cross_entropy(model(input[None]), label[None]).backward()
-    return torch.cat([p.grad.flatten() for p in model.parameters()])
+    return torch.cat([present(p.grad).flatten() for p in model.parameters()])
 
 
 @pytest.fixture
@@ -95,9 +95,10 @@ def test_metrics_follow_from_the_gradients_of_the_kept_network(
 
     run_images("monitor=gradients", "noise_rate=0.3")
     run = load_run(tmp_path / "run")
-    from omegaconf import OmegaConf
+    from omegaconf import DictConfig, OmegaConf
 
     cfg = OmegaConf.load(tmp_path / "run" / ".hydra" / "config.yaml")
+    assert isinstance(cfg, DictConfig)
     with claim(tmp_path / "again", cfg, []) as directory:
         parts = build(cfg, directory)
     state = torch.load(tmp_path / "run" / "checkpoints" / "selected.ckpt", weights_only=True)

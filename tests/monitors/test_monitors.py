@@ -12,11 +12,14 @@ from omegaconf import DictConfig
 from labelnoise.config import CONF_DIR
 from labelnoise.config.composition import compose
 from labelnoise.config.targets import find
+from labelnoise.data import SignalNoiseDataModule
 from labelnoise.errors import InputError
+from labelnoise.models import TwoLayerCNN
 from labelnoise.monitors import CoefficientMonitor, MemorizationMonitor
 from labelnoise.report.loaded import load_run
 from labelnoise.theory import CoefficientRecursion
 from labelnoise.training.train import train
+from tests.conftest import present
 
 Run = Callable[..., dict[str, Any]]
 NAMES = sorted(path.stem for path in (CONF_DIR / "monitor").glob("*.yaml") if path.stem != "none")
@@ -62,8 +65,9 @@ def test_coefficients_of_a_run_equal_the_closed_form_recursion(
     with claim(tmp_path / "again", cfg, []) as run:
         parts = build(cfg, run)
     data, model = parts.datamodule, parts.classifier.model
+    assert isinstance(data, SignalNoiseDataModule) and isinstance(model, TwoLayerCNN)
     recursion = CoefficientRecursion(
-        data.signal, data.noise_patches, data.train.label, data.train.clean_label,
+        present(data.signal), data.noise_patches, data.train.label, data.train.clean_label,
         model.initial_weight, 0.05,
     )  # fmt: skip
     at = {int(step): row for row, step in enumerate(measured["steps"])}

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 from fractions import Fraction
 
 import pytest
@@ -252,7 +253,9 @@ def test_instance_noise_of_no_samples_is_no_labels() -> None:
         (lambda index: torch.zeros(len(index) + 1, 3), "gave"),
     ],
 )
-def test_instance_noise_refuses_features_it_cannot_project(features, word: str) -> None:
+def test_instance_noise_refuses_features_it_cannot_project(
+    features: Tensor | Callable[[Tensor], Tensor], word: str
+) -> None:
     with pytest.raises(InputError, match=word) as error:
         instance_dependent_labels(features, torch.tensor([0, 1, 0, 1]), 2, 0.4, seeded())
     assert "\n" not in str(error.value)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import pytest
 import torch
 
@@ -28,7 +30,9 @@ def read(words: list[str], class_names: list[str]) -> tuple[list[int], str | Non
         (["7", "9"], ["007", "9x", "09"], [0, 2]),
     ],
 )
-def test_the_one_reading_that_is_possible(words, class_names, classes):
+def test_the_one_reading_that_is_possible(
+    words: list[str], class_names: list[str], classes: list[int]
+) -> None:
     read_as, line = read(words, class_names)
     assert read_as == classes
     assert (line is None) == set(words).issubset(class_names)
@@ -42,7 +46,9 @@ def test_the_one_reading_that_is_possible(words, class_names, classes):
         (["cat", "1"], ["cat", "dog"], "'cat' is cat, '1' is none", "'cat' is none, '1' is dog"),
     ],
 )
-def test_two_readings_are_refused_and_shown(words, class_names, names, numbers):
+def test_two_readings_are_refused_and_shown(
+    words: list[str], class_names: list[str], names: str, numbers: str
+) -> None:
     with pytest.raises(InputError) as error:
         read(words, class_names)
     message = str(error.value)
@@ -60,7 +66,7 @@ def test_two_readings_are_refused_and_shown(words, class_names, names, numbers):
         (["1"], ["1x", "01", "001"], 0),  # two classes of this value
     ],
 )
-def test_what_is_no_class_is_named(words, class_names, count):
+def test_what_is_no_class_is_named(words: list[str], class_names: list[str], count: int) -> None:
     if count == 0:
         assert read(words, class_names)[0] == [1]
         return
@@ -68,7 +74,7 @@ def test_what_is_no_class_is_named(words, class_names, count):
         read(words, class_names)
 
 
-def test_numbers_in_a_noise_file_are_not_taken_for_another_class(tmp_path):
+def test_numbers_in_a_noise_file_are_not_taken_for_another_class(tmp_path: Path) -> None:
     names = sorted(str(k) for k in range(11))
     assert names[2] == "10"
     with pytest.raises(InputError, match="'2' is 2, .* as numbers from 0 .*'2' is 10"):
@@ -85,7 +91,7 @@ def test_numbers_in_a_noise_file_are_not_taken_for_another_class(tmp_path):
 
 
 @pytest.mark.parametrize("content", ["label\n1_0\n", "label,label\n0,1\n"])
-def test_a_noise_file_that_python_would_read_otherwise(tmp_path, content):
+def test_a_noise_file_that_python_would_read_otherwise(tmp_path: Path, content: str) -> None:
     (tmp_path / "people.csv").write_text(content)
     with pytest.raises(InputError) as error:
         HumanNoise(tmp_path / "people.csv", column="label").draw(CleanSplit(torch.tensor([0]), 20))

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import pytest
 import torch
 from hypothesis import given
@@ -105,7 +107,9 @@ def test_cifar100s_fine_labels_are_the_published() -> None:
 
 
 @pytest.mark.parametrize("order", [None, tuple(reversed(CIFAR100_CLASSES))])
-def test_asymmetric_matrix_of_cifar100_goes_around_each_superclass(order) -> None:
+def test_asymmetric_matrix_of_cifar100_goes_around_each_superclass(
+    order: tuple[str, ...] | None,
+) -> None:
     T = asymmetric_matrix(100, 0.3, order)
     names = order or CIFAR100_CLASSES
     for five in CIFAR100_SUPERCLASSES.values():
@@ -164,7 +168,9 @@ def test_check_rate_returns_what_it_allows(rate: float, num_classes: int) -> Non
 
 
 @pytest.mark.parametrize("build", [pairflip_matrix, asymmetric_matrix])
-def test_one_wrong_class_must_not_win_over_the_true_one(build) -> None:
+def test_one_wrong_class_must_not_win_over_the_true_one(
+    build: Callable[[int, float], torch.Tensor],
+) -> None:
     assert build(10, 0.49).diagonal().min() > 0.5
     with pytest.raises(InputError) as error:
         build(10, 0.5)

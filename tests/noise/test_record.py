@@ -7,6 +7,7 @@ import json
 import struct
 from dataclasses import FrozenInstanceError, replace
 from pathlib import Path
+from typing import IO, Any
 
 import numpy as np
 import pytest
@@ -15,12 +16,13 @@ from jaxtyping import TypeCheckError
 
 from labelnoise.errors import InputError
 from labelnoise.noise import NoiseRecord, symmetric_matrix
+from tests.conftest import present
 
 CLEAN = [0, 0, 0, 1, 1, 2]
 LABEL = [0, 1, 2, 1, 0, 2]
 
 
-def make(**changes: object) -> NoiseRecord:
+def make(**changes: Any) -> NoiseRecord:
     record = NoiseRecord(
         kind="symmetric",
         seed=7,
@@ -37,10 +39,10 @@ def test_realised_quantities_by_hand() -> None:
     record = make()
     assert record.is_noisy.tolist() == [False, True, True, False, True, False]
     assert record.rate_realised == 0.5
-    assert record.per_class_rates.tolist() == pytest.approx([2 / 3, 1 / 2, 0, 0])
+    assert present(record.per_class_rates).tolist() == pytest.approx([2 / 3, 1 / 2, 0, 0])
     third = 1 / 3
     expected = [[third, third, third, 0], [0.5, 0.5, 0, 0], [0, 0, 1, 0], [0, 0, 0, 1]]
-    for row, wanted in zip(record.transition_matrix.tolist(), expected, strict=True):
+    for row, wanted in zip(present(record.transition_matrix).tolist(), expected, strict=True):
         assert row == pytest.approx(wanted)
 
 
@@ -140,10 +142,10 @@ def test_save_then_load_is_the_same_record(tmp_path: Path, changes: dict) -> Non
     assert loaded.summary() == record.summary()
     assert (loaded.kind, loaded.seed, loaded.num_classes) == (record.kind, record.seed, 4)
     assert torch.equal(loaded.label, record.label)
-    assert torch.equal(loaded.clean_label, record.clean_label)
+    assert torch.equal(present(loaded.clean_label), present(record.clean_label))
     assert (loaded.source_index is None) == (record.source_index is None)
     if record.source_index is not None:
-        assert torch.equal(loaded.source_index, record.source_index)
+        assert torch.equal(present(loaded.source_index), record.source_index)
     assert [file.name for file in tmp_path.iterdir()] == ["noise.npz"]
 
 
@@ -196,7 +198,7 @@ def test_a_save_that_dies_leaves_the_old_file(
     path = tmp_path / "noise.npz"
     make().save(path)
 
-    def die(file, **arrays) -> None:
+    def die(file: IO[bytes], **arrays: Any) -> None:
         file.write(b"half")
         raise KeyboardInterrupt
 

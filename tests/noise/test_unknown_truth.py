@@ -20,7 +20,7 @@ from tensorboard.plugins.hparams import plugin_data_pb2
 
 from labelnoise.attribution.maps import explain_run
 from labelnoise.config.composition import compose
-from labelnoise.data.batch import Split
+from labelnoise.data.batch import Batch, Split
 from labelnoise.errors import InputError
 from labelnoise.noise import NoiseRecord
 from labelnoise.noise.truth import UnknownTruth
@@ -369,7 +369,8 @@ def test_clean_labels_that_are_not_known_cannot_be_asked_for() -> None:
     label = torch.tensor([0, 1, 1])
     split = Split(torch.zeros(3, 2), label, None, torch.arange(3))
     parts = (split, split.subset(torch.tensor([2, 0])), split.to(torch.device("meta")))
-    for part in (*parts, split.batch(), *split.batches(2)):
+    everything: list[Split | Batch] = [*parts, split.batch(), *split.batches(2)]
+    for part in everything:
         assert not part.truth_known
         with pytest.raises(UnknownTruth, match="not known"):
             _ = part.clean_label

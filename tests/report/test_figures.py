@@ -29,7 +29,8 @@ def test_the_figure_draws_what_was_measured(run_tiny: Run, tmp_path: Path) -> No
     np.testing.assert_array_equal(upper.lines[0].get_xdata(), steps[1:])
     np.testing.assert_array_equal(upper.lines[0].get_ydata(), gamma[1:])
     crossing = run.summary["stages"]["crossing_step"]
-    marked = {float(line.get_xdata()[0]) for line in upper.lines if len(line.get_xdata()) == 2}
+    places = [np.asarray(line.get_xdata()) for line in upper.lines]
+    marked = {float(place[0]) for place in places if len(place) == 2}
     assert crossing is None or crossing in marked
 
 
@@ -39,7 +40,7 @@ def test_without_coefficients_the_errors_are_drawn() -> None:
                "techniques": {}}  # fmt: skip
     upper, _ = draw_two_stages([Column(history, summary, "")]).axes
     assert upper.get_ylabel() == "error"
-    assert list(upper.lines[0].get_ydata()) == [0.25, 0.5]
+    assert list(np.asarray(upper.lines[0].get_ydata())) == [0.25, 0.5]
 
 
 def test_a_run_without_monitors_still_has_a_figure(run_tiny: Run, tmp_path: Path) -> None:

@@ -100,8 +100,8 @@ def test_a_resumed_run_stops_as_the_uninterrupted_one(
     """Killed between the streak's beginning and its end, after the checkpoint of step 20."""
     script = Scripted({20: 2.0, 25: 2.0, 30: 2.0, 35: 2.0})
     monkeypatch.setattr(early_stopping, "signal_and_noise", script)
-    options = ("technique=early_stop", "technique.early_stop.every_n_steps=5")
-    options += ("technique.early_stop.patience=4",)
+    options = ["technique=early_stop", "technique.early_stop.every_n_steps=5"]
+    options += ["technique.early_stop.patience=4"]
     whole = run_tiny(*options, name="whole")
 
     def killed(trainer: Trainer, module: NoisyLabelClassifier) -> tuple[float, float]:

@@ -71,7 +71,7 @@ def test_votes_are_averaged_over_the_epochs_and_weights_follow(
     run_images: Run, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Scripted: votes of epoch e are (1/2)^e for class 0, so v = 1, then .7 + .3/2, and so on."""
-    calls = []
+    calls: list[int] = []
 
     def script(embedding: torch.Tensor, label: torch.Tensor, k: int, t: float) -> torch.Tensor:
         assert embedding.shape == (len(label), 2 * 4) and t == 0.1
@@ -82,7 +82,12 @@ def test_votes_are_averaged_over_the_epochs_and_weights_follow(
     monkeypatch.setattr("labelnoise.techniques.neighbour_trust.diluted_labels", script)
     made: list[NeighbourTrust] = []
     original = NeighbourTrust.report
-    monkeypatch.setattr(NeighbourTrust, "report", lambda self: made.append(self) or original(self))
+
+    def remember(technique: NeighbourTrust) -> dict[str, Any]:
+        made.append(technique)
+        return original(technique)
+
+    monkeypatch.setattr(NeighbourTrust, "report", remember)
     summary = run_images(*OPTIONS)
     assert calls[:6] == [10] * 5 + [4] and len(calls) == 24
     v = 1.0

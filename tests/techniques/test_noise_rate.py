@@ -228,8 +228,8 @@ def test_a_resumed_run_keeps_its_estimate(
 ) -> None:
     """Killed while the rate is still estimated and after; checkpoints lie at 20 and 40."""
     option = f"technique.{technique}"
-    words = (f"technique={technique}", f"{option}.forget_rate=estimate", "noise_rate=0.4")
-    words += (f"{option}.warmup_epochs=10", "batch_size=7", "data.n_snr_squared=50")
+    words = [f"technique={technique}", f"{option}.forget_rate=estimate", "noise_rate=0.4"]
+    words += [f"{option}.warmup_epochs=10", "batch_size=7", "data.n_snr_squared=50"]
     whole = run_tiny(*words, name="whole")
     with killed_at(step):
         run_tiny(*words)

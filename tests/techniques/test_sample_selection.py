@@ -29,7 +29,9 @@ class Weights:
         self.at: dict[int, list[float]] = {}
         original = NoisyLabelClassifier.training_step
 
-        def remember(module: NoisyLabelClassifier, batch: Any, index: int) -> torch.Tensor:
+        def remember(
+            module: NoisyLabelClassifier, batch: Any, index: int
+        ) -> dict[str, torch.Tensor]:
             self.at[module.trainer.global_step] = module.sample_weight.tolist()
             return original(module, batch, index)
 
@@ -160,8 +162,8 @@ def test_every_rule_resumes_bit_for_bit_from_within_an_epoch(
     run_images: Run, killed_at: Kill, tmp_path: Path, rule: str
 ) -> None:
     """Epochs of 6 steps, checkpoints at 5, 10, ...: those at 5 and 10 hold parts of a row."""
-    options = (*TECHNIQUE, f"{OPTION}warmup_epochs=2", f"{OPTION}rule={rule}")
-    options += (f"{OPTION}every_n_steps=4",)
+    options = [*TECHNIQUE, f"{OPTION}warmup_epochs=2", f"{OPTION}rule={rule}"]
+    options += [f"{OPTION}every_n_steps=4"]
     run_images(*options, name="whole")
     for step in (8, 14):  # before and after the first selection at 12; then there is one at 16
         with killed_at(step):
@@ -238,8 +240,8 @@ def test_an_epoch_is_a_pass_over_the_data_also_where_the_trainer_has_but_one(
         return original(technique, trainer, module)
 
     monkeypatch.setattr(SampleSelection, "_is_due", is_due)
-    options = (f"{OPTION}rule=dynamic_threshold", f"{OPTION}start_step=3", f"batch_size={batch}")
-    options += (f"{OPTION}every_n_steps=1",)
+    options = [f"{OPTION}rule=dynamic_threshold", f"{OPTION}start_step=3", f"batch_size={batch}"]
+    options += [f"{OPTION}every_n_steps=1"]
     summary = run_tiny("technique=sample_selection", *options, "max_steps=20")
     steps = 1 if batch == "null" else 4
     assert epochs == {step: step // steps for step in range(1, 21)}

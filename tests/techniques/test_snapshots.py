@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 from functools import partial
 
 import pytest
@@ -14,7 +15,7 @@ from torch.optim import SGD, Adam, Optimizer
 from labelnoise.errors import InputError
 from labelnoise.techniques.snapshots import distance_to, names_matching, put_back, take_snapshot
 
-OPTIMIZERS = {
+OPTIMIZERS: dict[str, Callable[..., Optimizer]] = {
     "plain": partial(SGD, lr=0.1),
     "momentum": partial(SGD, lr=0.1, momentum=0.9, nesterov=True),
     "adam": partial(Adam, lr=0.01, weight_decay=1e-3),
@@ -109,10 +110,10 @@ def test_the_distance_is_of_the_parameters_in_the_snapshot() -> None:
     snapshot = take_snapshot(model, optimizer, names_matching(model, ["3.*"]), 0)
     assert distance_to(model, snapshot) == 0.0
     with torch.no_grad():
-        model[3].weight += 2.0  # 18 numbers
-        model[3].bias -= 1.0  # 3
-        model[0].weight += 5.0
-        model[1].running_mean += 5.0
+        model.get_parameter("3.weight").add_(2.0)  # 18 numbers
+        model.get_parameter("3.bias").sub_(1.0)  # 3
+        model.get_parameter("0.weight").add_(5.0)
+        model.get_buffer("1.running_mean").add_(5.0)
     assert distance_to(model, snapshot) == pytest.approx(math.sqrt(18 * 4 + 3))
 
 

@@ -47,7 +47,8 @@ class Script:
             before = technique.resets
             original(technique, trainer, module, *args)
             assert isinstance(module, NoisyLabelClassifier)
-            self.weights[trainer.global_step] = module.model.weight.detach().clone()
+            weight = module.model.get_parameter("weight")
+            self.weights[trainer.global_step] = weight.detach().clone()
             self.resets += [trainer.global_step] * (technique.resets - before)
 
         validated = StochasticReset.on_validation_end

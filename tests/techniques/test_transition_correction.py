@@ -168,8 +168,8 @@ def test_the_warm_up_counts_epochs_of_images(run_images: Run) -> None:
 def test_anchors_are_estimated_alike_by_a_run_killed_before_or_after_the_estimate(
     run_tiny: Run, killed_at: Kill, step: int
 ) -> None:
-    options = ("technique=forward_correction", "technique.forward_correction.warmup_epochs=4")
-    options += ("batch_size=6", "checkpoint_every_n_steps=7")
+    options = ["technique=forward_correction", "technique.forward_correction.warmup_epochs=4"]
+    options += ["batch_size=6", "checkpoint_every_n_steps=7"]
     whole = run_tiny(*options, name="whole")
     assert whole["techniques"]["forward_correction"]["estimated_step"] == 16
     with killed_at(step):

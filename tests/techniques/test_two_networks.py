@@ -155,9 +155,9 @@ def test_a_resumed_run_is_the_uninterrupted_one(
     run_tiny: Run, tmp_path: Path, killed_at: Kill, technique: str, step: int
 ) -> None:
     """Killed between measurements, after checkpoints at 20 and 40; with dropout, which draws."""
-    options = (f"technique={technique}", "model._target_=tests.parts.DroppedOut", "batch_size=7")
-    options += ("optimizer=adam", "optimizer.lr=0.01", "log_every_n_steps=15")
-    options += ("monitor=memorization",)
+    options = [f"technique={technique}", "model._target_=tests.parts.DroppedOut", "batch_size=7"]
+    options += ["optimizer=adam", "optimizer.lr=0.01", "log_every_n_steps=15"]
+    options += ["monitor=memorization"]
     whole = run_tiny(*options, name="whole")
     with killed_at(step):
         run_tiny(*options)

@@ -78,10 +78,10 @@ def test_two_processes_train_as_one_with_twice_the_batch_size(
 def test_early_stop_and_selection_act_at_the_same_steps_on_the_same_samples(
     run_tiny: Run, tmp_path: Path
 ) -> None:
-    options = ("technique=[early_stop,sample_selection]", "technique.early_stop.trigger=val_loss")
-    options += ("technique.early_stop.patience=2", "optimizer.lr=0.5", "max_steps=400")
-    options += ("technique.sample_selection.start_step=8", "eval_every_n_steps=5")
-    options += ("checkpoint_every_n_steps=5",)
+    options = ["technique=[early_stop,sample_selection]", "technique.early_stop.trigger=val_loss"]
+    options += ["technique.early_stop.patience=2", "optimizer.lr=0.5", "max_steps=400"]
+    options += ["technique.sample_selection.start_step=8", "eval_every_n_steps=5"]
+    options += ["checkpoint_every_n_steps=5"]
     alone = run_tiny(*options, "batch_size=6", name="one")
     both = run_tiny(*options, "batch_size=3", *DDP, name="two")
     assert both["status"] == alone["status"] == "stopped_early"
@@ -94,9 +94,9 @@ def test_early_stop_and_selection_act_at_the_same_steps_on_the_same_samples(
 def test_all_processes_reset_at_the_same_steps_to_the_same_network(
     run_tiny: Run, tmp_path: Path
 ) -> None:
-    options = ("technique=stochastic_reset", "technique.stochastic_reset.activation=threshold")
-    options += ("technique.stochastic_reset.threshold=10", "technique.stochastic_reset.r=0.2")
-    options += ("optimizer.momentum=0.9", "optimizer.lr=0.5", "eval_every_n_steps=5")
+    options = ["technique=stochastic_reset", "technique.stochastic_reset.activation=threshold"]
+    options += ["technique.stochastic_reset.threshold=10", "technique.stochastic_reset.r=0.2"]
+    options += ["optimizer.momentum=0.9", "optimizer.lr=0.5", "eval_every_n_steps=5"]
     alone = run_tiny(*options, "batch_size=6", name="one")
     both = run_tiny(*options, "batch_size=3", *DDP, name="two")
     ours, theirs = (run["techniques"]["stochastic_reset"] for run in (both, alone))
@@ -111,8 +111,8 @@ def test_rules_that_look_back_record_alike_on_two_processes(
 ) -> None:
     """4 batches a pass; the checkpoint of step 10, in the middle of one, holds part of a row."""
     select = "technique.sample_selection"
-    options = ("technique=sample_selection", f"{select}.rule={rule}", f"{select}.percentile=50")
-    options += (f"{select}.start_step=12", "optimizer.lr=0.5", *STEPS)
+    options = ["technique=sample_selection", f"{select}.rule={rule}", f"{select}.percentile=50"]
+    options += [f"{select}.start_step=12", "optimizer.lr=0.5", *STEPS]
     alone = run_tiny(*options, "batch_size=6", name="one")
     processes = (*options, FAILING, "batch_size=3", *DDP)
     with monkeypatch.context() as patch:

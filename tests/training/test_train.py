@@ -19,7 +19,7 @@ from labelnoise.models import TwoLayerCNN
 from labelnoise.noise import NoiseRecord
 from labelnoise.run_directory import claim
 from labelnoise.training.train import train
-from tests.conftest import Kill, Run
+from tests.conftest import Kill, Run, numpy_state
 
 
 def contents(directory: Path) -> dict[str, bytes]:
@@ -108,7 +108,7 @@ def test_a_killed_run_is_taken_to_the_same_end(
     served: list[int] = []
     original = NoisyLabelClassifier.training_step
 
-    def counted(module: NoisyLabelClassifier, batch: Any, index: int) -> torch.Tensor:
+    def counted(module: NoisyLabelClassifier, batch: Any, index: int) -> dict[str, torch.Tensor]:
         served.append(module.trainer.global_step)
         return original(module, batch, index)
 
@@ -183,11 +183,11 @@ def test_resume_names_the_directory_alone(
 
 
 def test_a_run_leaves_no_global_state_behind(run_tiny: Run) -> None:
-    states = torch.get_rng_state(), np.random.get_state()[1].copy()
+    states = torch.get_rng_state(), numpy_state()
     deterministic = torch.are_deterministic_algorithms_enabled()
     run_tiny()
     assert torch.equal(torch.get_rng_state(), states[0])
-    assert (np.random.get_state()[1] == states[1]).all()
+    assert (numpy_state() == states[1]).all()
     assert torch.are_deterministic_algorithms_enabled() == deterministic
 
 
@@ -203,8 +203,8 @@ def test_a_killed_early_stop_by_validation_loss_is_taken_to_the_same_end(
     run_tiny: Run, killed_at: Kill
 ) -> None:
     """Checkpoints and validations fall on the same steps, as they do by default."""
-    options = ("technique=early_stop", "technique.early_stop.trigger=val_loss", "max_steps=200")
-    options += ("technique.early_stop.patience=2", "optimizer.lr=0.5")
+    options = ["technique=early_stop", "technique.early_stop.trigger=val_loss", "max_steps=200"]
+    options += ["technique.early_stop.patience=2", "optimizer.lr=0.5"]
     whole = run_tiny(*options, name="whole")
     for step in (45, 55):
         with killed_at(step):

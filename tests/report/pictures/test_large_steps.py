@@ -29,10 +29,10 @@ def test_lines_are_means_over_seeds_and_dots_are_runs() -> None:
     stages, features, errors = figure.axes
     memorized = next(line for line in stages.lines if line.get_label() == "memorized")
     np.testing.assert_array_equal(memorized.get_xydata(), [[0.1, 600], [1.0, 300]])
-    np.testing.assert_allclose(features.lines[0].get_xydata(), [[0.1, 0.3], [1.0, 0.3]])
-    assert len(features.lines[1].get_xydata()) == 4
+    np.testing.assert_allclose(np.asarray(features.lines[0].get_xydata()), [[0.1, 0.3], [1.0, 0.3]])
+    assert len(np.asarray(features.lines[1].get_xydata())) == 4
     error = next(line for line in errors.lines if line.get_label() == "test error, clean labels")
-    np.testing.assert_allclose(error.get_ydata(), 0.1)
+    np.testing.assert_allclose(np.asarray(error.get_ydata()), 0.1)
     assert all(panel.get_xscale() == "log" for panel in figure.axes)
 
 

@@ -41,7 +41,8 @@ def test_a_column_a_setting_and_a_line_a_rate_in_its_colour() -> None:
     figure = draw_resetting(settings)
     assert figure is not None
     left, right = figure.axes[:2]
-    drawn = {line.get_ydata()[0]: line.get_color() for line in left.lines if len(line.get_ydata())}
+    heights = [(np.asarray(line.get_ydata()), line.get_color()) for line in left.lines]
+    drawn = {height[0]: color for height, color in heights if len(height)}
     assert list(drawn) == [0.05, 0.2]  # plain training and r = 0 are one
     assert drawn[0.05] == ALL != drawn[0.2] == right.lines[0].get_color()
     np.testing.assert_array_equal(figure.axes[4].lines[0].get_ydata(), [0.25, 0.25])

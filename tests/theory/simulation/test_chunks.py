@@ -5,6 +5,7 @@ from __future__ import annotations
 import subprocess
 import sys
 from collections.abc import Callable
+from typing import Any
 
 import numpy as np
 import pytest
@@ -22,7 +23,7 @@ from labelnoise.theory.simulation import (
 from labelnoise.theory.simulation.chunks import chunks_of, on_workers, together
 from labelnoise.theory.simulation.measures import held_out_errors, training_measures
 
-SMALL = {"n": 8, "m": 3, "eta": 0.5, "tau_plus": 0.2, "tau_minus": 0.2}
+SMALL: dict[str, Any] = {"n": 8, "m": 3, "eta": 0.5, "tau_plus": 0.2, "tau_minus": 0.2}
 SETTINGS = [Setting(d=d, signal_norm=norm, **SMALL) for d in (60, 600) for norm in (1.0, 20.0)]
 RUNS = [setting for setting in SETTINGS for _ in range(6)]
 SEEDS = list(range(6)) * len(SETTINGS)

@@ -7,6 +7,8 @@ one of 0.78). One dimension more is a difference of 0.1 in |xi|^2 at d = 9.
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 import pytest
 import torch
@@ -28,8 +30,9 @@ from labelnoise.theory.simulation import (
 from labelnoise.theory.simulation.measures import held_out_errors, training_measures
 
 DRAWS, LEVEL = 4000, 1e-4
-SMALL = {"n": 4, "m": 2, "signal_norm": 3.0, "xi_std": 0.7, "sigma_0": 0.3, "eta": 0.5}
-RATES = {"tau_plus": 0.3, "tau_minus": 0.1}
+SMALL: dict[str, Any] = {"n": 4, "m": 2, "signal_norm": 3.0, "xi_std": 0.7, "sigma_0": 0.3,
+                         "eta": 0.5}  # fmt: skip
+RATES: dict[str, Any] = {"tau_plus": 0.3, "tau_minus": 0.1}
 TIGHT = Setting(d=9, **RATES, **SMALL)  # 1 + n + 2m: the least where all vectors are independent
 
 
@@ -150,7 +153,7 @@ def test_runs_at_rest_are_not_stepped_on() -> None:
 def test_a_run_depends_on_its_setting_and_seed_alone() -> None:
     settings = [Setting(d=d, **SMALL) for d in (9, 50, 10**9)]
     settings.append(Setting(d=50, **{**SMALL, "m": 5}))
-    options = {"steps": [0, 3, 10], "test_samples": 50, "dtype": torch.float64}
+    options: dict[str, Any] = {"steps": [0, 3, 10], "test_samples": 50, "dtype": torch.float64}
     together = simulate(settings, [7, 8, 9, 10], **options)
     for i, setting in enumerate(settings):
         alone = simulate([setting], [7 + i], **options)
@@ -191,7 +194,7 @@ def test_geometric_steps_ascend_from_0_to_the_last() -> None:
     ],
 )
 def test_what_cannot_be_run_is_refused(
-    settings: list[Setting], seeds: list[int], options: dict[str, object], message: str
+    settings: list[Setting], seeds: list[int], options: dict[str, Any], message: str
 ) -> None:
     with pytest.raises(InputError, match=message):
         simulate(settings, seeds, **{"steps": [1], **options})
@@ -200,6 +203,6 @@ def test_what_cannot_be_run_is_refused(
 @pytest.mark.parametrize(
     ("name", "value"), [("n", 0), ("m", 0), ("tau_plus", 1.0), ("eta", 0), ("sigma_0", -1)]
 )
-def test_numbers_out_of_range_are_refused(name: str, value: float) -> None:
+def test_numbers_out_of_range_are_refused(name: str, value: Any) -> None:
     with pytest.raises(InputError, match=f"{name} must be .*, got {value}"):
         Setting(**{name: value})

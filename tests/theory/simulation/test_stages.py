@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from typing import Any
 
 import numpy as np
 import pytest
@@ -29,7 +30,7 @@ def expected_steps(trajectories: Trajectories) -> list[list[float]]:
     """Run by run, with the definitions that single runs and techniques use."""
     rows = []
     for run in range(trajectories.measures["acc_clean"].shape[1]):
-        curve = {name: trajectories.measures[name][:, run] for name in CURVES}
+        curve: dict[str, Any] = {name: trajectories.measures[name][:, run] for name in CURVES}
         detector = LeadPeakDetector(patience=10**9)
         rho_max = np.fmax(curve.pop("rho_max_clean"), curve["rho_max_noisy"])
         stages = find_stages(trajectories.step, **curve)
