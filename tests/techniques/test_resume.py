@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -49,8 +51,27 @@ def fit(words: tuple[str, ...], directory: Path, image_root: Path) -> dict[str, 
         }
 
 
+@pytest.fixture(scope="module")
+def plain_history(
+    image_root: Path, tmp_path_factory: pytest.TempPathFactory
+) -> Callable[[tuple[str, ...]], Any]:
+    """The metrics of a run without a technique; trained once for each set of options."""
+
+    @cache
+    def history(words: tuple[str, ...]) -> Any:
+        return fit(words, tmp_path_factory.mktemp("plain") / "run", image_root)["history"]
+
+    return history
+
+
 @pytest.mark.parametrize("name", NAMES)
-def test_killed_and_resumed(name: str, image_root: Path, tmp_path: Path, killed_at: Kill) -> None:
+def test_killed_and_resumed(
+    name: str,
+    image_root: Path,
+    tmp_path: Path,
+    killed_at: Kill,
+    plain_history: Callable[[tuple[str, ...]], Any],
+) -> None:
     words = (f"technique={name}", *AT_WORK.get(name, ()))
     whole = fit(words, tmp_path / "whole", image_root)
     with killed_at(13):
@@ -58,10 +79,8 @@ def test_killed_and_resumed(name: str, image_root: Path, tmp_path: Path, killed_
     assert (tmp_path / "cut" / "checkpoints" / "last.ckpt").exists()
     resumed = fit(words, tmp_path / "cut", image_root)
     assert_equal(whole, resumed, name)
-    plain = fit(
-        tuple(word for word in words if "technique" not in word), tmp_path / "plain", image_root
-    )
-    assert (plain["history"] == whole["history"]) == (name in PLAIN), "it did nothing"
+    plain = plain_history(tuple(word for word in words if "technique" not in word))
+    assert (plain == whole["history"]) == (name in PLAIN), "it did nothing"
 
 
 def assert_equal(a: Any, b: Any, where: str) -> None:
