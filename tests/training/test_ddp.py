@@ -155,7 +155,7 @@ def test_what_the_processes_refuse_is_one_line_and_leaves_the_name_free(
     run_tiny: Run, tmp_path: Path
 ) -> None:
     wrong = ("technique=early_stop", "technique.early_stop.trigger=val_loss", "data.n_val=0")
-    with pytest.raises(InputError, match="watches val_loss, and there are no validation samples"):
+    with pytest.raises(InputError, match="reads val_loss, but there are no validation samples"):
         run_tiny(*wrong, *DDP)
     assert not (tmp_path / "run").exists()
 
