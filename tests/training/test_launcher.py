@@ -36,7 +36,7 @@ def test_a_process_a_device(
     ("words", "message"),
     [
         (("trainer=ddp", CPU, "trainer.devices=2", "trainer.strategy=ddp_spawn"),
-         "trainer.strategy is ddp_spawn; several devices train one run with one of auto, ddp, "),
+         "trainer.strategy is ddp_spawn; for several devices it must be one of auto, ddp, "),
         (("+trainer.strategy=fsdp", "trainer.devices=2"), "trainer.strategy is fsdp"),
         (("trainer=ddp", CPU, "+trainer.num_nodes=2"), "trainer.num_nodes is 2: .*, write 1"),
         (("trainer=ddp", CPU, "trainer.devices=zero"), "cannot be built"),

@@ -201,7 +201,7 @@ def test_the_older_checkpoint_takes_over_from_a_damaged_one(
     flip(cut_run / "checkpoints" / "last.ckpt")
     run_images()
     assert (
-        "last.ckpt is damaged: going on from previous.ckpt, step 10"
+        "last.ckpt is damaged: continuing from previous.ckpt, step 10"
         in (cut_run / "run.log").read_text()
     )
     assert_same(cut_run, tmp_path / "whole")
@@ -229,7 +229,7 @@ def test_another_runs_checkpoint_is_refused(
         run_images("model.filters=5", name="other")
     for name in ("last", "previous"):
         shutil.copy(tmp_path / f"other/checkpoints/{name}.ckpt", cut_run / "checkpoints")
-    with pytest.raises(InputError, match=r"last.ckpt is damaged, or another run's"):
+    with pytest.raises(InputError, match=r"last.ckpt is damaged or belongs to another run"):
         run_images()
 
 
