@@ -226,7 +226,7 @@ def refusal(options: dict[str, Any], steps_per_epoch: int, max_steps: int, max_e
         ({"step_size": 20, "gamma": 0.1}, "scheduler.interval=step scheduler.step_size=1000"),
         ({"milestones": [3]}, "scheduler.interval=step scheduler.milestones=[1500,2250]"),
         ({"T_max": 1}, "scheduler.interval=step scheduler.T_max=3000"),
-        ({"factor": 0.5}, "count steps, scheduler.interval=step"),
+        ({"factor": 0.5}, "write scheduler.interval=step"),
     ],
 )
 @pytest.mark.parametrize("max_epochs", [1, 7, -1])
@@ -234,7 +234,7 @@ def test_a_schedule_that_would_never_move_says_how_to_count_steps(
     options: dict[str, Any], advice: str, max_epochs: int
 ) -> None:
     message = refusal({**options, "interval": "epoch"}, 3000, 3000, max_epochs)
-    assert message.startswith("the schedule counts epochs and this run ends within its first one")
+    assert message.startswith("the schedule counts epochs, but this run ends within its first")
     assert message.endswith(advice)
 
 
