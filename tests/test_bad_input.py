@@ -70,8 +70,8 @@ VALUES: dict[str, dict[str, str]] = {
         "data.signal_norm=3": r"give one of data.n_snr_squared and data.signal_norm",
         "max_steps=0": r"set max_steps or max_epochs to at least 1",
         "max_steps=-1": r"max_steps must be at least 1 on these data",
-        "trainer.max_steps=5": r"trainer.max_steps=5 stands beside max_steps=60: write max_steps=5",
-        "trainer.max_epochs=7": r"trainer.max_epochs=7 stands beside max_epochs=1",
+        "trainer.max_steps=5": r"trainer.max_steps=5 contradicts max_steps=60: write max_steps=5",
+        "trainer.max_epochs=7": r"trainer.max_epochs=7 contradicts max_epochs=1",
         "trainer.devices=0": r"cannot be built: .*devices=0",
         "trainer.devices=abc": r"cannot be built: `devices`",
         "+trainer.limit_train_batches=1.5": r"cannot be built: .*limit_train_batches",
@@ -85,10 +85,10 @@ VALUES: dict[str, dict[str, str]] = {
         "+optimizer.foo=1": r"optimizer.foo does not exist, optimizer has: lr, momentum",
         "+optimizer.nesterov=true": r"cannot be built: Nesterov momentum requires a momentum",
         "model._target_=os.system": r"model._target_=os.system is not allowed",
-        "name=/tmp/x": r"name=/tmp/x is no folder within output_dir",
-        "name=a/../../x": r"is no folder within output_dir",
-        "name=.": r"is no folder within output_dir",
-        "name=..": r"is no folder within output_dir",
+        "name=/tmp/x": r"name=/tmp/x is not a folder within output_dir",
+        "name=a/../../x": r"is not a folder within output_dir",
+        "name=.": r"is not a folder within output_dir",
+        "name=..": r"is not a folder within output_dir",
         "name=''": r"name is empty",
         "+monitor.x=5": r"monitor.x has no _target_: choose it as monitor=x",
         "model=5": r"model must be a choice as model=NAME, got 5",
@@ -262,11 +262,11 @@ WORDS = {
     "monitor=[memorization, memorization]": r"names memorization twice",
     "monitor=memorization monitor=dynamics": r"monitor is given twice, as memorization and as dyn",
     "seed=1 +seed=2": r"seed is given twice, as 1 and as 2",
-    "model=[cnn,vgg11]": r"model is one choice, as model=NAME, got \[cnn,vgg11\]",
+    "model=[cnn,vgg11]": r"model must be one choice, as model=NAME, got \[cnn,vgg11\]",
     "technique=none,elr": r"is two choices: write technique=\[none,elr\] .* or -m first",
     "technique=": r"technique= does not exist, choose from: .*backward_correction",
     "model=": r"model= does not exist, choose from: .*cnn",
-    "noise=5": r"a choice is a name, or a list of names",
+    "noise=5": r"a choice must be a name or a list of names",
     "seed=null": r"seed cannot be null, leave it out for its default",
     "max_steps=null": r"max_steps cannot be null",
     "seed=true": r"seed must be of type Integer, got True",
@@ -335,7 +335,7 @@ def test_a_last_batch_that_is_never_reached_is_no_reason(run_images: Run) -> Non
 
 
 @pytest.mark.parametrize(
-    ("rate", "said"), [("1e6", "the loss explodes, to"), ("1e38", "not finite from")]
+    ("rate", "said"), [("1e6", "the loss explodes to"), ("1e38", "not finite from")]
 )
 def test_a_loss_that_runs_away_is_said(rate: str, said: str, run_tiny: Run, tmp_path: Path) -> None:
     run_tiny(f"optimizer.lr={rate}", "max_steps=10")
@@ -468,7 +468,7 @@ def test_nothing_of_a_refused_run_is_left(tmp_path: Path) -> None:
         ("data.d=20", "needs d >= n"),  # refused once the data are there
         ("name=../x", "no folder within output_dir"),
         ("threads=1000000", "threads must be"),
-        ("resume=/nonexistent", "resume=/nonexistent is no folder: give the directory of a run"),
+        ("resume=/nonexistent", "resume=/nonexistent is not a folder: give the directory of a run"),
         ("--foo", "unrecognized arguments: --foo"),
         ("trainer=ddp trainer.accelerator=cpu trainer.devices=2 data.n=abc", "data.n must be"),
     ],

@@ -180,5 +180,5 @@ def test_bad_options_are_refused(run_images: Run) -> None:
         GradientMonitor(per_sample="first")
     with pytest.raises(InputError, match="probe_size must be at least 2"):
         GradientMonitor(probe_size=1)
-    with pytest.raises(InputError, match="probe_size is 55 and there are 54 training samples"):
+    with pytest.raises(InputError, match="probe_size is 55 but there are 54 training samples"):
         run_images("monitor=gradients", "monitor.gradients.probe_size=55")
