@@ -1,4 +1,4 @@
-"""What the options of losses are asked to be, each told in one line."""
+"""Checks of the options of losses."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from labelnoise.errors import InputError
 
 
 def check_share(name: str, value: float) -> None:
-    """Refuse what is outside [0, 1].
+    """Refuse values outside [0, 1].
 
     Example:
         >>> check_share("beta", 0.5)
@@ -21,24 +21,24 @@ def check_share(name: str, value: float) -> None:
 
 
 def check_below_one(name: str, value: float) -> None:
-    """Refuse what is outside [0, 1)."""
+    """Refuse values outside [0, 1)."""
     if not 0 <= value < 1:
         raise InputError(f"{name} must be at least 0 and below 1, got {value}")
 
 
 def check_not_negative(name: str, value: float) -> None:
-    """Refuse what is below 0, and what is no finite number."""
+    """Refuse values that are below 0 or not finite."""
     if not 0 <= value < math.inf:
         raise InputError(f"{name} must be at least 0 and finite, got {value}")
 
 
 def check_positive(name: str, value: float) -> None:
-    """Refuse what is not above 0, and what is no finite number."""
+    """Refuse values that are not above 0 or not finite."""
     if not 0 < value < math.inf:
         raise InputError(f"{name} must be above 0 and finite, got {value}")
 
 
 def check_log_zero(value: float) -> None:
-    """Refuse what cannot stand for log 0."""
+    """Refuse values that cannot replace log 0."""
     if not -math.inf < value < 0:
-        raise InputError(f"log_zero must be below 0 and finite, it stands for log 0, got {value}")
+        raise InputError(f"log_zero replaces log 0 and must be below 0 and finite, got {value}")

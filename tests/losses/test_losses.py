@@ -301,7 +301,7 @@ def test_the_backward_correction_is_clean_in_expectation() -> None:
         ([[1.0, 0.0], [0.00001, 1.0]], False, "row 1 of m sums to 1.00001; every row must"),
         ([[1.2, -0.2], [0.0, 1.0]], False, r"m\[0\]\[1\] is -0.2; a probability must be at least"),
         ([[math.nan, 1.0], [0.0, 1.0]], False, r"m\[0\]\[0\] is nan; a probability must be"),
-        ([[1.0, 0.0], [1.0, 0.0]], False, "column 1 of m is 0: no class would ever be given label"),
+        ([[1.0, 0.0], [1.0, 0.0]], False, "column 1 of m is 0: the given label 1 would have"),
         ([[0.5, 0.5], [0.5, 0.5]], True, "m is singular, .* write technique=forward_correction"),
     ],
 )

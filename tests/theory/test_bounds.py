@@ -103,7 +103,7 @@ def test_every_argument_must_be_positive_and_finite(
     for name, right in valid.items():
         for value in WRONG_COUNTS if isinstance(right, int) else WRONG_NUMBERS:
             with pytest.raises(
-                InputError, match=f"^{name} is {value}, it must be finite and above"
+                InputError, match=f"^{name} is {value} but must be finite and above"
             ):
                 fact(**valid | {name: value}, **rates)
 

@@ -156,5 +156,5 @@ def test_a_resumed_detector_goes_on_as_if_never_stopped(
 
 @pytest.mark.parametrize("kind", [LeadPeakDetector, OvertakeDetector])
 def test_patience_below_one_is_refused(kind: type[StageDetector]) -> None:
-    with pytest.raises(InputError, match="patience is 0, it must be at least 1"):
+    with pytest.raises(InputError, match="patience is 0 but must be at least 1"):
         kind(0)

@@ -101,8 +101,8 @@ def test_filters_without_a_root_of_full_rank_are_tested_too() -> None:
     both = BatchedDescent(products, torch.tensor([3.0, 3.0]), torch.tensor([0.5, 0.5]))
     both.step(20)
     normals = torch.randn(1, 6, 100, generator=torch.Generator().manual_seed(0))
-    whose, orthogonal = torch.tensor([0, 0]), torch.tensor([False, False])
-    errors = held_out_errors(both, normals, torch.ones(2), orthogonal, whose)
+    draw, orthogonal = torch.tensor([0, 0]), torch.tensor([False, False])
+    errors = held_out_errors(both, normals, torch.ones(2), orthogonal, draw)
     # All-zero filters stay where they are, and f = 0 is a prediction of y = -1.
     assert errors[0].tolist() == [0.0, 1.0]
     measured = training_measures(both)
