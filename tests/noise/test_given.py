@@ -218,7 +218,7 @@ def test_a_class_out_of_range_is_refused(tmp_path: Path, name: str, write) -> No
     path = write(tmp_path / name, {"worse": worse})
     message = refusal(HumanNoise(str(path)))
     assert "'worse'" in message
-    assert "3 at place 11" in message
+    assert "3 at position 11" in message
     # Only the samples asked for count.
     kept = torch.arange(11)
     assert (
@@ -271,7 +271,7 @@ def test_a_csv_may_have_a_byte_order_mark_spaces_and_blank_lines(tmp_path: Path)
 
 
 def test_a_file_has_to_exist_and_end_as_it_is_read(tmp_path: Path) -> None:
-    assert "is no file" in refusal(HumanNoise(str(tmp_path / "labels.npz")))
+    assert "is not a file" in refusal(HumanNoise(str(tmp_path / "labels.npz")))
     assert ".npz, .csv, .pt" in refusal(HumanNoise(str(tmp_path / "labels.txt")))
 
 
@@ -397,7 +397,7 @@ def test_all_classes_drop_nothing_and_refuse_what_is_outside(tmp_path: Path) -> 
     path = str(write_npz(tmp_path / "labels.npz", {**columns(), "worse": worse}))
     noise = HumanNoise(path, "worse")
     assert noise.keeps(CleanSplit(CLEAN, 3, source_index=torch.arange(60), source_size=60)).all()
-    assert "3 at place 11" in refusal(noise)
+    assert "3 at position 11" in refusal(noise)
 
 
 def test_what_was_not_dropped_is_refused(tmp_path: Path) -> None:
@@ -509,6 +509,6 @@ def test_an_earlier_run_on_other_data_is_refused(saved: tuple[str, NoiseRecord])
         FileNoise(path), moved
     )
     assert "60 labels for 59 samples" in refusal(FileNoise(path), CLEAN[:59])
-    with pytest.raises(InputError, match="has 3 classes and the data 4"):
+    with pytest.raises(InputError, match="has 3 classes but the data have 4"):
         FileNoise(path).draw(CleanSplit(CLEAN, 4))
-    assert "is no file" in refusal(FileNoise(path + ".missing"))
+    assert "is not a file" in refusal(FileNoise(path + ".missing"))

@@ -358,10 +358,10 @@ def test_neither_attribution_nor_a_repeated_record_takes_such_a_run(
     run_wrong: RunWrong, tmp_path: Path
 ) -> None:
     run_wrong("monitor=none")
-    with pytest.raises(InputError, match="true labels of .* are not known") as error:
+    with pytest.raises(InputError, match="true labels of .* are unknown") as error:
         explain_run(tmp_path / "run", samples=2, background=2)
     assert "\n" not in str(error.value)
-    with pytest.raises(InputError, match="holds labels without the true ones.*noise=none"):
+    with pytest.raises(InputError, match="has no true labels.*noise=none"):
         run_wrong("noise=file", f"noise.path={tmp_path}/run/noise.npz", name="again")
 
 
@@ -371,7 +371,7 @@ def test_clean_labels_that_are_not_known_cannot_be_asked_for() -> None:
     parts = (split, split.subset(torch.tensor([2, 0])), split.to(torch.device("meta")))
     for part in (*parts, split.batch(), *split.batches(2)):
         assert not part.truth_known
-        with pytest.raises(UnknownTruth, match="not known"):
+        with pytest.raises(UnknownTruth, match="unknown"):
             _ = part.clean_label
     with pytest.raises(UnknownTruth):
         _ = split.is_noisy
