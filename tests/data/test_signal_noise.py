@@ -110,7 +110,7 @@ def test_without_validation_samples_there_is_no_validation() -> None:
 @pytest.mark.parametrize(
     ("options", "message"),
     [
-        ({"n": 1}, "data.n must be at least 2, one a class, got 1"),
+        ({"n": 1}, "data.n must be at least 2, one for each class, got 1"),
         ({"d": -1}, "data.d must be at least 1, got -1"),
         ({"n_test": 0}, "data.n_test must be at least 1"),
         ({"n_val": -1}, "data.n_val must be 0 or more"),
