@@ -1,4 +1,4 @@
-"""Pictures of the training loss's curvature."""
+"""Figures of the curvature of the training loss."""
 
 from __future__ import annotations
 
@@ -31,18 +31,18 @@ STABILITY = "curvature/sharpness_times_lr"
 def draw_curvature(
     run: RunDirectory, history: History, summary: Mapping[str, Any]
 ) -> Figure | None:
-    """The Hessian's top eigenvalue and norm beside the stages; None if not measured.
+    """The largest eigenvalue and the norm of the Hessian; None if not measured.
 
-    Side by side, against the step: the eigenvalue and the norm with a band of two standard errors;
-    the eigenvalue in units of what the step size allows, where that is defined; gamma and rho where
-    they were measured, else accuracies. Stage boundaries are vertical lines in every panel.
+    Panels against the step: the eigenvalue, and the norm with a band of two standard errors; the
+    eigenvalue divided by the largest stable one, if that is defined; gamma and rho if they were
+    measured, else accuracies. Vertical lines are the steps of the stages.
     """
     if TOP not in history.names:
         return None
     has_limit = STABILITY in history.names
     figure = new_figure(5.2 * (2 + has_limit), 4.2)
     panels = list(figure.subplots(1, 2 + has_limit))
-    sizes, beside = panels[0], panels[-1]
+    sizes, learning = panels[0], panels[-1]
     plot_series(sizes, history, TOP, color=SIGNAL, label=r"top eigenvalue $\lambda$")
     plot_series(sizes, history, NORM, color=OTHERS[0], label=r"Frobenius norm $|H|_F$")
     _band(sizes, history)
@@ -59,11 +59,11 @@ def draw_curvature(
         )
         stability.axhline(1, color=ALL, lw=0.8)
         _logarithmic_if_positive(stability, history, STABILITY)
-        titles.append("sharpness in units of what the step size allows")
+        titles.append("sharpness divided by its stable limit")
     coefficients = COEFFICIENTS[0].metric in history.names
     for curve in COEFFICIENTS if coefficients else ACCURACIES:
         plot_series(
-            beside,
+            learning,
             history,
             curve.metric,
             color=curve.color,
@@ -71,7 +71,7 @@ def draw_curvature(
             label=label_of(curve, summary),
         )
     if coefficients:
-        beside.set_yscale("log")
+        learning.set_yscale("log")
     titles.append("signal learning and memorization" if coefficients else "accuracies")
     stages = {name: (summary["stages"][key], color) for key, name, color in BOUNDARIES}
     for panel, name in zip(panels, titles, strict=True):
@@ -91,6 +91,6 @@ def _band(axes: Axes, history: History) -> None:
 
 
 def _logarithmic_if_positive(axes: Axes, history: History, metric: str) -> None:
-    """Curvature spans decades; where an eigenvalue is negative, only a linear axis shows it."""
+    """Use a logarithmic axis, unless a value is not positive."""
     if (history.series(metric)[1] > 0).all():
         axes.set_yscale("log")
