@@ -13,13 +13,13 @@ from labelnoise.config.composition import check_places, compose_config
 from labelnoise.config.options import check_value
 from labelnoise.config.ranges import SEED, Range
 
-# Beyond these a number is a slip: seeds are kept as 64-bit integers, memory ends at terabytes.
+# Larger numbers are typing errors: seeds are 64-bit integers, and memory is at most terabytes.
 _RANGES = {"seed": SEED, "memory_limit_mb": Range(0, 10**7, above=True)}
 
 
 @dataclass
 class PhaseDiagramConfig:
-    """Types of the keys; conf/phase_diagram.yaml documents them and holds their values."""
+    """Types of the keys; conf/phase_diagram.yaml has their documentation and values."""
 
     x: Any = MISSING
     y: Any = MISSING
@@ -43,7 +43,7 @@ class PhaseDiagramConfig:
 
 
 def register_schema() -> None:
-    """Make the schema known to Hydra, ``phase_diagram_schema`` for the defaults list."""
+    """Register the schema (``phase_diagram_schema`` in the defaults list) with Hydra."""
     ConfigStore.instance().store(name="phase_diagram_schema", node=PhaseDiagramConfig)
 
 
@@ -59,10 +59,10 @@ def compose(overrides: Sequence[str] = ()) -> DictConfig:
 
 
 def check(cfg: DictConfig) -> None:
-    """Refuse what is wrong before anything slow is imported.
+    """Check the configuration before slow imports.
 
     Raises:
-        InputError: one line that says what came and what is allowed.
+        InputError: one line with the bad value and the allowed values.
     """
     check_places(cfg, PhaseDiagramConfig)
     for key, bounds in _RANGES.items():
