@@ -105,11 +105,11 @@ VALUES: dict[str, dict[str, str]] = {
     "noise=file noise.path=x": {
         "noise.path=''": "",
         "noise.path=null": "",
-        "noise.path=/nonexistent": r"noise record '/nonexistent' is no file",
-        "noise.path=/tmp": r"noise record '/tmp' is no file",
+        "noise.path=/nonexistent": r"noise record '/nonexistent' is not a file",
+        "noise.path=/tmp": r"noise record '/tmp' is not a file",
         "noise.path=/etc/passwd": r"noise record '/etc/passwd' cannot be read",
     },
-    "noise=human noise.path=x": {"noise.path=/nonexistent": r"has to end in .npz, .csv, .pt"},
+    "noise=human noise.path=x": {"noise.path=/nonexistent": r"must end in .npz, .csv, .pt"},
     f"scheduler=step {STEPS}": {
         "scheduler.step_size=0": "",
         "scheduler.step_size=abc": "",
@@ -197,8 +197,8 @@ VALUES: dict[str, dict[str, str]] = {
         "",
     )
     | {
-        "data.mean=[0.5,0.5]": r"normalisation has mean|write one for each of the 3 channels",
-        "data.per_class=1000": r"data.per_class is 1000 and the smallest class has 30 images",
+        "data.mean=[0.5,0.5]": r"normalization has mean|write one for each of the 3 channels",
+        "data.per_class=1000": r"data.per_class is 1000 but the smallest class has 30 images",
         "data.root=/nonexistent": r"there is no folder /nonexistent/train",
         "data.root=/etc/passwd": r"there is no folder /etc/passwd/train",
         "data.labels=/tmp": r"noise=symmetric would flip them again",
@@ -210,9 +210,9 @@ VALUES: dict[str, dict[str, str]] = {
         "data.labels=/tmp": r"data.labels=/tmp cannot be read",
     },
     "data=cifar10_pair": {
-        "data.classes=[cat]": r"data.classes is \['cat'\]; write two different ones",
+        "data.classes=[cat]": r"data.classes is \['cat'\]; write two different classes",
         "data.classes=cat": "",
-        "data.classes=[cat,cat]": r"write two different ones",
+        "data.classes=[cat,cat]": r"write two different classes",
         "data.classes=[cat,1.5]": "",
         "data.download=maybe": "",
         "data.root=/nonexistent": r"CIFAR-10 is not in /nonexistent",
