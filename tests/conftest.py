@@ -19,7 +19,7 @@ from labelnoise.learner.classifier import NoisyLabelClassifier
 from labelnoise.training.train import train
 from tests.cifar import image_config, write_cifar10
 
-# The same examples each time: a change is what makes a test fail, never luck. To look for new ones:
+# The same examples in every run, so that only a change makes a test fail. To search for new ones:
 # pytest --hypothesis-profile=default
 settings.register_profile("repeatable", derandomize=True, deadline=None)
 settings.load_profile("repeatable")

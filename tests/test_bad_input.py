@@ -34,8 +34,8 @@ from tests.conftest import TINY, TINY_IMAGES, Run
 ROOT = Path(__file__).resolve().parents[1]
 STEPS = "scheduler.interval=step"
 
-# By the choices made, the wrong values beside them. The line begins with the value's path and says
-# what it must be, or matches what is written here.
+# For each choice, wrong values. The error begins with the path of the value and has the allowed
+# values, or it matches the given pattern.
 VALUES: dict[str, dict[str, str]] = {
     "": dict.fromkeys(
         (
@@ -401,13 +401,13 @@ def numbers_in(hint: Any) -> set[type]:
     return set() if str in kinds else {int, float} & set(kinds)
 
 
-# Refused for what another option is.
+# Values that are refused because of another option.
 TOGETHER = {"DAL.q_end"}
 
 
 @every_file("technique", "monitor")
 def test_the_table_refuses_what_a_constructor_refuses(path: Path) -> None:
-    """So that nothing is refused only after the data were read."""
+    """So that every bad value is refused before the data are read."""
     for name, part in parts(path):
         plain = OmegaConf.to_container(part, resolve=True)
         target = part._target_.rpartition(".")[2]
@@ -449,7 +449,7 @@ def run(door: str, *words: str) -> subprocess.CompletedProcess[str]:
 
 
 def refused(done: subprocess.CompletedProcess[str], line: str) -> None:
-    """By one line at the end, after what the log may have said of the data."""
+    """The last line is the error; the log may have lines about the data before it."""
     assert done.returncode == 1, done.stderr
     assert re.search(rf"^error: .*{line}.*\n\Z", done.stderr, re.MULTILINE), done.stderr
     assert done.stderr.count("error") == 1 and "Traceback" not in done.stderr

@@ -20,13 +20,13 @@ from labelnoise.noise.label_words import plain, some
 # The reasons for not reading a file: the key in summary.json, and the words in the log.
 REASONS = {
     "nested": "in folders below a class folder",
-    "loose": "beside the class folders",
+    "loose": "next to the class folders",
     "ending": "with an ending that cannot be read",
     "hidden": "hidden",
-    "dangling_link": "links to nothing",
+    "dangling_link": "links to missing files",
     "special": "neither file nor folder",
     "system": "left by an operating system or a program",
-    "other_splits": "folders beside train and test named like a split",
+    "other_splits": "folders next to train and test with the name of a split",
 }
 
 # Names of folders next to train and test that count as splits.

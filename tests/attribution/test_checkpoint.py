@@ -32,7 +32,7 @@ class Touch:
 
 @pytest.fixture
 def copied(image_run: Path, tmp_path: Path) -> Path:
-    """Without its checksums, as a run of an earlier version: what else is checked shows."""
+    """A run without checksums, as from an earlier version, so that other checks apply."""
     folder = Path(shutil.copytree(image_run, tmp_path / "copied"))
     (folder / "manifest.json").unlink()
     return folder

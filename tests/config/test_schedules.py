@@ -58,7 +58,7 @@ def image_config(tmp_path: Path) -> Callable[..., DictConfig]:
 def run_images(
     tmp_path: Path, image_config: Callable[..., DictConfig], monkeypatch: pytest.MonkeyPatch
 ) -> Run:
-    # Most of the time of a run this short, and not what is tested here.
+    # Not tested here, and most of the time of a short run.
     monkeypatch.setattr("labelnoise.training.train.write_figures", lambda *args: [])
 
     def run(*overrides: str, name: str = "run") -> dict[str, Any]:
@@ -112,7 +112,7 @@ def test_every_step_has_the_rate_of_the_formula(
 def test_the_rate_is_recorded_where_there_is_a_schedule(
     run_images: Run, rates: list[float], tmp_path: Path
 ) -> None:
-    """Once an epoch and at the start, each time that of the step to come."""
+    """Recorded at the start and once per epoch: the rate of the next step."""
     run_images("scheduler=cosine", "optimizer.lr=0.01")
     steps, recorded = History.read_csv(tmp_path / "run" / "metrics.csv").series("train/lr")
     assert steps.tolist() == list(range(0, STEPS + 1, STEPS_PER_EPOCH))

@@ -1,4 +1,4 @@
-"""What is found in folders of images, and what is said of the rest."""
+"""Images that are found in folders, and messages about the other files."""
 
 from __future__ import annotations
 

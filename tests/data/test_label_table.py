@@ -1,4 +1,4 @@
-"""Given labels in a CSV beside folders of images."""
+"""Given labels in a CSV for folders of images."""
 
 from __future__ import annotations
 

@@ -234,7 +234,7 @@ def test_options_out_of_range_are_refused(name: str, options: dict[str, Any], me
 IDENTITY = torch.eye(CLASSES, dtype=torch.float64)
 ANY_TARGET = torch.full((40, CLASSES), 0.3, dtype=torch.float64)
 
-# Limits at which one loss is another, each within the tolerance beside it.
+# Limits in which two losses are equal, each with its tolerance.
 LIMITS: dict[str, tuple[Callable[..., Tensor], Callable[..., Tensor], float]] = {
     "gce, q -> 0, is ce": (partial(losses.gce, q=1e-12), losses.ce, 1e-9),
     "gce, q = 1, is mae": (partial(losses.gce, q=1.0), losses.mae, 1e-12),
@@ -269,7 +269,7 @@ def test_limits(limit: str) -> None:
 
 
 def test_soft_bootstrapping_pulls_by_its_own_predictions_too() -> None:
-    """With the target held fixed its gradient would be beta times that of cross-entropy."""
+    """With a fixed target the gradient would be beta times the gradient of cross-entropy."""
     logits, label = samples(1.0)
     logits.requires_grad_()
     soft, plain = (

@@ -158,7 +158,7 @@ def test_metrics_follow_from_the_gradients_of_the_kept_network(
 
 
 def test_at_the_start_dominance_is_that_of_the_noise_rate(run_tiny: Run, tmp_path: Path) -> None:
-    """|g_noise| / |g_clean| is about delta / (1 - delta) where nothing is learned yet."""
+    """Before learning, |g_noise| / |g_clean| is about delta / (1 - delta)."""
     run_tiny(
         "monitor=gradients", "data.n=400", "data.d=10", "data.n_snr_squared=2000", "max_steps=1",
         "model.filters=50",

@@ -1,4 +1,4 @@
-"""Labels from files: the three formats, what is refused, and the parts nobody labelled."""
+"""Labels from files: the three formats, refused files, and splits without labels in the file."""
 
 from __future__ import annotations
 
@@ -363,7 +363,7 @@ TWO = {"source_classes": (2, 0), "source_size": 60}
 
 
 def of_two(noise: LabelNoise, part: str = "train") -> tuple[NoiseRecord, torch.Tensor]:
-    """The record of what is kept of classes 2 and 0, and the published places of that."""
+    """The record of the kept samples of classes 2 and 0, and their published positions."""
     kept = noise.keeps(CleanSplit(SOME_CLEAN, 2, source_index=SOME, **TWO))
     index = SOME[kept]
     return noise.draw(CleanSplit(SOME_CLEAN[kept], 2, part=part, source_index=index, **TWO)), index

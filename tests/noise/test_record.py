@@ -1,4 +1,4 @@
-"""The record of a draw: what it computes, and the file it survives in."""
+"""The record of a draw: its quantities and its file."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Diagrams: each cell is what a run of its own gives, and parts survive what happens to them."""
+"""Diagrams: each cell equals a separate run, and parts survive kills and damage."""
 
 from __future__ import annotations
 

@@ -19,7 +19,7 @@ BATCHES = ("batch_size=6", "optimizer.lr=0.5")
 
 
 class Drawn:
-    """Remembers what mixup drew for every batch."""
+    """Remembers the draws of mixup for every batch."""
 
     def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
         self.draws: list[tuple[float, list[int]]] = []

@@ -1,4 +1,4 @@
-"""A resumed run is the run, wherever it was cut, and whatever happened to its files meanwhile."""
+"""A resumed run equals the uninterrupted run, at every interruption and with damaged files."""
 
 from __future__ import annotations
 
@@ -51,7 +51,7 @@ def die() -> None:
 
 @pytest.fixture(scope="module")
 def fit(image_root: Path) -> Callable[..., dict[str, Any]]:
-    """Train in a directory as ``train`` does, and return what the run then consists of."""
+    """Train in a directory as ``train`` does, and return the files of the run."""
 
     def run(directory: Path, *words: str) -> dict[str, Any]:
         cfg = compose([*TINY_IMAGES, f"data.root={image_root}", *BARE, "figures=true", *words])

@@ -119,7 +119,7 @@ def test_a_run_larger_than_the_cache_is_a_chunk_of_its_own() -> None:
 
 @pytest.mark.slow
 def test_drawing_keeps_to_the_memory_limit() -> None:
-    """One run of n = 1,500 in a process of its own: what it takes beyond the imports."""
+    """The memory of one run of n = 1,500 in a separate process, without the imports."""
     code = """
 from pathlib import Path
 import torch

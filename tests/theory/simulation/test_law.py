@@ -61,7 +61,7 @@ def both(setting: Setting) -> tuple[Products, Products]:
 
 
 def measured(products: Products, setting: Setting) -> dict[str, Tensor]:
-    """Entries of each kind, and what training makes of all of them together."""
+    """Entries of each kind, and results of training on all of them."""
     run = BatchedDescent(
         products,
         torch.full((DRAWS,), float(setting.m)),

@@ -1,4 +1,4 @@
-"""Milestones of all runs at once are those that find_stages gives run by run."""
+"""Milestones of all runs at once equal those of find_stages for each run."""
 
 from __future__ import annotations
 
