@@ -1,4 +1,4 @@
-"""Compute a grid of exact theory runs and draw it; -m shares the work among jobs.
+"""Compute a grid of exact theory runs and draw it; -m splits the work into jobs.
 
 python phase_diagram.py diagram=benign_map
 python phase_diagram.py --help
@@ -21,11 +21,11 @@ register_schema()
 
 @hydra.main(version_base="1.3", config_path="conf", config_name="phase_diagram")
 def run(cfg: DictConfig) -> float | None:
-    """Check the configuration, compute, draw, and return the mean of what is drawn."""
+    """Check the configuration, compute, draw, and return the mean of the drawn quantity."""
     now = HydraConfig.get()
     with job(Path(now.runtime.output_dir), alone=now.mode == RunMode.RUN):
         check(cfg)
-        from labelnoise.phase_diagram.run import phase_diagram  # torch is imported here
+        from labelnoise.phase_diagram.run import phase_diagram  # imports torch
 
         mean: float | None = phase_diagram(cfg, Path(cfg.output_dir) / cfg.name).get("mean")
     return mean

@@ -1,4 +1,4 @@
-"""Train one network on partly wrong labels and report how it went; -m runs a sweep.
+"""Train a network on partly wrong labels and report the results; -m runs a sweep.
 
 python run.py noise_rate=0.2 technique=early_stop
 python run.py --help
@@ -29,7 +29,7 @@ def run(cfg: DictConfig) -> float:
     with job(directory, alone=now.mode == RunMode.RUN):
         check(cfg)
         from labelnoise.training.train import (
-            train,  # torch is imported once there is something to train
+            train,  # imported here, because it imports torch
         )
 
         alone = now.mode == RunMode.RUN

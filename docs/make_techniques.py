@@ -71,10 +71,10 @@ def _names(group: Iterable[str]) -> str:
 def stopping_rules() -> str:
     """The values of ``technique.early_stop.trigger`` as Markdown."""
     rows = [
-        [f"`{name}`", rule.happened, _names(rule.names), rule.knows or "nothing"]
+        [f"`{name}`", rule.event, _names(rule.names), rule.knows or "nothing"]
         for name, rule in STOPPERS.items()
     ]
-    return _table(["`trigger=`", "stops where", "of what a run records", "is told"], rows)
+    return _table(["`trigger=`", "stops when", "reads the metrics", "oracle knowledge"], rows)
 
 
 def selection_rules() -> str:

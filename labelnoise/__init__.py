@@ -1,4 +1,4 @@
-"""labelnoise: watch, measure and stop the two stages of learning with noisy labels."""
+"""labelnoise: show, measure and stop the two stages of learning with noisy labels."""
 
 from __future__ import annotations
 
@@ -6,13 +6,13 @@ import os
 from importlib import import_module
 from typing import Any
 
-# Read by OpenMP when torch loads it. Threads that spin while they wait are up to ten times slower
-# where another program needs the same cores, and gain next to nothing where none does.
+# OpenMP reads this when torch loads it. Waiting threads then do not spin. Spinning is up to ten
+# times slower if another program needs the same cores, and gains almost nothing otherwise.
 os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
 
 __version__ = "0.1.0"
 
-# Loaded when first asked for: the command line answers --help without waiting for torch.
+# Loaded at first use, so that --help does not import torch.
 _PUBLIC = {
     "Batch": "labelnoise.data.batch",
     "CIFAR10DataModule": "labelnoise.data",

@@ -9,19 +9,19 @@ from typing import Any, NamedTuple
 
 from labelnoise.errors import InputError
 
-# Whole numbers stay below this: no run counts this far, and larger ones overflow or never end.
+# A larger count is a typing error; it would overflow or never end.
 MOST = 10**12
 # Seeds are kept as 64-bit integers.
 LARGEST_SEED = 2**63 - 1
-# A message names an upper bound above this only when it was passed.
+# Larger bounds only catch typing errors; a message names them only if they are exceeded.
 _WORTH_SAYING = 10**6
 
 
 class Range(NamedTuple):
-    """Numbers from ``low`` to ``high``; infinity and NaN are never among them.
+    """Numbers from ``low`` to ``high``, without infinity and NaN.
 
     Attributes:
-        above, below: ``low`` itself, or ``high`` itself, is refused.
+        above, below: excludes ``low`` itself, excludes ``high`` itself.
         whole: only whole numbers.
 
     Example:
@@ -45,7 +45,7 @@ class Range(NamedTuple):
         return bool(above and below)  # NumPy's numbers compare to a bool of their own
 
     def describe(self, value: float) -> str:
-        """What is allowed, in words, for the refusal of ``value``."""
+        """The allowed numbers in words, for the message that refuses ``value``."""
         number = "a whole number" if self.whole else "a number"
         low, high = f"{self.low:,}", f"{self.high:,}"
         has_high = self.high <= _WORTH_SAYING or (self.high < math.inf and value > self.high)

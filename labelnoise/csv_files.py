@@ -1,4 +1,4 @@
-"""CSV files with names from users: written whole, and harmless in a spreadsheet."""
+"""CSV files with names from users: written completely or not at all, and safe in a spreadsheet."""
 
 from __future__ import annotations
 
@@ -10,15 +10,15 @@ from typing import Any
 
 from labelnoise.files import replacing
 
-# A spreadsheet takes text that begins so for a formula, and runs it.
+# A spreadsheet executes text with this beginning as a formula.
 _FORMULA = re.compile(r"'*[=+\-@\t\r]")
 _NUMBER = re.compile(r"[+-]?([0-9]+\.?[0-9]*|\.[0-9]+)([eE][+-]?[0-9]+)?")
 
 
 def escape(cell: Any) -> Any:
-    """A cell that no spreadsheet executes: text that begins as a formula gets an apostrophe before.
+    """A cell that no spreadsheet executes: text that begins as a formula gets an apostrophe.
 
-    Numbers, also as text, stay as they are. :func:`unescape` takes the apostrophe away again.
+    Numbers, also as text, do not change. :func:`unescape` removes the apostrophe.
 
     Source: OWASP, CSV injection.
 
@@ -31,7 +31,7 @@ def escape(cell: Any) -> Any:
 
 
 def unescape(cell: str) -> str:
-    """What :func:`escape` was given.
+    """The inverse of :func:`escape`.
 
     Example:
         >>> [unescape(cell) for cell in ("'=1+1", "''=1", "-1", "'tis")]
@@ -41,9 +41,9 @@ def unescape(cell: str) -> str:
 
 
 def write_rows(path: Path, header: Sequence[str], rows: Iterable[Mapping[str, Any]]) -> None:
-    """Write ``header`` and a line a row, empty where a row lacks a column; whole or not at all.
+    """Write ``header`` and a line for each row, completely or not at all; a missing cell is empty.
 
-    Names that are no UTF-8, as files may have, are written byte by byte as they are.
+    File names that are not UTF-8 are written with their original bytes.
     """
     with replacing(path, "w", newline="", encoding="utf-8", errors="surrogateescape") as file:
         writer = csv.writer(file)
@@ -52,7 +52,7 @@ def write_rows(path: Path, header: Sequence[str], rows: Iterable[Mapping[str, An
 
 
 def read_rows(path: Path) -> list[dict[str, str]]:
-    """The rows that :func:`write_rows` wrote, by column."""
+    """The rows of a file of :func:`write_rows`, by column."""
     with path.open(newline="", encoding="utf-8", errors="surrogateescape") as file:
         rows = csv.reader(file)
         header = [unescape(name) for name in next(rows, [])]

@@ -1,9 +1,9 @@
-"""One run on several processes: who am I, and what the processes have to tell each other.
+"""A run on several processes: rank, number of processes, and communication.
 
-Every process trains on its share of each batch and holds the same network, so monitors and
-techniques see the same numbers everywhere; only the process of rank 0 writes files and logs. A
-function here that communicates must be called by all processes, in the same order. In a run of one
-process all of them return what they were given.
+Every process trains on its part of each batch and has the same network, so monitors and techniques
+get the same numbers in all processes. Only the process of rank 0 writes files and logs. All
+processes must call a communicating function in the same order. With one process these functions
+return their input.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ RANK, WORLD_SIZE = "LABELNOISE_RANK", "LABELNOISE_WORLD_SIZE"
 
 
 def rank() -> int:
-    """This process's number, from 0; known from the process's start."""
+    """The number of this process, from 0."""
     return dist.get_rank() if _connected() else int(os.environ.get(RANK, 0))
 
 
@@ -39,16 +39,16 @@ def is_rank_zero() -> bool:
 
 
 def leave_together() -> None:
-    """Wait for all processes, and end what connected them."""
+    """Wait for all processes, and end their connection."""
     if _connected():
         dist.barrier()
         dist.destroy_process_group()
 
 
 def share_of(n: int, rank: int, world_size: int) -> slice:
-    """The contiguous part of n things in a row that a rank takes; sizes differ by one at most.
+    """The contiguous part of n items for a rank; the sizes differ by at most one.
 
-    The first ranks take one more where n is no multiple, so that rank 0 is the last to go without.
+    The first ranks have the larger parts, so rank 0 has an item if any rank has one.
 
     Example:
         >>> [list(range(5))[share_of(5, rank, 3)] for rank in range(3)]
@@ -60,7 +60,7 @@ def share_of(n: int, rank: int, world_size: int) -> slice:
 
 
 def mean_over_ranks(value: Tensor) -> Tensor:
-    """The mean of a tensor over all ranks, the same bits on each; no gradient flows through it."""
+    """The mean of a tensor over all ranks, equal bit for bit on all ranks; without gradient."""
     if world_size() == 1:
         return value
     total = value.detach().clone()
@@ -69,7 +69,7 @@ def mean_over_ranks(value: Tensor) -> Tensor:
 
 
 def maximum_over_ranks(value: Tensor) -> Tensor:
-    """The largest of every number over all ranks, the same bits on each."""
+    """The elementwise maximum over all ranks, equal bit for bit on all ranks."""
     if world_size() == 1:
         return value
     largest = value.detach().clone()
@@ -78,20 +78,20 @@ def maximum_over_ranks(value: Tensor) -> Tensor:
 
 
 def from_rank_zero(value: Tensor) -> Tensor:
-    """Rank 0's tensor on every rank, of the type, shape and device that ``value`` has there.
+    """The tensor of rank 0 on every rank; ``value`` has the type, shape and device.
 
-    Decisions follow the same numbers on all ranks, also where devices round differently.
+    All ranks then decide by the same numbers, also if devices round differently.
     """
     if world_size() == 1:
         return value
-    # On the device that the backend serves: nccl knows none but GPUs.
+    # On the device of the backend: nccl supports only GPUs.
     sent = value.detach().to(_device(), copy=True).contiguous()
     dist.broadcast(sent, src=0)
     return sent.to(value.device)
 
 
 def agreed(*values: float) -> tuple[float, ...]:
-    """Rank 0's numbers on every rank; see :func:`from_rank_zero`.
+    """The numbers of rank 0 on every rank; see :func:`from_rank_zero`.
 
     Example:
         >>> agreed(0.1, 2.0)
@@ -106,11 +106,12 @@ def gather_samples(
     """The values of all samples in the global batch on every rank, by ascending index.
 
     Args:
-        index: of this rank's samples, ``batch.index``; ranks may have different numbers, also none.
-        values: one row a sample, the same type and row shape on every rank.
+        index: the indices of this rank's samples, ``batch.index``; their number may differ between
+            ranks and may be 0.
+        values: one row for each sample, with the same type and row shape on every rank.
 
     Returns:
-        The indices in ascending order, no index twice, and the values in that order.
+        The distinct indices in ascending order, and the values in this order.
 
     Example:
         >>> gather_samples(torch.tensor([7, 2]), torch.tensor([0.7, 0.2]))
@@ -124,12 +125,12 @@ def gather_samples(
 
 
 def gather_rows(row: Tensor) -> Shaped[Tensor, "world ..."]:
-    """Every rank's tensor of one shape, stacked in the order of the ranks."""
+    """The tensors of all ranks, which must have one shape, stacked in the order of the ranks."""
     return _all_rows(row[None])
 
 
 def _all_rows(rows: Tensor) -> Tensor:
-    """The rows of all ranks one after the other; their number may differ, their shape not."""
+    """The concatenated rows of all ranks; only the number of rows may differ between ranks."""
     if world_size() == 1:
         return rows
     device = _device()
@@ -145,7 +146,7 @@ def _all_rows(rows: Tensor) -> Tensor:
 
 
 def _device() -> torch.device:
-    """Where the backend takes its tensors from."""
+    """The device of the backend."""
     if dist.get_backend() == "nccl":
         return torch.device("cuda", torch.cuda.current_device())
     return torch.device("cpu")
@@ -156,14 +157,14 @@ def _connected() -> bool:
 
 
 class EqualBuffers(pl.Callback):
-    """Gives all ranks rank 0's buffers after every batch: batch norm's running statistics.
+    """Copies the buffers of rank 0 (running statistics of batch norm) to all ranks after a batch.
 
-    Each rank measures its own share of a batch; left alone, ranks would evaluate different
-    networks. Stands first among the callbacks, so that whatever looks after it sees one network.
+    Otherwise the ranks would evaluate different networks, because each rank updates the statistics
+    with its own part of the batch. It is the first callback, so that later ones see one network.
     """
 
     def setup(self, trainer: pl.Trainer, pl_module: pl.LightningModule, stage: str) -> None:
-        # DDP would send all of them, at the start of the next batch, when monitors have looked.
+        # DDP would copy them only at the start of the next batch, after the monitors.
         ignore = [name for name, _ in pl_module.named_buffers()]
         DistributedDataParallel._set_params_and_buffers_to_ignore_for_model(pl_module, ignore)
 
@@ -175,6 +176,6 @@ class EqualBuffers(pl.Callback):
 
 
 def changing_buffers(module: torch.nn.Module) -> Mapping[str, Tensor]:
-    """The buffers that training changes, which are those that checkpoints hold."""
+    """The buffers that training changes; checkpoints store exactly these."""
     kept = module.state_dict(keep_vars=True)
     return {name: buffer for name, buffer in module.named_buffers() if name in kept}

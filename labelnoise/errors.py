@@ -1,13 +1,13 @@
-"""The one exception for what a user typed, chose or supplied wrongly."""
+"""The exception for bad input of a user."""
 
 from __future__ import annotations
 
 
 class InputError(ValueError):
-    """Bad input, told in one line: what came, what is allowed, and what to write instead.
+    """Bad input; the message is one line with the value, the allowed values and the remedy.
 
-    The command line prints its message alone and exits with status 1; any other exception is a
-    defect of the project and keeps its traceback.
+    The command line prints only the message and exits with status 1. Any other exception is a bug
+    and keeps its traceback.
     """
 
 

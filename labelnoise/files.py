@@ -1,4 +1,4 @@
-"""Files that are whole or not there: written under another name, flushed to the disk, renamed."""
+"""Write files completely or not at all: under another name, flushed to the disk, then renamed."""
 
 from __future__ import annotations
 
@@ -13,16 +13,16 @@ from typing import IO, Any
 
 import numpy as np
 
-# The name of a file that is being written: hidden, and marked with the process that writes it.
+# The name of a file during writing: hidden, with the host and process that write it.
 _PART = ".{name}.{host}-{pid}.part"
 
 
 @contextmanager
 def replacing(path: Path, mode: str = "wb", **options: Any) -> Iterator[IO[Any]]:
-    """Open a new file that takes the place of ``path`` when the block ends.
+    """Open a new file that replaces ``path`` at the end of the block.
 
-    The file is written in the folder of ``path`` and reaches the disk before it gets its name. A
-    block that fails leaves ``path`` as it was and no other file.
+    The file is written in the folder of ``path`` and flushed to the disk before it is renamed. If
+    the block fails, ``path`` does not change and no other file remains.
 
     Args:
         path: the file; its folder must exist.
@@ -30,7 +30,7 @@ def replacing(path: Path, mode: str = "wb", **options: Any) -> Iterator[IO[Any]]
         options: of the built-in ``open``.
 
     Raises:
-        OSError: the disk is full, the folder may not be written to; names ``path``.
+        OSError: the disk is full, or the folder is not writable; names ``path``.
 
     Example:
         >>> from tempfile import TemporaryDirectory
@@ -48,7 +48,7 @@ def replacing(path: Path, mode: str = "wb", **options: Any) -> Iterator[IO[Any]]
             os.fsync(file.fileno())
         rename(part, path)
     except OSError as error:
-        if error.filename in (None, str(part)):  # a failed write names no file
+        if error.filename in (None, str(part)):  # the error of a failed write has no file name
             raise OSError(error.errno, error.strerror or str(error), str(path)) from error
         raise
     finally:
@@ -56,12 +56,12 @@ def replacing(path: Path, mode: str = "wb", **options: Any) -> Iterator[IO[Any]]
 
 
 def part_of(path: Path) -> Path:
-    """The name under which this process writes ``path`` until the file is whole."""
+    """The name under which this process writes ``path`` before the file is complete."""
     return path.with_name(_PART.format(name=path.name, host=gethostname(), pid=os.getpid()))
 
 
 def rename(part: Path, path: Path) -> None:
-    """Give a finished file its name, and have the folder's entry reach the disk too."""
+    """Rename a finished file, and flush the folder entry to the disk too."""
     os.replace(part, path)
     folder = os.open(path.parent, os.O_RDONLY)
     try:
@@ -84,28 +84,28 @@ def _is_alive(pid: int) -> bool:
         os.kill(pid, 0)
     except ProcessLookupError:
         return False
-    except PermissionError:  # another user's
+    except PermissionError:  # a process of another user
         return True
-    return pid != os.getpid()  # this process is not writing: it is here
+    return pid != os.getpid()  # this process is not writing now
 
 
 def write_text(path: Path, text: str) -> None:
-    """Write ``text`` as UTF-8, whole or not at all."""
+    """Write ``text`` as UTF-8, completely or not at all."""
     with replacing(path, "w", encoding="utf-8") as file:
         file.write(text)
 
 
 def write_json(path: Path, value: Any) -> None:
-    """Write ``value`` as indented JSON, whole or not at all.
+    """Write ``value`` as indented JSON, completely or not at all.
 
     Raises:
-        ValueError: ``value`` holds NaN or infinity, which JSON does not have.
+        ValueError: ``value`` contains NaN or infinity, which JSON does not have.
     """
     write_text(path, json.dumps(value, indent=2, allow_nan=False) + "\n")
 
 
 def write_arrays(path: Path, arrays: Mapping[str, Any], *, compressed: bool = False) -> None:
-    """Write named arrays as an .npz without pickles, whole or not at all."""
+    """Write named arrays as an .npz without pickles, completely or not at all."""
     save = np.savez_compressed if compressed else np.savez
     with replacing(path) as file:
         save(
@@ -114,13 +114,13 @@ def write_arrays(path: Path, arrays: Mapping[str, Any], *, compressed: bool = Fa
 
 
 def sha256(path: Path) -> str:
-    """The SHA-256 of a file's content in hexadecimal digits."""
+    """The SHA-256 of the content of a file in hexadecimal digits."""
     with path.open("rb") as file:
         return hashlib.file_digest(file, "sha256").hexdigest()
 
 
 def content_of(*files: Path) -> str | None:
-    """One SHA-256 of the contents of files, in this order; None where a file is not there.
+    """One SHA-256 of the contents of files in this order; None if a file does not exist.
 
     Example:
         >>> content_of(Path("nowhere")) is None
@@ -132,7 +132,7 @@ def content_of(*files: Path) -> str | None:
 
 
 def listing_of(folder: Path, files: Iterable[Path]) -> str:
-    """One SHA-256 of the names below ``folder``, the sizes and the times of change of files."""
+    """One SHA-256 of the names, sizes and modification times of files in ``folder``."""
     rows = []
     for file in files:
         state = file.stat()

@@ -1,4 +1,4 @@
-"""Ctrl-C and SIGTERM: answered at once, or where a run can be left without losing work."""
+"""Handle Ctrl-C and SIGTERM: immediately, or at the next point where no work is lost."""
 
 from __future__ import annotations
 
@@ -9,13 +9,13 @@ from contextlib import contextmanager
 from types import FrameType
 
 _SIGNALS = (signal.SIGINT, signal.SIGTERM)
-# Of this process: the first signal that came, and how many blocks are deferring.
+# In this process: the first received signal, and the number of active deferring blocks.
 _received: int | None = None
 _deferring = 0
 
 
 class Interrupted(SystemExit):
-    """The process was asked to stop: it exits with 130 after Ctrl-C, with 143 after SIGTERM."""
+    """The process was interrupted; the exit status is 130 after Ctrl-C and 143 after SIGTERM."""
 
     def __init__(self, number: int) -> None:
         super().__init__(128 + number)
@@ -25,9 +25,9 @@ class Interrupted(SystemExit):
 def interruptible() -> Iterator[None]:
     """Turn SIGINT and SIGTERM into :class:`Interrupted` inside the block.
 
-    Within :func:`deferred` the first signal waits and a second one does not. A signal that the
-    process ignores stays ignored, as SIGINT is in a shell's background job. Python handles signals
-    in the main thread only; in another thread the block changes nothing.
+    Within :func:`deferred` the first signal waits, but a second one does not. A signal that the
+    process ignores stays ignored, for example SIGINT in a background job of a shell. Python handles
+    signals only in the main thread; in another thread the block does nothing.
     """
     global _received
     if threading.current_thread() is not threading.main_thread():
@@ -48,7 +48,7 @@ def interruptible() -> Iterator[None]:
 
 
 def take_signals() -> None:
-    """Handle the signals here again, after a library took them over."""
+    """Install the handlers again, after a library replaced them."""
     if threading.current_thread() is threading.main_thread():
         for number in _SIGNALS:
             if signal.getsignal(number) is not signal.SIG_IGN:
@@ -57,7 +57,7 @@ def take_signals() -> None:
 
 @contextmanager
 def deferred() -> Iterator[None]:
-    """Let the first signal wait until the block ends, or until it asks :func:`received`."""
+    """Let the first signal wait until the end of the block, or until a call of :func:`received`."""
     global _deferring
     _deferring += 1
     try:
@@ -69,7 +69,7 @@ def deferred() -> Iterator[None]:
 
 
 def received() -> int | None:
-    """The number of the signal that waits; None where there is none."""
+    """The number of the waiting signal, or None."""
     return _received
 
 

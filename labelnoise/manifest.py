@@ -1,4 +1,4 @@
-"""manifest.json: what a run was made from, and the checksums of the files that it relies on."""
+"""manifest.json: versions and data of a run, and the checksums of its files."""
 
 from __future__ import annotations
 
@@ -13,26 +13,26 @@ import labelnoise
 from labelnoise.errors import InputError
 from labelnoise.files import sha256, write_json
 
-# Another version of one of these may compute other bits.
+# Other versions of these may give other results.
 LIBRARIES = ("torch", "torchvision", "pytorch-lightning", "numpy")
 _OWN = "sha256"
 
 
 def versions() -> dict[str, str]:
-    """The versions of labelnoise and of the libraries that determine a run's numbers."""
+    """The versions of labelnoise and of the libraries that determine the results of a run."""
     return {"labelnoise": labelnoise.__version__} | {name: version(name) for name in LIBRARIES}
 
 
 class Manifest:
     """The manifest of a run directory; its sections map names to plain values.
 
-    ``versions``: of labelnoise and of :data:`LIBRARIES`; ``data``: a fingerprint for each option
-    that names files; ``files``: the SHA-256 of each file, by its path in the directory;
-    ``checkpoints``: the step of each checkpoint, by its SHA-256. The manifest holds a checksum of
+    ``versions``: of labelnoise and of :data:`LIBRARIES`. ``data``: a fingerprint for each option
+    that names files. ``files``: the SHA-256 of each file, by its path in the directory.
+    ``checkpoints``: the step of each checkpoint, by its SHA-256. The manifest has a checksum of
     itself.
 
-    A checksum is written before the file that it belongs to. A file that differs from it is
-    damaged, and one that is missing was never finished, or was removed.
+    A checksum is written before its file. A file with another checksum is damaged. A missing file
+    was not finished or was removed.
     """
 
     def __init__(self, folder: Path) -> None:
@@ -43,7 +43,7 @@ class Manifest:
         return self.path.is_file()
 
     def section(self, name: str) -> dict[str, Any]:
-        """One section, empty where nothing was written to it.
+        """A section; empty if it was not written.
 
         Raises:
             InputError: the manifest is damaged.
@@ -51,7 +51,7 @@ class Manifest:
         return dict(self._read().get(name, {})) if self.exists() else {}
 
     def update(self, **sections: Mapping[str, Any]) -> None:
-        """Replace whole sections, and leave the others as they are."""
+        """Replace whole sections; the other sections do not change."""
         contents = (self._read() if self.exists() else {}) | sections
         write_json(self.path, {**contents, _OWN: _checksum(contents)})
 
@@ -61,10 +61,10 @@ class Manifest:
         self.update(files=self.section("files") | named)
 
     def check(self, *files: Path) -> None:
-        """Compare files with their checksums; one that has none passes.
+        """Compare files with their checksums; files without a checksum pass.
 
         Raises:
-            InputError: a file is missing, or is not the one that the run wrote.
+            InputError: a file is missing or has another checksum.
         """
         known = self.section("files")
         for file in files:
@@ -72,14 +72,14 @@ class Manifest:
             if expected is None:
                 continue
             if not file.is_file():
-                raise InputError(f"{file} is missing, {_ADVICE}")
+                raise InputError(f"{file} is missing: {_ADVICE}")
             if sha256(file) != expected:
                 raise InputError(
-                    f"{file} is damaged, its checksum is not the one in {self.path}: {_ADVICE}"
+                    f"{file} is damaged: its checksum differs from {self.path}: {_ADVICE}"
                 )
 
     def files(self) -> list[Path]:
-        """The files that have a checksum."""
+        """The files with a checksum."""
         return [self.folder / name for name in self.section("files")]
 
     def _name(self, file: Path) -> str:

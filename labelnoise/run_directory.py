@@ -1,4 +1,4 @@
-"""The directory of one run: taken by one process at a time, resumed, and never overwritten."""
+"""The directory of a run: one process at a time writes it, and no run is overwritten."""
 
 from __future__ import annotations
 
@@ -22,12 +22,12 @@ from labelnoise.manifest import Manifest, versions
 
 log = logging.getLogger(__name__)
 
-# Where a run that was computed again lies: rerun=true removes nothing.
+# The folder for runs that rerun=true replaces.
 REPLACED = ".replaced"
 
 
 class RunDirectory:
-    """Where a run writes; the names of its files are the contract that reports rely on."""
+    """The paths of the files of a run."""
 
     def __init__(self, path: str | Path) -> None:
         self.path = path = Path(path)
@@ -50,10 +50,10 @@ class RunDirectory:
         self.summary = path / "summary.json"
 
     def read_summary(self) -> dict[str, Any]:
-        """The finished run's summary.
+        """The summary of the finished run.
 
         Raises:
-            InputError: no finished run lies here, or its summary is damaged.
+            InputError: there is no finished run, or its summary is damaged.
         """
         if not self.summary.is_file():
             raise InputError(f"{self.path} holds no finished run: it has no summary.json")
@@ -61,26 +61,26 @@ class RunDirectory:
         try:
             summary = json.loads(self.summary.read_text(encoding="utf-8"))
             if not isinstance(summary, dict):
-                raise ValueError("it is no object")
+                raise ValueError("it is not an object")
         except ValueError as error:
             raise InputError(f"{self.summary} is damaged ({error})") from error
         return summary
 
     def read_config(self) -> DictConfig:
-        """The run's resolved configuration.
+        """The resolved configuration of the run.
 
         Raises:
-            InputError: no run lies here, or the file is damaged.
+            InputError: there is no run, or the file is damaged.
         """
         if not self.config.is_file():
             raise InputError(f"{self.path} holds no run: it has no .hydra/config.yaml")
         config = self._read_yaml(self.config)
         if not isinstance(config, DictConfig):
-            raise InputError(f"{self.config} is damaged, it cannot be read as a mapping")
+            raise InputError(f"{self.config} is damaged: it is not a mapping")
         return config
 
     def read_overrides(self) -> list[str]:
-        """The words that were typed for the run.
+        """The command-line words of the run.
 
         Raises:
             InputError: the file is missing or damaged.
@@ -91,8 +91,8 @@ class RunDirectory:
         self.manifest.check(path)
         try:
             return OmegaConf.load(path)
-        except Exception as error:  # YAML, encoding or interpolation, each with an error of its own
-            raise InputError(f"{path} is damaged, it cannot be read") from error
+        except Exception as error:  # YAML, encoding and interpolation raise different errors
+            raise InputError(f"{path} is damaged: it cannot be read") from error
 
     def check_results(self) -> None:
         """Compare the files of a finished run with their checksums.
@@ -104,17 +104,17 @@ class RunDirectory:
             self.manifest.check(*self.manifest.files())
 
     def check_data(self, sources: Mapping[str, str | None]) -> None:
-        """Compare the fingerprints of the files that the run's data come from, or keep them.
+        """Compare the fingerprints of the data files with the manifest, or save them there.
 
         Args:
-            sources: a fingerprint for each option that names files, as ``data.labels``; None where
-                the files are not there. A finished run can be read without them.
+            sources: a fingerprint for each option that names files, as ``data.labels``; None if the
+                files do not exist. A finished run can be read without them.
 
         Raises:
-            InputError: the files are others than the run was begun with.
+            InputError: the files have changed since the start of the run.
         """
         if None in sources.values() and not self.summary.exists():
-            return  # who reads them says which file is missing
+            return  # reading the data raises an error for the missing file
         before = self.manifest.section("data")
         if not before:
             self.manifest.update(data=sources)
@@ -122,31 +122,31 @@ class RunDirectory:
         changed = sorted(k for k in before.keys() | sources if before.get(k) != sources.get(k))
         absent = [name for name in changed if sources.get(name) is None and self.summary.exists()]
         if absent:
-            log.warning("%s: the files are not there, nobody compared them", ", ".join(absent))
+            log.warning("%s: the files are missing and were not compared", ", ".join(absent))
         if changed != absent:
             names = ", ".join(name for name in changed if name not in absent)
             raise InputError(
-                f"the files of {names} have changed since {self.path} was begun: choose another "
+                f"the files of {names} have changed since {self.path} was started: choose another "
                 "name=, or write rerun=true to compute the run again"
             )
 
 
 @contextmanager
 def claim(path: Path, cfg: DictConfig, overrides: Sequence[str]) -> Iterator[RunDirectory]:
-    """Hold ``path`` for one run of ``cfg``, as long as the block lasts, even if it is killed.
+    """Lock ``path`` for a run of ``cfg`` during the block; a kill also releases the lock.
 
-    A new directory gets the configuration in ``.hydra``. One that holds the same run is given back
-    as it is, so that the run can be resumed or, when it is finished, read. With ``cfg.rerun`` the
-    run that lies there is moved to ``.replaced`` first.
+    In a new directory the configuration is written to ``.hydra``. A directory with the same run
+    does not change, so that the run can be resumed or read. With ``cfg.rerun`` an existing run is
+    moved to ``.replaced`` first.
 
     Raises:
         BusyError: another process writes there.
-        InputError: another run's results lie there.
+        InputError: the directory has another run.
     """
     directory = RunDirectory(path)
     path.mkdir(parents=True, exist_ok=True)
     again = bool(cfg.get("rerun", False))
-    if not _is_fresh(directory) and not again:  # before anything of ours lies there
+    if not _is_fresh(directory) and not again:  # before this run writes anything
         _refuse_another_run(directory, cfg)
     lock = FileLock(path / ".lock", blocking=False)
     try:
@@ -160,7 +160,7 @@ def claim(path: Path, cfg: DictConfig, overrides: Sequence[str]) -> Iterator[Run
         fresh = _is_fresh(directory)
         if fresh:
             _begin(directory, cfg, overrides)
-        else:  # another process may have begun here meanwhile
+        else:  # meanwhile another process may have started a run here
             _refuse_another_run(directory, cfg)
             remove_parts(path, directory.config.parent, directory.checkpoints, directory.dynamics)
         yield directory
@@ -173,14 +173,14 @@ def claim(path: Path, cfg: DictConfig, overrides: Sequence[str]) -> Iterator[Run
 
 
 def _begin(directory: RunDirectory, cfg: DictConfig, overrides: Sequence[str]) -> None:
-    """Write the configuration, and before it the checksums that it is checked by."""
+    """Write the checksums of the configuration, and then the configuration."""
     directory.config.parent.mkdir(exist_ok=True)
     remove_parts(directory.path, directory.config.parent)
     texts = {
         directory.overrides: OmegaConf.to_yaml(list(overrides)),
         directory.config: OmegaConf.to_yaml(cfg, resolve=True),
     }
-    directory.manifest.path.unlink(missing_ok=True)  # of a run killed before its configuration
+    directory.manifest.path.unlink(missing_ok=True)  # left by a run that was killed at its start
     directory.manifest.update(versions=versions())
     directory.manifest.add_files(
         {path: hashlib.sha256(text.encode()).hexdigest() for path, text in texts.items()}
@@ -190,14 +190,14 @@ def _begin(directory: RunDirectory, cfg: DictConfig, overrides: Sequence[str]) -
 
 
 def _is_fresh(directory: RunDirectory) -> bool:
-    """Whether no run lies there; one killed while it started has left no more than these."""
+    """Whether the directory has no run; a run that was killed at its start leaves only these."""
     begun = {".lock", ".hydra", REPLACED, directory.log.name, directory.manifest.path.name}
     found = {entry.name for entry in directory.path.iterdir() if not entry.match(".*.part")}
     return found <= begun and not directory.config.is_file()
 
 
 def _set_aside(directory: RunDirectory) -> None:
-    """Move the run that lies there to ``.replaced/N``; nothing is removed."""
+    """Move the run in the directory to ``.replaced/N``."""
     if not directory.config.is_file() and not directory.manifest.exists():
         raise InputError(
             f"{directory.path} is not empty and holds no run: choose another name= or output_dir="
@@ -213,9 +213,9 @@ def _set_aside(directory: RunDirectory) -> None:
 
 
 def _free(directory: RunDirectory) -> None:
-    """Take away what was written before training began: the name is free for a corrected command.
+    """Remove the files written before training, so that a corrected command can use the name.
 
-    Only the files that this module and the run's start wrote; whatever else is there stays.
+    Other files stay.
     """
     for file in (
         directory.config, directory.overrides, directory.noise, directory.log,
@@ -240,18 +240,18 @@ def _refuse_another_run(directory: RunDirectory, cfg: DictConfig) -> None:
     if config_hash(other) != config_hash(cfg):
         changed = "; ".join(differences(cfg, other))
         raise InputError(
-            f"{directory.path} holds another run, nothing was changed there ({changed}): "
+            f"{directory.path} holds another run ({changed}), and nothing was changed there: "
             "choose another name="
         )
     _refuse_other_versions(directory)
 
 
 def _refuse_other_versions(directory: RunDirectory) -> None:
-    """Refuse to go on with, or to pass off as this command's, what other versions computed."""
+    """Refuse to continue or return a run that other versions computed."""
     if not directory.manifest.exists():
         raise InputError(
-            f"{directory.path} has no {directory.manifest.path.name}, an earlier version of "
-            "labelnoise wrote it: choose another name=, or write rerun=true to compute it again"
+            f"{directory.path} has no {directory.manifest.path.name}, because an earlier version "
+            "of labelnoise wrote it: choose another name=, or write rerun=true to compute it again"
         )
     theirs, ours = directory.manifest.section("versions"), versions()
     changed = [

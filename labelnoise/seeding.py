@@ -1,4 +1,4 @@
-"""Separate random streams from one seed, so that no part's draws depend on another's."""
+"""Separate random streams from one seed, so that draws for one purpose do not affect others."""
 
 from __future__ import annotations
 
@@ -8,10 +8,10 @@ import torch
 
 
 def derive_seed(seed: int, *names: str | int) -> int:
-    """Hash ``seed`` and the stream's names into an independent 63-bit seed.
+    """Hash ``seed`` and the names of the stream into an independent 63-bit seed.
 
-    A cryptographic hash keeps neighbouring seeds (0, 1, 2, ...) and neighbouring batches unrelated,
-    which adding offsets to one seed would not.
+    With a cryptographic hash, neighbouring seeds (0, 1, 2, ...) and neighbouring batches are
+    independent; with offsets added to a seed they would not be.
 
     Example:
         >>> derive_seed(0, "noise") == derive_seed(0, "noise")
@@ -24,8 +24,8 @@ def derive_seed(seed: int, *names: str | int) -> int:
 
 
 def stream(seed: int, *names: str | int) -> torch.Generator:
-    """Return the CPU generator of one named stream, for example ``stream(seed, "shuffle", epoch)``.
+    """Return the CPU generator of a named stream, for example ``stream(seed, "shuffle", epoch)``.
 
-    Every draw is made on the CPU and moved, so that a run's data do not depend on its device.
+    All draws are made on the CPU, so that the data of a run do not depend on its device.
     """
     return torch.Generator().manual_seed(derive_seed(seed, *names))

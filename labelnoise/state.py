@@ -1,4 +1,4 @@
-"""The state that a checkpoint keeps, declared once by the names of its attributes."""
+"""A base class for objects with a state in checkpoints, declared by the names of attributes."""
 
 from __future__ import annotations
 
@@ -8,11 +8,11 @@ from torch import Tensor
 
 
 class Stateful:
-    """Saves and restores the attributes that ``state`` names, for a run that goes on bit for bit.
+    """Saves and restores the attributes that ``state`` names, so that a run resumes bit for bit.
 
-    A subclass names what it adds; the attributes of its bases are kept too. Values are None, text,
-    numbers, tensors, lists and dicts of these, or parts that are Stateful themselves, alone or in a
-    tuple. Such a part must be there before it is restored.
+    A subclass names its own attributes; the attributes of its bases are included. Values are None,
+    text, numbers, tensors, lists and dicts of these, or Stateful objects, alone or in a tuple. A
+    Stateful object must exist before it is restored.
 
     Example:
         >>> class Best(Stateful):
@@ -32,15 +32,15 @@ class Stateful:
 
     @classmethod
     def state_names(cls) -> list[str]:
-        """The attributes that are kept: those of the bases first."""
+        """The names of the saved attributes, those of the bases first."""
         return [name for base in reversed(cls.__mro__) for name in vars(base).get("state", ())]
 
     def state_dict(self) -> dict[str, Any]:
-        """The values by name, which later changes of the attributes leave as they are."""
+        """Copies of the values by name."""
         return {name: _saved(getattr(self, name)) for name in self.state_names()}
 
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
-        """Go on from what :meth:`state_dict` returned."""
+        """Continue from a :meth:`state_dict`."""
         for name in self.state_names():
             _restore(self, name, state_dict[name])
 

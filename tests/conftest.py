@@ -29,7 +29,7 @@ if TYPE_CHECKING:
     from labelnoise.data.batch import Batch
     from labelnoise.learner.classifier import NoisyLabelClassifier
 
-# The same examples each time: a change is what makes a test fail, never luck. To look for new ones:
+# The same examples in every run, so that only a change makes a test fail. To search for new ones:
 # pytest --hypothesis-profile=default
 settings.register_profile("repeatable", derandomize=True, deadline=None)
 settings.load_profile("repeatable")

@@ -164,7 +164,7 @@ class Harness:
         return command(words, self.folder, **how)
 
     def fault(self, number: int, kind: str, draw: random.Random) -> tuple[str, str]:
-        """Do one fault; what it hit, and the outcome: "same", "refused", or a description."""
+        """Cause a fault; returns its target and the outcome: "same", "refused" or a text."""
         name = f"{kind}-{number}"
         hit = self._disturb(name, kind, draw)
         run = self.folder / name

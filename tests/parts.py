@@ -166,7 +166,7 @@ class Dropped(nn.Sequential):
 
 
 class Watched(nn.Sequential):
-    """Two linear layers; what enters the last one in training is kept in ``entered``."""
+    """Two linear layers; ``entered`` keeps the inputs of the last layer in training."""
 
     entered: ClassVar[list[Tensor]] = []
 

@@ -35,8 +35,8 @@ from tests.parts import as_dict
 ROOT = Path(__file__).resolve().parents[1]
 STEPS = "scheduler.interval=step"
 
-# By the choices made, the wrong values beside them. The line begins with the value's path and says
-# what it must be, or matches what is written here.
+# For each choice, wrong values. The error begins with the path of the value and has the allowed
+# values, or it matches the given pattern.
 VALUES: dict[str, dict[str, str]] = {
     "": dict.fromkeys(
         (
@@ -71,8 +71,8 @@ VALUES: dict[str, dict[str, str]] = {
         "data.signal_norm=3": r"give one of data.n_snr_squared and data.signal_norm",
         "max_steps=0": r"set max_steps or max_epochs to at least 1",
         "max_steps=-1": r"max_steps must be at least 1 on these data",
-        "trainer.max_steps=5": r"trainer.max_steps=5 stands beside max_steps=60: write max_steps=5",
-        "trainer.max_epochs=7": r"trainer.max_epochs=7 stands beside max_epochs=1",
+        "trainer.max_steps=5": r"trainer.max_steps=5 contradicts max_steps=60: write max_steps=5",
+        "trainer.max_epochs=7": r"trainer.max_epochs=7 contradicts max_epochs=1",
         "trainer.devices=0": r"cannot be built: .*devices=0",
         "trainer.devices=abc": r"cannot be built: `devices`",
         "+trainer.limit_train_batches=1.5": r"cannot be built: .*limit_train_batches",
@@ -86,10 +86,10 @@ VALUES: dict[str, dict[str, str]] = {
         "+optimizer.foo=1": r"optimizer.foo does not exist, optimizer has: lr, momentum",
         "+optimizer.nesterov=true": r"cannot be built: Nesterov momentum requires a momentum",
         "model._target_=os.system": r"model._target_=os.system is not allowed",
-        "name=/tmp/x": r"name=/tmp/x is no folder within output_dir",
-        "name=a/../../x": r"is no folder within output_dir",
-        "name=.": r"is no folder within output_dir",
-        "name=..": r"is no folder within output_dir",
+        "name=/tmp/x": r"name=/tmp/x is not a folder within output_dir",
+        "name=a/../../x": r"is not a folder within output_dir",
+        "name=.": r"is not a folder within output_dir",
+        "name=..": r"is not a folder within output_dir",
         "name=''": r"name is empty",
         "+monitor.x=5": r"monitor.x has no _target_: choose it as monitor=x",
         "model=5": r"model must be a choice as model=NAME, got 5",
@@ -106,11 +106,11 @@ VALUES: dict[str, dict[str, str]] = {
     "noise=file noise.path=x": {
         "noise.path=''": "",
         "noise.path=null": "",
-        "noise.path=/nonexistent": r"noise record '/nonexistent' is no file",
-        "noise.path=/tmp": r"noise record '/tmp' is no file",
+        "noise.path=/nonexistent": r"noise record '/nonexistent' is not a file",
+        "noise.path=/tmp": r"noise record '/tmp' is not a file",
         "noise.path=/etc/passwd": r"noise record '/etc/passwd' cannot be read",
     },
-    "noise=human noise.path=x": {"noise.path=/nonexistent": r"has to end in .npz, .csv, .pt"},
+    "noise=human noise.path=x": {"noise.path=/nonexistent": r"must end in .npz, .csv, .pt"},
     f"scheduler=step {STEPS}": {
         "scheduler.step_size=0": "",
         "scheduler.step_size=abc": "",
@@ -198,8 +198,8 @@ VALUES: dict[str, dict[str, str]] = {
         "",
     )
     | {
-        "data.mean=[0.5,0.5]": r"normalisation has mean|write one for each of the 3 channels",
-        "data.per_class=1000": r"data.per_class is 1000 and the smallest class has 30 images",
+        "data.mean=[0.5,0.5]": r"normalization has mean|write one for each of the 3 channels",
+        "data.per_class=1000": r"data.per_class is 1000 but the smallest class has 30 images",
         "data.root=/nonexistent": r"there is no folder /nonexistent/train",
         "data.root=/etc/passwd": r"there is no folder /etc/passwd/train",
         "data.labels=/tmp": r"noise=symmetric would flip them again",
@@ -211,9 +211,9 @@ VALUES: dict[str, dict[str, str]] = {
         "data.labels=/tmp": r"data.labels=/tmp cannot be read",
     },
     "data=cifar10_pair": {
-        "data.classes=[cat]": r"data.classes is \['cat'\]; write two different ones",
+        "data.classes=[cat]": r"data.classes is \['cat'\]; write two different classes",
         "data.classes=cat": "",
-        "data.classes=[cat,cat]": r"write two different ones",
+        "data.classes=[cat,cat]": r"write two different classes",
         "data.classes=[cat,1.5]": "",
         "data.download=maybe": "",
         "data.root=/nonexistent": r"CIFAR-10 is not in /nonexistent",
@@ -264,11 +264,11 @@ WORDS = {
     "monitor=[memorization, memorization]": r"names memorization twice",
     "monitor=memorization monitor=dynamics": r"monitor is given twice, as memorization and as dyn",
     "seed=1 +seed=2": r"seed is given twice, as 1 and as 2",
-    "model=[cnn,vgg11]": r"model is one choice, as model=NAME, got \[cnn,vgg11\]",
+    "model=[cnn,vgg11]": r"model must be one choice, as model=NAME, got \[cnn,vgg11\]",
     "technique=none,elr": r"is two choices: write technique=\[none,elr\] .* or -m first",
     "technique=": r"technique= does not exist, choose from: .*backward_correction",
     "model=": r"model= does not exist, choose from: .*cnn",
-    "noise=5": r"a choice is a name, or a list of names",
+    "noise=5": r"a choice must be a name or a list of names",
     "seed=null": r"seed cannot be null, leave it out for its default",
     "max_steps=null": r"max_steps cannot be null",
     "seed=true": r"seed must be of type Integer, got True",
@@ -337,7 +337,7 @@ def test_a_last_batch_that_is_never_reached_is_no_reason(run_images: Run) -> Non
 
 
 @pytest.mark.parametrize(
-    ("rate", "said"), [("1e6", "the loss explodes, to"), ("1e38", "not finite from")]
+    ("rate", "said"), [("1e6", "the loss explodes to"), ("1e38", "not finite from")]
 )
 def test_a_loss_that_runs_away_is_said(rate: str, said: str, run_tiny: Run, tmp_path: Path) -> None:
     run_tiny(f"optimizer.lr={rate}", "max_steps=10")
@@ -403,13 +403,13 @@ def numbers_in(hint: Any) -> set[type]:
     return set() if str in kinds else {int, float} & set(kinds)
 
 
-# Refused for what another option is.
+# Values that are refused because of another option.
 TOGETHER = {"DAL.q_end"}
 
 
 @every_file("technique", "monitor")
 def test_the_table_refuses_what_a_constructor_refuses(path: Path) -> None:
-    """So that nothing is refused only after the data were read."""
+    """So that every bad value is refused before the data are read."""
     for name, part in parts(path):
         plain = as_dict(part)
         target = part._target_.rpartition(".")[2]
@@ -451,7 +451,7 @@ def run(door: str, *words: str) -> subprocess.CompletedProcess[str]:
 
 
 def refused(done: subprocess.CompletedProcess[str], line: str) -> None:
-    """By one line at the end, after what the log may have said of the data."""
+    """The last line is the error; the log may have lines about the data before it."""
     assert done.returncode == 1, done.stderr
     assert re.search(rf"^error: .*{line}.*\n\Z", done.stderr, re.MULTILINE), done.stderr
     assert done.stderr.count("error") == 1 and "Traceback" not in done.stderr
@@ -470,7 +470,7 @@ def test_nothing_of_a_refused_run_is_left(tmp_path: Path) -> None:
         ("data.d=20", "needs d >= n"),  # refused once the data are there
         ("name=../x", "no folder within output_dir"),
         ("threads=1000000", "threads must be"),
-        ("resume=/nonexistent", "resume=/nonexistent is no folder: give the directory of a run"),
+        ("resume=/nonexistent", "resume=/nonexistent is not a folder: give the directory of a run"),
         ("--foo", "unrecognized arguments: --foo"),
         ("trainer=ddp trainer.accelerator=cpu trainer.devices=2 data.n=abc", "data.n must be"),
     ],

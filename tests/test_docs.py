@@ -1,4 +1,4 @@
-"""Pages that are made from the code, or list what it has, are up to date."""
+"""Pages that are generated from the code, or list its parts, are up to date."""
 
 from __future__ import annotations
 

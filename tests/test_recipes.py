@@ -23,7 +23,7 @@ PLACE = re.compile(r"`(?P<path>[^`]+)`(?: \((?:(?P<append>append)|after `(?P<lin
 
 
 class Block(NamedTuple):
-    """What a recipe writes: a new file, the end of one, or what follows a line of it."""
+    """A text that a recipe writes: a new file, text to append, or text after a given line."""
 
     path: str
     append: bool
@@ -137,7 +137,7 @@ def copy_of_the_repository(place: Path) -> Path:
 
 
 def perform(words: list[str], root: Path) -> str:
-    """Run a command in the copy, with the copy's package; what it prints."""
+    """Run a command in the copy with the package of the copy; returns its output."""
     assert words[0] == "python", words
     done = subprocess.run(
         [sys.executable, *words[1:]],

@@ -1,4 +1,4 @@
-"""The rooms of the package, from the doors down to the ground: imports go one way."""
+"""The rooms (sub-packages) of the package: imports go only from upper to lower rooms."""
 
 from __future__ import annotations
 
@@ -10,8 +10,8 @@ from pathlib import Path
 import labelnoise
 
 PACKAGE = Path(labelnoise.__file__).parent
-# A module imports from its own room and from those below it. Doors are outside the package, but for
-# `python -m labelnoise.report`, which names what it calls and imports it when it is asked for.
+# A module imports only from its own room and from lower rooms. Commands are outside the package,
+# except `python -m labelnoise.report`, which imports its functions when they are called.
 ROOMS = """
     sweeps phase_diagram attribution
     training

@@ -1,4 +1,4 @@
-"""A trained network and its data, rebuilt from what a run left behind."""
+"""Rebuild the trained network and the data of a run from its directory."""
 
 from __future__ import annotations
 
@@ -21,20 +21,20 @@ from labelnoise.run_directory import RunDirectory
 from labelnoise.training.building import build_learner
 from labelnoise.training.isolation import isolated
 
-# Where the classifier keeps its network in a checkpoint's state_dict.
+# The prefix of the network in the state_dict of a checkpoint.
 _NETWORK = "model."
 
 
 @dataclass(frozen=True)
 class TrainedRun:
-    """A run's data, set up as it trained on them, and its classifier with a checkpoint's weights.
+    """The data of a run, and its classifier with the weights of a checkpoint.
 
     Attributes:
-        directory: of the run.
-        config: the run's configuration.
-        datamodule: after ``setup``, with the same labels flipped.
+        directory: the run directory.
+        config: the configuration of the run.
+        datamodule: after ``setup``, with the same label noise.
         classifier: on the CPU, in evaluation mode.
-        checkpoint: the file that the weights are from.
+        checkpoint: the file of the weights.
     """
 
     directory: RunDirectory
@@ -47,20 +47,20 @@ class TrainedRun:
 def load_trained(
     path: str | Path, checkpoint: str | Path = "selected", allow_targets: Sequence[str] = ()
 ) -> TrainedRun:
-    """Rebuild the data and the network of the run in ``path`` and load a checkpoint's weights.
+    """Rebuild the data and the network of the run in ``path``, and load a checkpoint.
 
-    Nothing in the process changes but what is returned: random streams are put back.
+    The global random streams are restored.
 
     Args:
-        path: the run's directory.
-        checkpoint: ``"selected"`` for the network that the summary is about, ``"last"`` for what a
-            resumed run continues from, or a file.
-        allow_targets: modules of your own that the run's parts may be of. What its config.yaml says
-            of them does not count: it may be somebody else's.
+        path: the run directory.
+        checkpoint: ``"selected"`` for the kept network, ``"last"`` for the last checkpoint for
+            resuming, or a file.
+        allow_targets: your own modules that the run may use. The value in its config.yaml is
+            ignored, because the run can come from another person.
 
     Raises:
-        InputError: no run lies there, its data or its network cannot be built as they were, or
-            the checkpoint is missing, damaged, or of another network.
+        InputError: there is no run, its data or network cannot be rebuilt, or the checkpoint is
+            missing, damaged, or of another network.
     """
     directory = RunDirectory(Path(path))
     config = directory.read_config()
@@ -82,12 +82,12 @@ def load_trained(
             reason = " ".join(str(error).split()) or type(error).__name__
             raise InputError(f"{path} cannot be rebuilt from its config.yaml: {reason}") from error
     record, rebuilt = NoiseRecord.load(directory.noise), datamodule.noise_record
-    # A record of an earlier version may hold labels as true ones that are not taken for true today.
+    # A record of an earlier version can have true labels that are unknown now.
     labels = ((record.label, rebuilt.label), (record.clean_label, rebuilt.clean_label))
     if not all(a is None or b is None or torch.equal(a, b) for a, b in labels):
         raise InputError(
-            f"the data have other labels now than {directory.noise} says the run trained on: "
-            "put back the files that they were read from"
+            f"the labels of the data differ from the labels in {directory.noise}: restore the "
+            "files of the data"
         )
     load_network(classifier.model, weights, file)
     classifier.eval()
@@ -95,17 +95,17 @@ def load_trained(
 
 
 def read_network(file: Path) -> dict[str, Tensor]:
-    """The network's weights in a checkpoint, by the names that they have in the network.
+    """The weights of the network in a checkpoint, by their names in the network.
 
     Raises:
-        InputError: the file is damaged, holds more than tensors and plain values, such as code that
-            a pickle would run, or is no checkpoint of a classifier.
+        InputError: the file is damaged, has more than tensors and plain values (a pickle can
+            contain code), or is not a checkpoint of a classifier.
     """
     try:
         contents: Any = torch.load(file, map_location="cpu", weights_only=True)
     except Exception as error:  # a damaged file can fail in any way
         raise InputError(
-            f"{file} cannot be read: it is damaged, or holds more than tensors and plain values"
+            f"{file} cannot be read: it is damaged, or contains more than tensors and plain values"
         ) from error
     state = contents.get("state_dict") if isinstance(contents, Mapping) else None
     weights = {
@@ -114,15 +114,15 @@ def read_network(file: Path) -> dict[str, Tensor]:
         if isinstance(name, str) and name.startswith(_NETWORK) and isinstance(value, Tensor)
     }
     if not weights:
-        raise InputError(f"{file} is no checkpoint of a run: it holds no network's weights")
+        raise InputError(f"{file} is not a checkpoint of a run: it has no weights of a network")
     return weights
 
 
 def load_network(model: nn.Module, weights: Mapping[str, Tensor], file: Path) -> None:
-    """Put ``weights``, read from ``file``, into ``model``: all of them, and no others.
+    """Load ``weights``, read from ``file``, into ``model``; the names must match exactly.
 
     Raises:
-        InputError: they are another network's; names the first parameter that tells.
+        InputError: the weights are of another network; names the first difference.
     """
     expected = model.state_dict()
     problems = [f"it has no {name}" for name in expected if name not in weights]
@@ -145,7 +145,7 @@ def _find(directory: RunDirectory, checkpoint: str | Path) -> Path:
         return file
     there = [name for name, path in named.items() if path.is_file()]
     raise InputError(
-        f"checkpoint {file} does not exist, {directory.path} has: {', '.join(there) or 'none yet'}"
+        f"checkpoint {file} does not exist; {directory.path} has: {', '.join(there) or 'none yet'}"
     )
 
 

@@ -1,4 +1,4 @@
-"""The picture of attribution maps: an image a row, with a map for each class."""
+"""The figure of attribution maps: a row per image, with a map for each class."""
 
 from __future__ import annotations
 
@@ -17,17 +17,17 @@ from numpy.typing import NDArray
 from labelnoise.report.pictures.style import CLEAN, NOISY
 
 MOST_DRAWN = 16
-MOST_COLUMNS = 8  # of panels; samples go side by side as far as they fit
+MOST_COLUMNS = 8  # columns of panels
 PANEL = 1.15  # side of an image, in inches
-# Blue through white to red: told apart by readers with any colour vision, white is nothing.
+# Blue, white, red: readers with any colour vision can distinguish them; white is zero.
 MAP_COLOURS = "RdBu_r"
-# A few extreme pixels would leave all others white.
+# Not the maximum, because a few extreme pixels would make all others white.
 SCALE_QUANTILE = 0.99
 ROLE_COLOURS = {"given": NOISY, "true": CLEAN}
 
 
 class Map(NamedTuple):
-    """One map: the role of the class, its name, and the attributions (h, w), channels summed."""
+    """A map: the role and name of the class, and the attributions (h, w) summed over channels."""
 
     role: str
     class_name: str
@@ -35,7 +35,7 @@ class Map(NamedTuple):
 
 
 class Sample(NamedTuple):
-    """One row: the image (c, h, w) uint8, the predicted class, and maps for one or two classes."""
+    """A row: the image (c, h, w) uint8, the predicted class, and maps for one or two classes."""
 
     image: NDArray[np.uint8]
     prediction: str
@@ -43,17 +43,17 @@ class Sample(NamedTuple):
 
 
 def draw_maps(samples: Sequence[Sample]) -> Figure:
-    """Images with their maps, in as many blocks side by side as 8 columns hold.
+    """Images with their maps, in blocks side by side within 8 columns.
 
-    All maps of a row share one scale, the 0.99 quantile of their absolute values; the legend is
-    therefore in shares of it.
+    All maps of a row share a scale, the 0.99 quantile of their absolute values. The legend is in
+    units of this scale.
     """
     columns = 1 + len(samples[0].maps)
     rows = math.ceil(len(samples) / (MOST_COLUMNS // columns))
     blocks = math.ceil(len(samples) / rows)
-    title, legend, gap = 0.24, 0.68, 0.3  # in inches, as PANEL
+    title, legend, gap = 0.24, 0.68, 0.3  # in inches
     content = blocks * columns * (PANEL + 0.08) + (blocks - 1) * gap
-    width = max(content + 0.12, 3.2)  # the legend's text wants as much
+    width = max(content + 0.12, 3.2)  # the text of the legend needs 3.2 inches
     height = rows * (PANEL + title) + legend
     figure = Figure(figsize=(width, height))
     FigureCanvasAgg(figure)
@@ -88,7 +88,7 @@ def draw_maps(samples: Sequence[Sample]) -> Figure:
 
 
 def scale(maps: Sequence[Map]) -> float:
-    """The 0.99 quantile of |attribution| over all maps; 1 where they are zero everywhere."""
+    """The 0.99 quantile of |attribution| over all maps; 1 if all are zero."""
     values = np.abs(np.concatenate([map.attribution.ravel() for map in maps]))
     return float(np.quantile(values, SCALE_QUANTILE)) or float(values.max()) or 1.0
 

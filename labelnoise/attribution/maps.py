@@ -1,4 +1,4 @@
-"""Which pixels of noisy and of clean training images speak for a class, from a run's checkpoint."""
+"""Attribution maps: the pixels of noisy and clean training images that support a class."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ from labelnoise.seeding import derive_seed, stream
 
 
 class Choice(NamedTuple):
-    """Places in the training split: explained noisy and clean images, and the background."""
+    """Positions in the training split: explained noisy and clean images, and the background."""
 
     noisy: Int[Tensor, " n"]
     clean: Int[Tensor, " m"]
@@ -34,10 +34,10 @@ class Choice(NamedTuple):
 
 
 def choose(is_noisy: Bool[Tensor, " n_train"], samples: int, background: int, seed: int) -> Choice:
-    """Draw the images to explain and, among the other clean ones, the background.
+    """Draw the images to explain and, from the other clean images, the background.
 
-    ``samples`` noisy and ``samples`` clean images, fewer where no more exist. The first of them
-    stay the same when more are asked for.
+    There are ``samples`` noisy and ``samples`` clean images, or fewer if fewer exist. With a larger
+    ``samples`` the first images are the same.
 
     Raises:
         InputError: a number below 1, or a background that leaves no clean image to explain.
@@ -52,7 +52,7 @@ def choose(is_noisy: Bool[Tensor, " n_train"], samples: int, background: int, se
     if not 1 <= background < len(clean):
         raise InputError(
             f"background must be between 1 and {len(clean) - 1}, got {background}: the training "
-            f"set has {len(clean)} images with a right label, and one at least is to be explained"
+            f"set has {len(clean)} clean images, and at least one must be left to explain"
         )
     noisy = noisy[torch.randperm(len(noisy), generator=stream(seed, "attribution", "noisy"))]
     clean = clean[torch.randperm(len(clean), generator=stream(seed, "attribution", "clean"))]
@@ -62,20 +62,20 @@ def choose(is_noisy: Bool[Tensor, " n_train"], samples: int, background: int, se
 
 @dataclass(frozen=True)
 class Explained:
-    """The explained training images of one run: first the noisy, then the clean ones.
+    """The explained training images of a run: first the noisy, then the clean images.
 
     Attributes:
-        index, source_index: (n,) int64, the places in the training split and in the data set.
+        index, source_index: (n,) int64, positions in the training split and in the data set.
         label, clean_label, prediction: (n,) int64, the given, true and predicted classes.
-        is_noisy: (n,) bool, the given label is not the true one.
+        is_noisy: (n,) bool, whether the given label is wrong.
         image: (n, c, h, w) uint8.
         attribution_given, attribution_true: (n, c, h, w) float32, for the logits of the given and
-            of the true class; equal where these are one class.
-        difference_given, difference_true: (n,) float32, the logit's difference to its mean over the
-            background, which the attributions share out.
-        background: (b,) int64, the places of the background in the training split.
+            of the true class; equal for clean images.
+        difference_given, difference_true: (n,) float32, the logit minus its mean over the
+            background; ideally the sum of the attributions.
+        background: (b,) int64, positions of the background in the training split.
         class_names: the K names.
-        method, draws, seed, checkpoint: what the maps were made with.
+        method, draws, seed, checkpoint: the options of the maps.
     """
 
     index: NDArray[np.int64]
@@ -98,13 +98,13 @@ class Explained:
 
     @property
     def incompleteness(self) -> float | None:
-        """:func:`incompleteness` over the maps for the given and for the true classes."""
+        """:func:`incompleteness` of the maps for the given and the true classes."""
         maps = np.concatenate([self.attribution_given, self.attribution_true])
         difference = np.concatenate([self.difference_given, self.difference_true])
         return incompleteness(torch.from_numpy(maps), torch.from_numpy(difference))
 
     def describe(self) -> str:
-        """What was explained and how well the maps add up, in a few lines."""
+        """A summary of the explained images and of the completeness of the maps."""
         noisy, fitted = self.is_noisy, self.prediction == self.label
         true = int((self.prediction == self.clean_label)[noisy].sum())
         draws = f" ({self.draws} draws)" if self.method == "gradient_shap" else ""
@@ -112,19 +112,18 @@ class Explained:
             f"{self.method}{draws} of {self.checkpoint}, seed {self.seed}, "
             f"against {len(self.background)} clean training images",
             f"noisy: {noisy.sum()} explained, {fitted[noisy].sum()} predicted as the given class, "
-            f"{true} as the true one",
+            f"{true} as the true class",
             f"clean: {(~noisy).sum()} explained, {fitted[~noisy].sum()} predicted as their class",
         ]
         if self.incompleteness is not None:
             missed = f"{self.incompleteness:.1%}"
-            lines.append(f"the maps' sums miss the logit differences by {missed} (rms)")
+            lines.append(f"the sums of the maps miss the logit differences by {missed} (rms)")
         return "\n".join(lines)
 
     def save(self, directory: Path) -> list[Path]:
-        """Write attributions.npz and a picture a group, noisy.png and clean.png, and return them.
+        """Write attributions.npz, noisy.png and clean.png, and return their paths.
 
-        A picture shows the first 16 images. The arrays are written whole or not at all, and take
-        the place of an earlier call's.
+        A figure shows the first 16 images. The files replace the files of an earlier call.
         """
         directory.mkdir(exist_ok=True)
         paths = [directory / "attributions.npz"]
@@ -171,21 +170,21 @@ def explain_run(
     """Attribute the logits of the given and of the true class to the pixels of training images.
 
     Args:
-        path: the run's directory.
+        path: the run directory.
         checkpoint, allow_targets: as in :func:`load_trained`.
-        samples, background, seed: as in :func:`choose`; 100 noisy and 100 clean images against 100
-            clean ones are what the code of arXiv 2505.18909 explains.
+        samples, background, seed: as in :func:`choose`. The defaults, 100 noisy and 100 clean
+            images against 100 clean ones, are as in the code of arXiv 2505.18909.
         method, draws: as in :func:`attribute`.
 
     Raises:
-        InputError: the run cannot be loaded, its data are not images, their true labels are not
-            known, or an argument is refused.
+        InputError: the run cannot be loaded, its data are not images, their true labels are
+            unknown, or a bad argument.
     """
     check_method(method, draws)
     check_value("seed", seed, int, SEED)
     run = _load_images(path, checkpoint, allow_targets)
     train, model = run.datamodule.train, run.classifier.model
-    # Fewer are explained where no more exist, as with the default on a small set.
+    # The default of 100 is allowed on a smaller set: fewer images are then explained.
     check_value("samples", samples, int, Range(1, max(len(train), 100), whole=True))
     chosen = choose(train.is_noisy, samples, background, seed)
     split = train.subset(torch.cat([chosen.noisy, chosen.clean]))
@@ -224,13 +223,13 @@ def _load_images(
     train = run.datamodule.train
     if train.input.dtype != torch.uint8 or train.input.ndim != 4:
         raise InputError(
-            f"{path} trained on {type(run.datamodule).__name__}, attribution explains images: "
-            "choose a run of data=cifar10, say"
+            f"{path} trained on {type(run.datamodule).__name__}, but attribution explains images: "
+            "choose a run on images, for example with data=cifar10"
         )
     if not train.truth_known:
         raise InputError(
-            f"attribution compares noisy with clean images, and the true labels of {path} are not "
-            "known: choose a run with data.truth=folders, or one whose labels were flipped"
+            f"attribution compares noisy with clean images, but the true labels of {path} are "
+            "unknown: choose a run with data.truth=folders, or a run that flips labels itself"
         )
     return run
 
@@ -243,7 +242,7 @@ def _differences(run: TrainedRun, split: Split, reference: Tensor) -> list[Tenso
     ]
     if not torch.stack(differences).isfinite().all():
         raise InputError(
-            f"the network of {run.checkpoint} has diverged: its outputs are no numbers"
+            f"the network of {run.checkpoint} has diverged: its outputs are not finite"
         )
     return differences
 
@@ -272,7 +271,7 @@ def _attribute(
 
 
 def report_attribution(run: str | Path, **options: Any) -> str:
-    """Explain ``run``, write RUN/attribution and say what is there; see :func:`explain_run`."""
+    """Explain ``run`` and write RUN/attribution; returns a summary. See :func:`explain_run`."""
     explained = explain_run(run, **options)
     paths = explained.save(Path(run) / "attribution")
     return "\n".join([explained.describe(), *(f"wrote {path}" for path in paths)])

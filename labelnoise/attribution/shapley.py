@@ -1,4 +1,4 @@
-"""Shapley-value attributions: a logit's difference from its background, shared among the input."""
+"""Shapley values: distribute the difference of a logit from its background over the input."""
 
 from __future__ import annotations
 
@@ -16,8 +16,8 @@ from labelnoise.config.options import check_value
 from labelnoise.errors import InputError
 from labelnoise.training.isolation import isolated
 
-# Above this share of the logit differences, DeepLift's rules have not been applied throughout:
-# rounding alone makes less than a thousandth.
+# A larger error than this share of the logit differences means that the rules of DeepLIFT do not
+# apply to the network; rounding errors are below 0.001.
 MOST_INCOMPLETE = 0.02
 DRAWS = Range(1, 10**5, whole=True)
 
@@ -32,27 +32,27 @@ def attribute(
     seeds: Sequence[int],
     draws: int = 200,
 ) -> Float[Tensor, "n ..."]:
-    """Share out f_k(x) - mean_b f_k(x_b), k the target, among the input's elements.
+    """Distribute f_k(x) - mean_b f_k(x_b) over the elements of the input; k is the target.
 
-    ``gradient_shap``: the mean of (x - x_b) * grad f_k(x_b + a (x - x_b)) over ``draws`` draws of
-    x_b from the background and of a from [0, 1], expected gradients; it adds up to the difference
-    as closely as the draws allow. ``deep_lift_shap``: DeepLIFT's multipliers against every x_b,
-    averaged; it adds up exactly, takes no draws, and works for networks whose non-linear functions
-    are modules of which each is used once. Source: arXiv 1705.07874 (SHAP), computed by captum.
+    ``gradient_shap`` (expected gradients): the mean of (x - x_b) * grad f_k(x_b + a (x - x_b)) over
+    ``draws`` draws of x_b from the background and of a from [0, 1]. Its sum is the difference up to
+    the error of the draws. ``deep_lift_shap``: the mean of the multipliers of DeepLIFT over all
+    x_b. Its sum is exact and it has no draws, but every non-linear function of the network must be
+    a module that is used once. Source: arXiv 1705.07874 (SHAP), computed by captum.
 
     Args:
-        model: inputs to logits; neither its mode, its gradients nor its weights change.
-        seeds: one an image, of its draws: a map depends on no other image explained with it.
+        model: maps inputs to logits; it does not change.
+        seeds: the seed of the draws for each image, so that a map does not depend on other images.
 
     Raises:
-        InputError: captum is not installed, ``method`` does not exist, or DeepLIFT's rules do not
-            fit the network.
+        InputError: captum is not installed, ``method`` does not exist, or the rules of DeepLIFT do
+            not apply to the network.
     """
     check_method(method, draws)
     explain = METHODS[method](_frozen(model), background, draws)
     maps = []
     for sample, k, seed in zip(input, target.tolist(), seeds, strict=True):
-        # captum draws from the global streams, of numpy and of torch.
+        # captum draws from the global streams of numpy and torch.
         with isolated(seed):
             maps.append(explain(sample[None], k).detach())
     return torch.cat(maps) if maps else torch.zeros_like(input)
@@ -64,7 +64,7 @@ def logit_difference(
     target: Int[Tensor, " n"],
     background: Float[Tensor, "b ..."],
 ) -> Float[Tensor, " n"]:
-    """f_k(x) - mean_b f_k(x_b) with k the target: what an attribution shares out."""
+    """f_k(x) - mean_b f_k(x_b); k is the target."""
     with torch.no_grad():
         model = _frozen(model)
         logits, mean = model(input), model(background).mean(0)
@@ -72,9 +72,9 @@ def logit_difference(
 
 
 def incompleteness(maps: Float[Tensor, "n ..."], difference: Float[Tensor, " n"]) -> float | None:
-    """sqrt(sum_i (sum map_i - difference_i)^2 / sum_i difference_i^2): 0 where all maps add up.
+    """sqrt(sum_i (sum map_i - difference_i)^2 / sum_i difference_i^2); 0 if all maps are complete.
 
-    None where no logit differs from the background's.
+    None if all differences are 0.
 
     Example:
         >>> incompleteness(torch.tensor([[1.0, 2.0], [0.0, 3.0]]), torch.tensor([3.0, 4.0]))
@@ -86,7 +86,7 @@ def incompleteness(maps: Float[Tensor, "n ..."], difference: Float[Tensor, " n"]
 
 
 def check_method(method: str, draws: int = 1) -> None:
-    """Refuse what no attribution can be made with, before anything slow begins.
+    """Check the method before the slow computation.
 
     Raises:
         InputError: captum is not installed, ``method`` does not exist, or ``draws`` is below 1.
@@ -123,7 +123,7 @@ def _deep_lift_shap(model: nn.Module, background: Tensor, draws: int) -> Explain
     def explain(sample: Tensor, k: int) -> Tensor:
         try:
             with warnings.catch_warnings():
-                # Of the hooks on the network, which is a copy.
+                # A warning about hooks on the network; the network is a copy.
                 warnings.filterwarnings(
                     "ignore", r"\s*Setting forward, backward hooks", UserWarning
                 )
@@ -135,7 +135,7 @@ def _deep_lift_shap(model: nn.Module, background: Tensor, draws: int) -> Explain
         missing = (maps.sum() - difference.mean()).abs().item()
         size = difference.square().mean().sqrt().item()
         if missing > MOST_INCOMPLETE * size:
-            raise _unsuitable(f"a map misses the logit difference by {missing / size:.0%} of it")
+            raise _unsuitable(f"a map misses the logit difference by {missing / size:.0%}")
         return maps
 
     return explain
@@ -143,8 +143,8 @@ def _deep_lift_shap(model: nn.Module, background: Tensor, draws: int) -> Explain
 
 def _unsuitable(reason: str) -> InputError:
     return InputError(
-        f"deep_lift_shap does not fit this network ({reason}): it needs every non-linear function "
-        "to be a module of its own, used once, such as nn.ReLU; choose gradient_shap"
+        f"deep_lift_shap does not work for this network ({reason}): every non-linear function must "
+        "be a module, such as nn.ReLU, that is used once; choose gradient_shap"
     )
 
 
@@ -158,11 +158,11 @@ class _Copy(nn.Module):
 
 
 def _apart(model: nn.Module) -> nn.Module:
-    """The network with a copy made before every activation and every pooling.
+    """The network with a copy of the tensor before every activation and every pooling.
 
-    Where one follows another, as pooling a ReLU, captum 0.9 reads the gradient between them before
-    it has corrected it, and the maps do not add up. A copy also keeps in-place activations from
-    changing what captum holds.
+    If a pooling follows a ReLU directly, captum 0.9 reads the gradient between them before it
+    corrects it, and the maps are not complete. The copy also prevents in-place activations from
+    changing tensors that captum stores.
     """
     model = copy.deepcopy(model)
     kinds = {"torch.nn.modules.activation", "torch.nn.modules.pooling"}

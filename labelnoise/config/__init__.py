@@ -1,4 +1,4 @@
-"""All that reads the YAML files in conf/ and the words of the command line. Needs no torch."""
+"""Read and check the YAML files in conf/ and the words of the command line, without torch."""
 
 from __future__ import annotations
 

@@ -1,4 +1,7 @@
-"""What the doors share: bad input is answered by one line on stderr and exit status 1."""
+"""Shared by run.py, phase_diagram.py and the reports: bad input ends with one line on stderr.
+
+The exit status is then 1.
+"""
 
 from __future__ import annotations
 
@@ -20,24 +23,23 @@ from labelnoise.config.words import check_words
 from labelnoise.errors import InputError
 from labelnoise.interrupts import interruptible
 
-# Asked for by the user, before the doors set it for themselves.
+# The setting of the user, before one_line_errors sets the variable.
 _TRACEBACKS = os.environ.get("HYDRA_FULL_ERROR") == "1"
-# The file of conf/ that this process composes.
+# The name of the file in conf/ that this process composes.
 _config_name = "config"
 
 
 @contextmanager
 def one_line_errors(config_name: str = "config") -> Iterator[None]:
-    """Around the door of conf/CONFIG_NAME.yaml: end the process with one line for a user's error.
+    """End the process with one line for a user's error; wraps the command of CONFIG_NAME.yaml.
 
-    A user's error is an InputError, wherever in the chain of causes, and whatever Hydra or
-    OmegaConf refuse in the configuration; the project's own defects keep their tracebacks.
-    ``HYDRA_FULL_ERROR=1`` shows the traceback of every error. Ctrl-C ends with exit status 130 and
-    SIGTERM with 143.
+    A user's error is an InputError, anywhere in the chain of causes, or an error of Hydra or
+    OmegaConf in the configuration. Bugs keep their tracebacks. ``HYDRA_FULL_ERROR=1`` shows the
+    traceback of every error. The exit status is 130 after Ctrl-C and 143 after SIGTERM.
     """
     global _config_name
     _config_name = config_name
-    # Hydra prints errors over many lines and exits, unless it is asked to let them through.
+    # Without this variable Hydra prints errors over many lines and exits.
     os.environ["HYDRA_FULL_ERROR"] = "1"
     error_of_argparse = argparse.ArgumentParser.error
     argparse.ArgumentParser.error = _refuse_flag  # type: ignore[assignment,method-assign]
@@ -55,11 +57,11 @@ def one_line_errors(config_name: str = "config") -> Iterator[None]:
 
 @contextmanager
 def job(directory: Path, *, alone: bool) -> Iterator[None]:
-    """Around one job: take away a sweep's job's directory if it failed before it wrote anything.
+    """Wrap one job: if it fails before it writes anything, remove its directory.
 
-    What was made for a job ``alone`` is taken away by :func:`one_line_errors`. That job ends the
-    process here, since Hydra adds a line of its own to an exception that reaches it. In a sweep the
-    exception goes on to Hydra, which runs the other jobs first.
+    A job ``alone`` (not in a sweep) ends the process here, because Hydra would add a line to the
+    exception. :func:`one_line_errors` then removes its directory. In a sweep the exception goes to
+    Hydra, which first runs the other jobs.
     """
     try:
         yield
@@ -67,12 +69,12 @@ def job(directory: Path, *, alone: bool) -> Iterator[None]:
         if alone:
             exit_with_one_line(error)
         with suppress(OSError):
-            directory.rmdir()  # refuses where there is something in it
+            directory.rmdir()  # fails if the directory is not empty
         raise
 
 
 def _refuse_flag(parser: argparse.ArgumentParser, message: str) -> NoReturn:
-    """In place of the page that Hydra's parser prints for words which it cannot take."""
+    """Replaces the usage page that Hydra's parser prints for words that it cannot read."""
     raise InputError(f"{message} (write -m and other flags first, see --help)")
 
 
@@ -84,7 +86,7 @@ def exit_with_one_line(error: Exception) -> None:
 
 
 def explain(error: BaseException) -> str | None:
-    """The line for a user's error; None for anything else."""
+    """The line for a user's error; None for other errors."""
     cause: BaseException | None = error
     while cause is not None:
         if isinstance(cause, InputError):
@@ -126,11 +128,11 @@ def _no_such_choice(match: re.Match[str]) -> str:
 
 def _no_such_option(match: re.Match[str]) -> str:
     full_key = match[1]
-    return f"{full_key} does not exist{_choices_beside(full_key)}"
+    return f"{full_key} does not exist{_existing_options(full_key)}"
 
 
-def _choices_beside(full_key: str) -> str:
-    """The options that exist at the place of a misspelt one, found by composing without it."""
+def _existing_options(full_key: str) -> str:
+    """The options that exist next to a misspelt one, found by composing without it."""
     from labelnoise.config import CONF_DIR
     from labelnoise.config.composition import compose_config, register_schema
 
@@ -172,7 +174,7 @@ _REWRITES: tuple[tuple[str, Callable[[re.Match[str]], str]], ...] = (
     (r"Key '([^']+)' not in '\w*Config'", _no_such_option),
     (
         r"unexpected keyword argument '(\w+)'.*full_key: (\S+)",
-        lambda m: f"{m[2]}.{m[1]} does not exist{_choices_beside(f'{m[2]}.{m[1]}')}",
+        lambda m: f"{m[2]}.{m[1]} does not exist{_existing_options(f'{m[2]}.{m[1]}')}",
     ),
     (
         r"Error parsing override '([^']*)'\s+(.*?)(?:\s+See https\S*)?$",
@@ -192,7 +194,7 @@ _REWRITES: tuple[tuple[str, Callable[[re.Match[str]], str]], ...] = (
     ),
     (
         r"Cannot merge DictConfig with ListConfig\s+full_key: (\S+)",
-        lambda m: f"{m[1]} has options of its own, set as {m[1]}.NAME=VALUE, and is no list",
+        lambda m: f"{m[1]} is not a list: set its options as {m[1]}.NAME=VALUE",
     ),
     (
         r"field '([^']+)' is not Optional",
@@ -201,8 +203,8 @@ _REWRITES: tuple[tuple[str, Callable[[re.Match[str]], str]], ...] = (
     (
         r"Ambiguous value for argument '(\w+)=([^']*)'",
         lambda m: (
-            f"{m[1]}={m[2]} is two choices: write {m[1]}=[{m[2]}] to take them together, "
-            "or -m first to take one after the other"
+            f"{m[1]}={m[2]} is two choices: write {m[1]}=[{m[2]}] for both in one run, "
+            "or -m first for one run each"
         ),
     ),
     (
@@ -229,7 +231,7 @@ _REWRITES: tuple[tuple[str, Callable[[re.Match[str]], str]], ...] = (
     ),
     (
         r"override must be a string or a list. Got (?!None)(\w+)",
-        lambda m: "a choice is a name, or a list of names as technique=[a,b]",
+        lambda m: "a choice must be a name or a list of names, as technique=[a,b]",
     ),
     (
         r"override must be a string or a list. Got NoneType",

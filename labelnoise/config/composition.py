@@ -1,4 +1,4 @@
-"""The configuration's schema, and every check of it that needs no torch."""
+"""The schema of the configuration, and its checks that need no torch."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from labelnoise.config.targets import check_targets
 from labelnoise.config.words import LISTS, SINGLE, check_lists
 from labelnoise.errors import InputError
 
-# Not in the configuration of runs that an earlier version began.
+# Keys that the configuration of a run from an earlier version may lack.
 _ADDED = (
     "channels_last",
     "compile",
@@ -29,7 +29,7 @@ _ADDED = (
     "figures",
 )
 
-# Where a run lies and how it is shown; two runs that differ in these alone are the same run.
+# Keys for the place and the display of a run. They do not change its results.
 NOT_PART_OF_THE_RUN = (
     "name",
     "output_dir",
@@ -43,7 +43,7 @@ NOT_PART_OF_THE_RUN = (
 
 @dataclass
 class Config:
-    """Types of the top-level keys; conf/config.yaml documents them and holds their values."""
+    """Types of the top-level keys; conf/config.yaml has their documentation and values."""
 
     data: Any = MISSING
     noise: Any = MISSING
@@ -65,7 +65,7 @@ class Config:
     checkpoint_every_n_steps: int | None = MISSING
     keep_checkpoint_every_n_epochs: int | None = MISSING
     threads: int | None = MISSING
-    channels_last: Any = MISSING  # true or false; OmegaConf would take any number for true
+    channels_last: Any = MISSING  # not bool: OmegaConf would convert any number to true
     compile: Any = MISSING
     output_dir: str = MISSING
     name: str = MISSING
@@ -84,16 +84,16 @@ _TOP_TYPES = {key: hint for key, hint in get_type_hints(Config).items() if hint 
 
 
 def register_schema() -> None:
-    """Make the schema and our resolvers known to Hydra, ``schema`` for the defaults list."""
+    """Register the schema (``schema`` in the defaults list) and our resolvers with Hydra."""
     ConfigStore.instance().store(name="schema", node=Config)
     register_presets()
 
 
 def check(cfg: DictConfig) -> None:
-    """Refuse what is wrong whatever the data turn out to be, before anything slow is imported.
+    """Check everything that does not depend on the data, before slow imports.
 
     Raises:
-        InputError: one line that says what came and what is allowed.
+        InputError: one line with the bad value and the allowed values.
     """
     check_places(cfg, Config)
     _check_top(cfg)
@@ -107,33 +107,33 @@ def check(cfg: DictConfig) -> None:
 
 
 def _check_top(cfg: DictConfig) -> None:
-    """The keys at the top; one that an earlier version did not have may be missing."""
+    """Check the top-level keys; keys of ``_ADDED`` may be missing."""
     for key, hint in _TOP_TYPES.items():
         if key in cfg or key not in _ADDED:
             check_value(key, cfg.get(key), hint, TOP.get(key))
     if 0 in (cfg.max_steps, cfg.max_epochs) or (cfg.max_steps < 1 and cfg.max_epochs < 1):
         raise InputError(
             f"set max_steps or max_epochs to at least 1, got max_steps={cfg.max_steps} and "
-            f"max_epochs={cfg.max_epochs} (-1 means no limit, for one of the two)"
+            f"max_epochs={cfg.max_epochs} (-1 means no limit; only one of the two may be -1)"
         )
     if cfg.max_steps < 1 and "steps" in (cfg.get("data") or {}):
         raise InputError(
-            f"max_steps must be at least 1 on these data, whose training is counted in steps, got "
+            f"max_steps must be at least 1 because these data count the training in steps, got "
             f"{cfg.max_steps}"
         )
     for key in ("max_steps", "max_epochs"):
         inner = (cfg.get("trainer") or {}).get(key)
         if inner is not None and inner != cfg[key]:
             raise InputError(
-                f"trainer.{key}={inner} stands beside {key}={cfg[key]}: write {key}={inner} alone"
+                f"trainer.{key}={inner} contradicts {key}={cfg[key]}: write {key}={inner} alone"
             )
 
 
 def check_places(cfg: DictConfig, schema: type) -> None:
-    """Refuse keys that a door does not know or has no value for, and a directory without a name.
+    """Refuse unknown keys, missing values, and an empty name or output directory.
 
     Raises:
-        InputError: one line that says what came and what is allowed.
+        InputError: one line with the bad key and the allowed keys.
     """
     for key in sorted(OmegaConf.missing_keys(cfg)):
         raise InputError(f"{key} has no default, give it as {key}=...")
@@ -163,20 +163,20 @@ def _check_nodes(group: str, nodes: Any) -> None:
 
 
 def run_config(cfg: DictConfig) -> dict[str, Any]:
-    """The resolved part of the configuration that determines the run's results."""
+    """The resolved part of the configuration that determines the results of the run."""
     plain = OmegaConf.to_container(cfg, resolve=True)
     assert isinstance(plain, dict)
     return {str(k): v for k, v in plain.items() if k not in NOT_PART_OF_THE_RUN}
 
 
 def config_hash(cfg: DictConfig) -> str:
-    """Twelve hexadecimal digits that two configurations share when they make the same run."""
+    """Twelve hexadecimal digits; equal for configurations of the same run."""
     text = OmegaConf.to_yaml(OmegaConf.create(run_config(cfg)), sort_keys=True)
     return hashlib.sha256(text.encode()).hexdigest()[:12]
 
 
 def differences(ours: DictConfig, theirs: DictConfig) -> list[str]:
-    """The keys in which two configurations differ, as ``key: ours instead of theirs``."""
+    """The keys with different values, as ``key: OURS instead of THEIRS``."""
     a, b = _flat(run_config(ours)), _flat(run_config(theirs))
     keys = sorted(key for key in a.keys() | b.keys() if a.get(key) != b.get(key))
     return [f"{key}: {a.get(key)} instead of {b.get(key)}" for key in keys]
@@ -200,7 +200,7 @@ def compose(overrides: Sequence[str] = ()) -> DictConfig:
 
 
 def compose_config(name: str, overrides: Sequence[str]) -> DictConfig:
-    """Compose conf/NAME.yaml, whose schema is registered, as its door would."""
+    """Compose conf/NAME.yaml as its command would; its schema must be registered."""
     from hydra import compose as hydra_compose
     from hydra import initialize_config_dir
 

@@ -1,4 +1,4 @@
-"""Values of the right type and range, checked against signatures and the table of ranges."""
+"""Check the types and ranges of options, by signatures and by the table of ranges."""
 
 from __future__ import annotations
 
@@ -22,27 +22,27 @@ _PLAIN: dict[Any, str] = {
     Path: "a path",
     type(None): "null",
 }
-# Options that labelnoise reads beside those of the target.
+# Options that labelnoise reads and that are not arguments of the target.
 _OURS = ("scheduler.interval",)
-# What belongs to Hydra in a node, and is no option of its target.
-_HYDRAS = ("_target_", "_partial_", "_args_", "_convert_", "_recursive_")
+# Keys that Hydra reads and that are not arguments of the target.
+_HYDRA_KEYS = ("_target_", "_partial_", "_args_", "_convert_", "_recursive_")
 
 
 def check_options(cfg: DictConfig) -> None:
-    """Refuse a value of another type than the option it is given for, or out of its range.
+    """Refuse values of a wrong type or out of range.
 
-    Types are those of the signature of each ``_target_``, bases included, where they are numbers,
-    words, switches, null or lists of these; other types are left to the part itself.
+    The types come from the signature of each ``_target_`` and of its base classes. Only numbers,
+    words, switches, null and lists of these are checked.
 
     Raises:
-        InputError: names the option, the value and what is allowed.
+        InputError: names the option, the value and the allowed values.
     """
     allowed = allowed_modules(cfg)
     for path, node in nodes(OmegaConf.to_container(cfg, resolve=True)):
         target = find(node["_target_"], allowed, path)
         hints, names = hints_of(target), names_of(target)
         for key, value in node.items():
-            if key not in _HYDRAS:
+            if key not in _HYDRA_KEYS:
                 where = f"{path}.{key}"
                 if names is not None and key not in names and where not in _OURS:
                     there = ", ".join(sorted(names & set(node)))
@@ -52,10 +52,10 @@ def check_options(cfg: DictConfig) -> None:
 
 
 def check_ranges(cfg: DictConfig) -> None:
-    """Refuse numbers out of their range, before anything is imported for them.
+    """Refuse numbers out of range, before any target is imported.
 
     Raises:
-        InputError: names the option, the value and what is allowed.
+        InputError: names the option, the value and the allowed values.
     """
     for path, node in nodes(OmegaConf.to_container(cfg, resolve=True)):
         for key, value in node.items():
@@ -69,15 +69,15 @@ def check_ranges(cfg: DictConfig) -> None:
 
 
 def check_value(path: str, value: Any, hint: Any, bounds: Range | None) -> None:
-    """Refuse ``value`` where it is not what ``hint`` says, or outside ``bounds``.
+    """Refuse a ``value`` that is not of type ``hint`` or not in ``bounds``.
 
     Args:
-        path: of the option, for the message.
-        hint: a type; one that is not made of numbers, words, switches, null and lists allows all.
-        bounds: of numbers, and of each number in a list.
+        path: path of the option, for the message.
+        hint: a type. Types other than numbers, words, switches, null and lists allow all values.
+        bounds: range of numbers, and of each number in a list.
 
     Raises:
-        InputError: names the option, the value and what is allowed.
+        InputError: names the option, the value and the allowed values.
 
     Example:
         >>> check_value("data.n", 2.5, int, Range(2, whole=True))
@@ -91,13 +91,13 @@ def check_value(path: str, value: Any, hint: Any, bounds: Range | None) -> None:
     outside = [each for each in numbers if bounds is not None and each not in bounds]
     if outside or not _fits(value, kinds):
         number = None if bounds is None else bounds.describe(outside[0] if outside else 0)
-        words = [_said(kind, number) for kind in kinds] or [str(number)]
+        words = [_in_words(kind, number) for kind in kinds] or [str(number)]
         allowed = " or ".join(dict.fromkeys(words))
         raise InputError(f"{path} must be {allowed}, got {_shown(value)}")
 
 
 def hints_of(target: Any) -> Mapping[str, Any]:
-    """The types of a class's or function's arguments, those handed on by ``**options`` too."""
+    """The types of the arguments of a class or function, including arguments by ``**options``."""
     found: dict[str, Any] = {}
     for function in _constructors(target):
         found = {**_hints(function), **found}
@@ -105,7 +105,7 @@ def hints_of(target: Any) -> Mapping[str, Any]:
 
 
 def names_of(target: Any) -> set[str] | None:
-    """The names of a class's or function's arguments; None where it takes any name."""
+    """The names of the arguments of a class or function; None if it accepts any name."""
     names: set[str] = set()
     for function in _constructors(target):
         parameters = inspect.signature(function).parameters.values()
@@ -114,9 +114,9 @@ def names_of(target: Any) -> set[str] | None:
 
 
 def _constructors(target: Any) -> list[Any]:
-    """The function itself; of a class its ``__init__``, and a base's where it hands options on.
+    """The function itself; for a class its ``__init__``, and the one of a base for ``**options``.
 
-    Of labelnoise's own classes that is what ``**options`` mean; another's may swallow them.
+    Classes of labelnoise pass ``**options`` to their base class; other classes may ignore them.
     """
     if not inspect.isclass(target):
         return [target]
@@ -136,12 +136,12 @@ def _takes_any(function: Any) -> bool:
 def _hints(function: Any) -> dict[str, Any]:
     try:
         return get_type_hints(function)
-    except (NameError, TypeError, AttributeError):  # of another library, with names of its own
+    except (NameError, TypeError, AttributeError):  # hints of another library
         return {}
 
 
 def _kinds(hint: Any) -> tuple[Any, ...]:
-    """What a hint allows: plain types, and ``list[X]``; empty where it allows anything else too."""
+    """The plain types and ``list[X]`` that a hint allows; empty if it allows other types too."""
     union = get_origin(hint) in (Union, types.UnionType)
     kinds = []
     for kind in get_args(hint) if union else (hint,):
@@ -164,7 +164,7 @@ def _fits(value: Any, kinds: tuple[Any, ...]) -> bool:
         return not isinstance(value, bool) or bool in kinds
     if isinstance(value, list):
         return any(all(_fits(each, _kinds(inner)) for each in value) for inner in lists)
-    if isinstance(value, bool):  # which Python takes for a number
+    if isinstance(value, bool):  # bool is a subclass of int
         return bool in kinds
     if isinstance(value, int) and float in kinds:
         return True
@@ -177,10 +177,10 @@ def _is_number(value: Any) -> bool:
     return isinstance(value, int | float) and not isinstance(value, bool)
 
 
-def _said(kind: Any, number: str | None) -> str:
-    """A kind in words; ``number`` are those for numbers where they have bounds."""
+def _in_words(kind: Any, number: str | None) -> str:
+    """A kind in words; ``number`` has the words for a bounded number."""
     if get_origin(kind) is list:
-        inner = [_said(each, number) for each in _kinds(get_args(kind)[0])]
+        inner = [_in_words(each, number) for each in _kinds(get_args(kind)[0])]
         return f"a list, each {' or '.join(inner)}" if inner else "a list"
     if get_origin(kind) is Literal:
         return " or ".join(str(word) for word in get_args(kind))

@@ -1,4 +1,4 @@
-"""Where a run or a sweep lies: within output_dir, and without a trace where it is refused."""
+"""The directory of a run or a sweep: check it, and remove it if the run is refused."""
 
 from __future__ import annotations
 
@@ -12,15 +12,15 @@ from omegaconf import DictConfig
 
 from labelnoise.errors import InputError
 
-# The folders that Hydra makes for this process, deepest first.
+# The folders that Hydra creates for this process, deepest first.
 _made: list[Path] = []
 
 
 class Places(Callback):
-    """Hydra's callback: looks at a run's or a sweep's place before Hydra makes the directory.
+    """A Hydra callback that checks the directory of a run or a sweep before Hydra creates it.
 
-    A name that leads out of output_dir is refused; the folders that are not there yet are
-    remembered, so that a run that is refused leaves none of them behind.
+    It refuses a name that leads out of output_dir. It remembers the folders that do not exist yet,
+    so that they can be removed if the run is refused.
     """
 
     def on_run_start(self, config: DictConfig, **kwargs: Any) -> None:
@@ -33,7 +33,7 @@ class Places(Callback):
     def _enter(config: DictConfig, directory: str) -> None:
         try:
             check_name(config.name)
-        except InputError as error:  # of an exception Hydra makes a warning, and goes on
+        except InputError as error:  # Hydra would turn an exception into a warning and continue
             sys.stderr.write(f"error: {error}\n")
             raise SystemExit(1) from None
         place = Path(directory).absolute()
@@ -41,12 +41,12 @@ class Places(Callback):
 
 
 def remove_made() -> None:
-    """Of the folders that Hydra made, remove those in which nothing was left, deepest first."""
+    """Remove the empty folders that Hydra created, deepest first."""
     if _made and {entry.name for entry in _entries(_made[0])} == {"multirun.yaml"}:
         with suppress(OSError):
             (_made[0] / "multirun.yaml").unlink()
     for folder in _made:
-        with suppress(OSError):  # refuses where there is something in it
+        with suppress(OSError):  # fails if the folder is not empty
             folder.rmdir()
 
 
@@ -55,14 +55,14 @@ def _entries(folder: Path) -> list[Path]:
 
 
 def check_name(name: str) -> None:
-    """Refuse a name that is no folder within output_dir.
+    """Refuse a name that is not a folder within output_dir.
 
     Raises:
-        InputError: it is absolute, leads upwards, or is output_dir itself.
+        InputError: the name is absolute, contains "..", or is output_dir itself.
     """
     path = PurePath(str(name))
     if path.is_absolute() or ".." in path.parts or path == PurePath():
         raise InputError(
-            f"name={name} is no folder within output_dir: write a name, and where runs lie as "
-            "output_dir=..."
+            f"name={name} is not a folder within output_dir: write a plain name, and set the "
+            "folder of the runs by output_dir=..."
         )

@@ -1,8 +1,8 @@
-"""Whole settings of techniques by name: ``technique_preset=paper``, the constants of the papers.
+"""Presets: named settings of all techniques, for example ``technique_preset=paper``.
 
-An option in conf/technique/NAME.yaml that presets know is ``${preset:NAME.option,value}``: the
-preset's value where one is chosen, else the value written there. What a user types takes the place
-of both.
+An option in conf/technique/NAME.yaml with presets is written ``${preset:NAME.option,value}``. It
+resolves to the value of the chosen preset, or else to ``value``. A value on the command line
+replaces both.
 """
 
 from __future__ import annotations
@@ -15,31 +15,31 @@ from omegaconf import DictConfig, OmegaConf
 
 from labelnoise.errors import InputError
 
-# Of a rule: when it holds, and where it is from. The other keys are options.
+# Keys of a rule that are conditions; with "source" and the options they make a rule.
 _GROUPS = ("data", "noise")
-_CONDITIONS = (*_GROUPS, "beside")  # the latter: any of these techniques in the same run
+_CONDITIONS = (*_GROUPS, "beside")  # "beside": other techniques in the same run
 _ABOUT = (*_CONDITIONS, "source")
-# The preset that leaves a technique without rules as its own file has it; a file is no substitute
-# for a paper's constants.
+# In this preset a technique without rules has the values of its own file. In other presets this is
+# an error, because the own file does not have the constants of a paper.
 _OWN_FILE = "one"
 
 
 def preset(key: str, default: Any, *, _root_: DictConfig) -> Any:
-    """The OmegaConf resolver: the chosen preset's value of ``NAME.option``, or ``default``."""
+    """The OmegaConf resolver: the value of ``NAME.option`` in the preset, or ``default``."""
     name, option = key.split(".", 1)
     rule = find_rule(_root_, name)
     return default if rule is None else rule.get(option, default)
 
 
 def register_presets() -> None:
-    """Make ``${preset:...}`` known to OmegaConf."""
+    """Register the resolver ``${preset:...}`` with OmegaConf."""
     OmegaConf.register_new_resolver("preset", preset, replace=True)
 
 
 def find_rule(cfg: DictConfig, technique: str) -> dict[str, Any] | None:
-    """The options of the first rule for ``technique`` that holds for a run.
+    """The options of the first rule for ``technique`` that applies to a run.
 
-    None where no preset is chosen, or none of its rules holds.
+    None if no preset is chosen or no rule applies.
     """
     for rule in (cfg.technique_preset.get("rules") or {}).get(technique) or ():
         if _holds(rule, cfg):
@@ -48,15 +48,15 @@ def find_rule(cfg: DictConfig, technique: str) -> dict[str, Any] | None:
 
 
 def preset_name(cfg: DictConfig) -> str:
-    """What ``technique_preset`` was chosen; a run begun by an earlier version has none."""
+    """The chosen ``technique_preset``; "none" for a run from a version without presets."""
     return str((cfg.get("technique_preset") or {"name": "none"})["name"])
 
 
 def check_preset(cfg: DictConfig) -> None:
-    """Refuse a preset that says nothing about a technique on these data and this noise.
+    """Refuse a preset without a rule for a technique with these data and this noise.
 
     Raises:
-        InputError: names the preset, the technique, and what the preset has.
+        InputError: names the preset, the technique, and the entries of the preset.
     """
     name = preset_name(cfg)
     if name == "none":
@@ -72,7 +72,7 @@ def check_preset(cfg: DictConfig) -> None:
         has = f"it has {' or '.join(known)}" if known else f"it has {', '.join(sorted(rules))}"
         raise InputError(
             f"technique_preset={name} has no entry for {technique} with {chosen}, "
-            f"{has}: choose technique_preset=none and set its options"
+            f"{has}: choose technique_preset=none and set the options of {technique}"
         )
 
 
@@ -91,7 +91,7 @@ def _words(value: Any) -> list[str]:
 
 
 def choice_of(cfg: DictConfig, group: str) -> str:
-    """The file of conf/GROUP that a part of the configuration was chosen from, "symmetric" say."""
+    """The name of the file in conf/GROUP for a part of the configuration, such as "symmetric"."""
     return _choices(group).get(str(cfg[group].get("_target_")), "something else")
 
 

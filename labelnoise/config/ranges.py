@@ -1,4 +1,4 @@
-"""The numbers that options may have: one table, read wherever a configuration enters a run."""
+"""The table of the ranges of numeric options."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from labelnoise.checks import (
     whole,
 )
 
-# Of the keys at the top of conf/config.yaml. -1 stands for no limit; config.check refuses 0.
+# Top-level keys of conf/config.yaml. -1 means no limit; config.check refuses 0.
 TOP = {
     "noise_rate": BELOW_ONE,
     "seed": SEED,
@@ -29,10 +29,10 @@ TOP = {
     "eval_every_n_steps": COUNT,
     "checkpoint_every_n_steps": COUNT,
     "keep_checkpoint_every_n_epochs": COUNT,
-    "threads": whole(1, 1024),  # a system refuses to start many more, and ends the process
+    "threads": whole(1, 1024),  # with many more, the system ends the process
 }
 
-# Of the options of labelnoise's own parts: by name, and by CLASS.NAME where a class differs.
+# Options of the parts of labelnoise, by NAME, or by CLASS.NAME if a class differs.
 RANGES = {
     "agreement_weight": SHARE,
     "alpha": NOT_NEGATIVE,
@@ -103,7 +103,7 @@ RANGES = {
     "xi_std": POSITIVE,
 }
 
-# Of other libraries' parts, by path: what is allowed, and the type where theirs is no plain one.
+# Options of other libraries, by path: the type, and the range.
 FOREIGN: dict[str, tuple[object, Range]] = {
     "optimizer.lr": (float, POSITIVE),
     "optimizer.momentum": (float, NOT_NEGATIVE),
@@ -114,8 +114,8 @@ FOREIGN: dict[str, tuple[object, Range]] = {
     "trainer.log_every_n_steps": (int | None, whole(0)),
     "trainer.num_sanity_val_steps": (int | None, whole(-1)),
 }
-# Arguments of Lightning's Trainer that a run sets itself, or that would make its results those of
-# something else without a word; and what to write instead.
+# Arguments of Lightning's Trainer that a run sets itself, or that would silently change its
+# results; each with the option to use instead.
 TAKEN = {
     "trainer.callbacks": "monitor= and technique=",
     "trainer.check_val_every_n_epoch": "eval_every_n_steps=",
@@ -125,17 +125,17 @@ TAKEN = {
     "trainer.limit_test_batches": "a smaller test set, as data.test_per_class=",
     "trainer.limit_val_batches": "a smaller validation set, as data.val_fraction= or data.n_val=",
     "trainer.logger": "logger=",
-    "trainer.max_time": "max_steps= or max_epochs=, which end a run in the same way again",
+    "trainer.max_time": "max_steps= or max_epochs=, which end a run reproducibly",
     "trainer.overfit_batches": "a smaller training set, as data.per_class=",
     "trainer.plugins": "trainer.precision= or trainer.strategy=",
     "trainer.val_check_interval": "eval_every_n_steps=",
 }
-# Words of other libraries' options, refused late and at length where the machine has no such thing.
+# Allowed words of options of other libraries, which would refuse other words late.
 WORDS = {"trainer.accelerator": ("auto", "cpu", "gpu", "cuda", "mps")}
 
 
 def range_of(target: str, option: str) -> Range | None:
-    """The range of an option of ``target``, one of labelnoise's own; None where it has none.
+    """The range of an option of a ``target`` in labelnoise; None if it has none.
 
     Example:
         >>> range_of("labelnoise.techniques.ELR", "beta").high

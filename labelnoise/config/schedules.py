@@ -1,4 +1,4 @@
-"""What a learning-rate schedule counts: epochs or optimizer steps, and whether it fits the run."""
+"""Check whether a learning-rate schedule, in epochs or in steps, fits the length of the run."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ INTERVALS = ("epoch", "step")
 
 
 def run_steps(steps_per_epoch: int, max_steps: int, max_epochs: int) -> int:
-    """Optimizer steps of a whole run, where -1 means no limit for one of the two.
+    """Number of optimizer steps of a run; -1 means no limit, for at most one of the two.
 
     Example:
         >>> run_steps(100, max_steps=-1, max_epochs=60), run_steps(100, 250, 60)
@@ -27,22 +27,22 @@ def run_steps(steps_per_epoch: int, max_steps: int, max_epochs: int) -> int:
 def check_schedule(
     options: Mapping[str, Any], steps_per_epoch: int, max_steps: int, max_epochs: int
 ) -> None:
-    """Refuse a schedule that could not do what its options say in a run of this length.
+    """Refuse a schedule that does not fit a run of this length.
 
     Args:
-        options: those of the scheduler's class, and ``interval``, ``"epoch"`` where it is left out.
-        steps_per_epoch: optimizer steps in one of Lightning's epochs.
-        max_steps, max_epochs: the run's length, -1 for no limit.
+        options: options of the scheduler class, and ``interval`` (default ``"epoch"``).
+        steps_per_epoch: optimizer steps in an epoch of Lightning.
+        max_steps, max_epochs: the length of the run; -1 means no limit.
 
     Raises:
-        InputError: an unknown interval; a length or a factor that is not above 0; epochs counted
-            in a run that ends within its first; steps counted up to a number of epochs.
+        InputError: an unknown interval; a length or factor that is not above 0; a schedule in
+            epochs for a run of at most one epoch; a schedule in steps with a length in epochs.
     """
     interval = options.get("interval", "epoch")
     if interval not in INTERVALS:
         raise InputError(f"scheduler.interval must be epoch or step, got {interval}")
     steps = run_steps(steps_per_epoch, max_steps, max_epochs)
-    # What the options that are lengths are in steps, with the shares that the files' defaults have.
+    # Lengths in steps that are the same shares of the run as the defaults in conf/scheduler.
     in_steps = {
         "step_size": f"{math.ceil(steps / 3)}",
         "milestones": f"[{math.ceil(steps / 2)},{math.ceil(3 * steps / 4)}]",
@@ -51,26 +51,26 @@ def check_schedule(
     advice = " ".join(f"scheduler.{key}={in_steps[key]}" for key in in_steps if key in options)
     if interval == "epoch" and 0 < max_steps <= steps_per_epoch:
         raise InputError(
-            f"the schedule counts epochs and this run ends within its first one, after {steps} "
-            f"steps: count steps, scheduler.interval=step {advice}".rstrip()
+            f"the schedule counts epochs, but this run ends within its first epoch, after {steps} "
+            f"steps: write scheduler.interval=step {advice}".rstrip()
         )
     T_max = options.get("T_max")
     if T_max == -1 == max_epochs:
         raise InputError(
             "scheduler.T_max is max_epochs=-1, no limit, so the schedule has no end: give "
-            f"max_epochs, or count steps, scheduler.interval=step {advice}"
+            f"max_epochs, or write scheduler.interval=step {advice}"
         )
     for key, (allowed, words) in _ALLOWED.items():
         if key in options and not allowed(options[key]):
             raise InputError(f"scheduler.{key} must be {words}, got {options[key]}")
     if interval == "epoch" and T_max is not None and T_max < max_epochs:
         raise InputError(
-            f"scheduler.T_max={T_max} ends before the run's {max_epochs} epochs, and the rate "
+            f"scheduler.T_max={T_max} is less than the {max_epochs} epochs of the run, so the rate "
             f"would rise again: write scheduler.T_max={max_epochs}"
         )
     if interval == "step" and T_max is not None and T_max <= max_epochs and T_max < steps:
         raise InputError(
-            f"scheduler.T_max={T_max} counts steps here, and this run has {steps}: write {advice}"
+            f"scheduler.T_max={T_max} counts steps, but this run has {steps} steps: write {advice}"
         )
 
 

@@ -1,9 +1,9 @@
-"""The classes and functions that a configuration may name, and the one place that makes them.
+"""The classes and functions that a configuration may name, and the function that creates them.
 
-A configuration can come from somebody else: ``resume=DIR`` and ``report attribution DIR`` read the
-one in DIR. A ``_target_`` is therefore looked up in a list before its module is imported, and its
-definition, not the path that leads to it, decides: ``torch.nn.modules.module.torch.load`` is a
-function of torch.serialization, which is not in the list.
+A configuration can come from another person: ``resume=DIR`` and ``report attribution DIR`` read the
+configuration in DIR. A ``_target_`` must therefore be in a list before its module is imported. The
+module that defines the object must be in the list, not only the path:
+``torch.nn.modules.module.torch.load`` is defined in torch.serialization, which is not in the list.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ from omegaconf import DictConfig, OmegaConf
 
 from labelnoise.errors import InputError
 
-# A path begins with one of these; nothing else is imported.
+# A path must begin with one of these.
 _ROOTS = (
     "labelnoise",
     "pytorch_lightning",
@@ -31,8 +31,9 @@ _ROOTS = (
     "torchvision.models",
 )
 _CLASSES, _FUNCTIONS, _BOTH, _NEITHER = "class", "function", "class function", ""
-# Where an object is defined, and as which of the two it may be used; the longest entry decides.
-# Functions are few: some write files (labelnoise.files) or read pickles (torch.serialization).
+# For each defining module, whether classes or functions are allowed; the longest entry applies. Few
+# functions are allowed, because some write files (labelnoise.files) or read pickles
+# (torch.serialization).
 _DEFINED: dict[str, str] = {
     "labelnoise.data": _CLASSES,
     "labelnoise.losses": _FUNCTIONS,
@@ -51,7 +52,7 @@ _DEFINED: dict[str, str] = {
     "torch.nn.modules": _CLASSES,
     "torch.optim": _CLASSES,
     "torchmetrics": _CLASSES,
-    # Metrics that load a network from a place that the configuration names.
+    # Metrics that can load a network from a path in the configuration.
     "torchmetrics.audio": _NEITHER,
     "torchmetrics.image": _NEITHER,
     "torchmetrics.multimodal": _NEITHER,
@@ -63,22 +64,22 @@ _DEFINED: dict[str, str] = {
 _ADVICE = (
     "a configuration may name parts of labelnoise, torch.nn, torch.optim, torchvision.models, "
     "torchmetrics and Lightning's Trainer, loggers, callbacks, strategies, profilers and plugins; "
-    "modules of your own by allow_targets=[my_project]"
+    "allow your own modules by allow_targets=[my_project]"
 )
-# Two names at least, none of which begins with an underscore.
+# At least two names; a name must not begin with an underscore.
 _PATH = re.compile(r"[A-Za-z]\w*(\.[A-Za-z]\w*)+", re.ASCII)
 
 
 def instantiate(node: Any, allowed: Sequence[str] | None = None, **arguments: Any) -> Any:
-    """Make the part that ``node`` describes, by Hydra's rules, once every ``_target_`` is allowed.
+    """Create the part that ``node`` describes, by Hydra's rules, if every ``_target_`` is allowed.
 
     Args:
         node: a mapping with ``_target_``.
-        allowed: modules beside those of the list, ``allow_targets`` of the command line.
-        arguments: handed to the target beside those in ``node``.
+        allowed: additional modules, ``allow_targets`` of the command line.
+        arguments: arguments of the target in addition to those in ``node``.
 
     Raises:
-        InputError: a target that is not allowed, or cannot be found.
+        InputError: a target is not allowed or does not exist.
 
     Example:
         >>> instantiate({"_target_": "torch.nn.Linear", "in_features": 2}, out_features=3)
@@ -90,7 +91,7 @@ def instantiate(node: Any, allowed: Sequence[str] | None = None, **arguments: An
     """
     resolved = OmegaConf.create(node) if isinstance(node, dict) else deepcopy(node)
     if isinstance(node, DictConfig):
-        resolved._set_parent(node._get_parent())  # errors then name the place
+        resolved._set_parent(node._get_parent())  # so that errors name the path
     OmegaConf.resolve(resolved)
     for path, part in nodes(OmegaConf.to_container(resolved)):
         find(part["_target_"], allowed, path)
@@ -98,10 +99,10 @@ def instantiate(node: Any, allowed: Sequence[str] | None = None, **arguments: An
 
 
 def check_targets(cfg: DictConfig) -> None:
-    """Refuse a ``_target_`` outside the list, at any depth of ``cfg``, and import nothing for it.
+    """Refuse a ``_target_`` outside the list, at any depth of ``cfg``, without importing it.
 
     Raises:
-        InputError: names the place, the target and the modules that are allowed.
+        InputError: names the path, the target and the allowed modules.
     """
     allowed = allowed_modules(cfg)
     for path, part in nodes(OmegaConf.to_container(cfg, resolve=True)):
@@ -112,7 +113,7 @@ def allowed_modules(cfg: DictConfig) -> list[str]:
     """The modules in ``allow_targets``.
 
     Raises:
-        InputError: anything but a list of modules.
+        InputError: it is not a list of modules.
     """
     named = cfg.get("allow_targets")
     modules = [] if named is None else named
@@ -127,7 +128,7 @@ def nodes(tree: Any, path: str = "") -> Iterator[tuple[str, dict[str, Any]]]:
     """Every mapping with a ``_target_`` in plain containers, at any depth, with its path.
 
     Raises:
-        InputError: an interpolation that is still there, which could become anything later.
+        InputError: an unresolved interpolation, which could later become any value.
 
     Example:
         >>> found = nodes({"a": [{"_target_": "x.y", "b": {"_target_": "x.z"}}]})
@@ -135,7 +136,7 @@ def nodes(tree: Any, path: str = "") -> Iterator[tuple[str, dict[str, Any]]]:
         [('a.0', 'x.y'), ('a.0.b', 'x.z')]
     """
     if isinstance(tree, str) and "${" in tree:
-        raise InputError(f"{path} is {tree}, and no interpolation can stand there: write a value")
+        raise InputError(f"{path} is {tree}, but an interpolation is not allowed: write a value")
     if isinstance(tree, dict) and "_target_" in tree:
         yield path, tree
     children: Iterable[tuple[Any, Any]] = ()
@@ -149,7 +150,7 @@ def find(target: Any, allowed: Sequence[str] | None = None, path: str = "") -> A
     """The class or function that ``target`` names.
 
     Raises:
-        InputError: it is not allowed, or does not exist.
+        InputError: the target is not allowed or does not exist.
 
     Example:
         >>> find("torch.optim.SGD").__name__
@@ -167,7 +168,7 @@ def find(target: Any, allowed: Sequence[str] | None = None, path: str = "") -> A
     defined = str(getattr(found, "__module__", None))
     kind = "class" if inspect.isclass(found) else "function"
     if not (inspect.isclass(found) or inspect.isfunction(found)) or "." in found.__qualname__:
-        raise InputError(f"{where}={target} is no class and no function of a module")
+        raise InputError(f"{where}={target} is not a class or a function of a module")
     if kind not in _allowed_in(defined, allowed):
         raise InputError(
             f"{where}={target} is the {kind} {found.__name__} of {defined}, which is not allowed: "
@@ -187,7 +188,7 @@ def _check_path(target: Any, allowed: Sequence[str], path: str) -> None:
 
 
 def _module(names: Sequence[str], where: str, target: str) -> ModuleType:
-    """The module, walked to as Hydra does: attributes first; each has to be the module it seems."""
+    """The module, found as in Hydra: attributes first. Each name must be a module of that name."""
     found: Any = None
     for end in range(1, len(names) + 1):
         name = ".".join(names[:end])
@@ -198,7 +199,7 @@ def _module(names: Sequence[str], where: str, target: str) -> ModuleType:
         except ImportError as error:
             raise InputError(f"{where}={target} cannot be imported: {error}") from error
         if not isinstance(found, ModuleType) or found.__name__ != name:
-            raise InputError(f"{where}={target} is no class and no function of a module")
+            raise InputError(f"{where}={target} is not a class or a function of a module")
     return found
 
 
@@ -210,7 +211,7 @@ def _imported(name: str, where: str, target: str) -> ModuleType:
 
 
 def _allowed_in(module: str, allowed: Sequence[str]) -> str:
-    """ "class", "function" or both, for objects defined in ``module``."""
+    """ "class", "function", both or neither, for objects defined in ``module``."""
     if any(_within(module, own) for own in allowed):
         return _BOTH
     entries = [entry for entry in _DEFINED if _within(module, entry)]

@@ -1,4 +1,4 @@
-"""What is typed, before Hydra reads it: words of which it would drop one without saying so."""
+"""Checks of the command-line words before Hydra reads them, which would silently drop some."""
 
 from __future__ import annotations
 
@@ -7,14 +7,14 @@ from collections.abc import Iterable
 
 from labelnoise.errors import InputError
 
-# Groups of which several choices can be taken.
+# Groups with several choices in one run.
 LISTS = ("technique", "monitor", "logger")
-# Groups of which a run has one.
+# Groups with one choice in a run.
 SINGLE = ("data", "noise", "model", "optimizer", "scheduler", "trainer")
 
 
 def check_words(words: Iterable[str]) -> None:
-    """Refuse a key that is typed twice with two values, of which Hydra would drop one unsaid.
+    """Refuse a key with two different values; Hydra would silently drop one of them.
 
     Raises:
         InputError: names the key and both values.
@@ -37,9 +37,9 @@ def check_words(words: Iterable[str]) -> None:
 
 
 def check_lists(words: Iterable[str]) -> None:
-    """Refuse a choice that a list names twice, and a list where a run has one part of a kind.
+    """Refuse a repeated choice in a list, and a list for a group with one choice.
 
-    Hydra would take the doubled one once, and mix the options of the others.
+    Hydra would use the repeated choice once, and mix the options of several choices.
 
     Raises:
         InputError: names the group and the choice.
@@ -53,7 +53,7 @@ def check_lists(words: Iterable[str]) -> None:
     for word in words:
         group, _, value = word.partition("=")
         if group in SINGLE and value.startswith("["):
-            raise InputError(f"{group} is one choice, as {group}=NAME, got {value}")
+            raise InputError(f"{group} must be one choice, as {group}=NAME, got {value}")
         if group.lstrip("+~") in LISTS:
             for inner in re.findall(r"\[([^\]]*)\]", value):
                 names = [name.strip() for name in inner.split(",")]

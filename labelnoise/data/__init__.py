@@ -1,4 +1,8 @@
-"""Data: splits of samples in memory, with the labels that training sees and the true ones."""
+"""Data: splits of samples in memory, with their given labels and, if known, their true labels.
+
+Axes: n samples of a split, b samples of a batch, k chosen samples, K classes, c channels, h x w
+pixels, d dimension of a patch; "n 2 d" are a signal patch and a noise patch.
+"""
 
 from labelnoise.data.batch import Batch, Split
 from labelnoise.data.cifar import CIFAR10DataModule, CIFAR10PairDataModule, CIFAR100DataModule

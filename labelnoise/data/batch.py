@@ -1,4 +1,4 @@
-"""What flows from data to model: a batch of samples, and the split it is taken from."""
+"""A split of the samples, and a batch of it."""
 
 from __future__ import annotations
 
@@ -13,40 +13,41 @@ from labelnoise.noise.truth import known
 
 
 class Batch(NamedTuple):
-    """Samples as training sees them, with what only the laboratory knows beside them.
+    """A batch of samples.
 
     Shapes: ``input`` (b, *shape) float; ``label``, ``clean_label``, ``index`` (b,) int64.
-    ``label`` is the given label, ``clean_label`` the true one, ``index`` the place in the split.
-    Where the true labels are not known, ``clean_label_if_known`` is None.
+    ``label`` is the given label, ``clean_label`` the true label, ``index`` the position in the
+    split. If the true labels are unknown, ``clean_label_if_known`` is None.
     """
 
     input: Tensor
     label: Tensor
     clean_label_if_known: Tensor | None
-    index: Tensor  # type: ignore[assignment]  # hides tuple.index, which nobody needs here
+    index: Tensor  # type: ignore[assignment]  # hides tuple.index, which is not used
 
     @property
     def truth_known(self) -> bool:
-        """Whether there are true labels."""
+        """Whether the true labels are known."""
         return self.clean_label_if_known is not None
 
     @property
     def clean_label(self) -> Tensor:
-        """(b,) int64, the true labels; raises UnknownTruth where they are not known."""
+        """(b,) int64, the true labels; raises UnknownTruth if they are unknown."""
         return known(self.clean_label_if_known)
 
 
 @dataclass(frozen=True)
 class Split:
-    """All samples of one split as whole tensors in memory.
+    """All samples of a split as tensors in memory.
 
     Attributes:
-        input: (n, *shape), floating point, or uint8 images that ``normalize`` turns into floats.
-        label: (n,) int64, the given labels, partly wrong.
-        clean_label_if_known: (n,) int64, the true labels; None where they are not known. Whatever
-            needs them asks for ``clean_label`` or ``is_noisy``, which then raise UnknownTruth.
-        source_index: (n,) int64, the place of each sample in the published data set or file list.
-        normalize: applied to every batch on its way out; None where ``input`` is ready as it is.
+        input: (n, *shape), floating point, or uint8 images that ``normalize`` converts to floats.
+        label: (n,) int64, the given labels.
+        clean_label_if_known: (n,) int64, the true labels; None if they are unknown. ``clean_label``
+            and ``is_noisy`` then raise UnknownTruth.
+        source_index: (n,) int64, the position of each sample in the published data set or file
+            list.
+        normalize: applied to every batch; None if ``input`` needs no change.
     """
 
     input: Tensor
@@ -64,25 +65,25 @@ class Split:
 
     @property
     def truth_known(self) -> bool:
-        """Whether there are true labels."""
+        """Whether the true labels are known."""
         return self.clean_label_if_known is not None
 
     @property
     def clean_label(self) -> Tensor:
-        """(n,) int64, the true labels; raises UnknownTruth where they are not known."""
+        """(n,) int64, the true labels; raises UnknownTruth if they are unknown."""
         return known(self.clean_label_if_known)
 
     @property
     def is_noisy(self) -> Tensor:
-        """(n,) bool: the given label is not the true one; raises as ``clean_label`` does."""
+        """(n,) bool, whether the given label differs from the true label; raises UnknownTruth."""
         return self.label != self.clean_label
 
     def batch(self, index: Tensor | slice = slice(None)) -> Batch:
-        """The samples at ``index``, normalised; a slice is served without a copy."""
+        """The samples at ``index``, normalized; a slice makes no copy."""
         return self.served(self._ready(self.input[index]), index)
 
     def served(self, input: Tensor, index: Tensor | slice) -> Batch:
-        """The samples at ``index``, with an input that is ready for the network."""
+        """The samples at ``index`` with the given, already normalized input."""
         clean = self.clean_label_if_known
         return Batch(
             input,
@@ -101,13 +102,13 @@ class Split:
         return self._each(lambda tensor: tensor[index])
 
     def to(self, device: torch.device) -> Split:
-        """The same samples on ``device``; the split itself where they lie there already."""
+        """The same samples on ``device``; the split itself if it is already there."""
         if self.input.device == device and self.label.device == device:
             return self
         return self._each(lambda tensor: tensor.to(device))
 
     def _each(self, function: Callable[[Tensor], Tensor]) -> Split:
-        """The split of what becomes of its tensors."""
+        """The split with ``function`` applied to its tensors."""
         clean = self.clean_label_if_known
         return Split(
             function(self.input),
@@ -119,7 +120,7 @@ class Split:
 
     @property
     def nbytes(self) -> int:
-        """The memory that its tensors take."""
+        """The size of its tensors in bytes."""
         clean = self.clean_label_if_known
         tensors = (self.input, self.label, clean, self.source_index, self.index)
         return sum(tensor.nbytes for tensor in tensors if tensor is not None)

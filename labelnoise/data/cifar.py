@@ -26,7 +26,7 @@ from labelnoise.seeding import stream
 
 
 def select_classes(images: Images, classes: Sequence[int]) -> Images:
-    """The images of some classes, in order, relabelled 0, 1, ... as the classes are listed.
+    """The images of some classes, relabelled 0, 1, ... in the order of ``classes``.
 
     Example:
         >>> image = torch.zeros(4, 3, 1, 1, dtype=torch.uint8)
@@ -47,12 +47,12 @@ class CIFARDataModule(ImageDataModule):
 
     Args:
         noise: the label noise.
-        root: the folder that holds the published one, or gets it.
-        download: fetch the data set where files are missing.
-        verify: refuse files whose md5 sum is not the published one.
+        root: the folder for the folder of the published files.
+        download: download the data set if files are missing.
+        verify: refuse files with another md5 sum than the published one.
 
     Raises:
-        InputError: when set up, for files that are missing or cannot be used.
+        InputError: at set-up, files that are missing or cannot be used.
     """
 
     published: ClassVar[Published]
@@ -108,13 +108,12 @@ class CIFAR100DataModule(CIFARDataModule):
 
 
 class CIFAR10PairDataModule(CIFAR10DataModule):
-    """Two classes of CIFAR-10, as many images of one as of the other; the paper's image experiment.
+    """Two classes of CIFAR-10 of equal size, as in the image experiment of the paper.
 
-    The first class becomes label 0, the second label 1. All 5,000 + 5,000 training and 1,000 +
-    1,000 test images are kept unless ``per_class`` asks for fewer training images. Where a class
-    has more images than the other, as many are drawn as that has. People's labels (noise=human) of
-    some training images are neither class: these images are dropped, the two classes may then
-    differ in size, and ``per_class`` draws from what is left.
+    The first class is label 0, the second is label 1. There are 5,000 + 5,000 training and 1,000 +
+    1,000 test images; ``per_class`` reduces the training images. If one class of the files has more
+    images, a subset is drawn. With human labels (noise=human) training images of a third class are
+    dropped, so the classes may differ in size; ``per_class`` draws from the remaining images.
     Source: arXiv 2505.18909, the experiments on CIFAR-10, and their code.
 
     Args:
@@ -149,7 +148,7 @@ class CIFAR10PairDataModule(CIFAR10DataModule):
         if not counts.all():
             raise InputError(
                 f"{self.root} has {counts.tolist()} {part} images of "
-                f"{' and '.join(self.class_names)}; fetch the data anew"
+                f"{' and '.join(self.class_names)}; download the data again"
             )
         generator = stream(self.split_seed, "pair", part)
         return pair.subset(equal_per_class(pair.label, int(counts.min()), generator))
@@ -170,7 +169,7 @@ def two_classes(classes: Sequence[str | int], names: Sequence[str]) -> tuple[int
     ]
     if len(numbers) != 2 or -1 in numbers or numbers[0] == numbers[1]:
         raise InputError(
-            f"data.classes is {list(classes)}; write two different ones of {', '.join(names)}, "
-            f"or of their numbers 0 to {len(names) - 1}"
+            f"data.classes is {list(classes)}; write two different classes of {', '.join(names)}, "
+            f"or their numbers from 0 to {len(names) - 1}"
         )
     return int(numbers[0]), int(numbers[1])

@@ -1,4 +1,4 @@
-"""The files of CIFAR: fetched and checked like torchvision does, their pickles read untrusted."""
+"""The files of CIFAR: download them, check them, and read their pickles safely."""
 
 from __future__ import annotations
 
@@ -23,12 +23,12 @@ IMAGE_SHAPE = (3, 32, 32)
 
 @dataclass(frozen=True)
 class Published:
-    """What is known of a data set of the CIFAR family before any of its files is read.
+    """Facts about a published data set of the CIFAR family.
 
     Attributes:
-        name: as its authors write it.
-        files: torchvision's class, for the names and md5 sums of the files and where they lie.
-        label_key: under which a batch holds its labels.
+        name: the name of the data set.
+        files: the class of torchvision with the names, md5 sums and folder of the files.
+        label_key: the key of the labels in a file.
         class_names: K names, in the order of the labels.
         mean, std: of each channel over the training images, on the scale of 0 to 1.
     """
@@ -41,12 +41,12 @@ class Published:
     std: tuple[float, float, float]
 
     def paths(self, root: Path, train: bool) -> list[tuple[Path, str]]:
-        """The files of one part, each with its md5 sum."""
+        """The files of the training or test images, each with its md5 sum."""
         listed = self.files.train_list if train else self.files.test_list
         return [(root / self.files.base_folder / name, md5) for name, md5 in listed]
 
 
-# The numbers of the paper's code; its std is that within an image, averaged over the images.
+# The numbers of the paper's code; its std is the std within an image, averaged over the images.
 PUBLISHED_CIFAR10 = Published(
     name="CIFAR-10",
     files=CIFAR10,
@@ -56,7 +56,7 @@ PUBLISHED_CIFAR10 = Published(
     std=(0.2023, 0.1994, 0.2010),
 )
 
-# The numbers commonly used, std over all pixels.
+# The common numbers; the std is over all pixels.
 PUBLISHED_CIFAR100 = Published(
     name="CIFAR-100",
     files=CIFAR100,
@@ -68,12 +68,12 @@ PUBLISHED_CIFAR100 = Published(
 
 
 def fetch(published: Published, root: Path, *, download: bool, verify: bool) -> None:
-    """See to it that all files are in ``root``, with ``verify`` that they are the published ones.
+    """Download missing files to ``root``; with ``verify`` check that all are the published files.
 
-    Files that are there are never overwritten.
+    Existing files are never overwritten.
 
     Raises:
-        InputError: files are missing and may not or cannot be downloaded, or differ.
+        InputError: files are missing and cannot be downloaded, or differ.
     """
     folder = root / published.files.base_folder
     listed = published.paths(root, train=True) + published.paths(root, train=False)
@@ -82,7 +82,7 @@ def fetch(published: Published, root: Path, *, download: bool, verify: bool) -> 
             if path.exists() and not check_integrity(path, md5):
                 raise InputError(
                     f"{path} is not the published {published.name} (its md5 differs): write "
-                    f"data.verify=false to use it all the same, or delete {folder} to fetch it anew"
+                    f"data.verify=false to use it anyway, or delete {folder} to download it again"
                 )
     missing = [path for path, _ in listed if not path.exists()]
     if not missing:
@@ -90,12 +90,12 @@ def fetch(published: Published, root: Path, *, download: bool, verify: bool) -> 
     if not download:
         raise InputError(
             f"{published.name} is not in {folder} ({len(missing)} of {len(listed)} files missing, "
-            f"the first is {missing[0].name}): write data.root=FOLDER for the folder that holds "
+            f"the first is {missing[0].name}): write data.root=FOLDER for the folder with "
             f"{published.files.base_folder}, or data.download=true"
         )
     try:
         root.mkdir(parents=True, exist_ok=True)
-        # Several runs of one sweep may start at once; the first one fetches.
+        # Several runs of a sweep may start at once; the first one downloads.
         with FileLock(root / f".{published.files.base_folder}.lock"):
             if not all(path.exists() for path in missing):
                 download_and_extract_archive(
@@ -104,26 +104,26 @@ def fetch(published: Published, root: Path, *, download: bool, verify: bool) -> 
                     filename=published.files.filename,
                     md5=published.files.tgz_md5,
                 )
-    except Exception as error:  # no network, a full disk, a broken archive: all end in one line
+    except Exception as error:  # no network, a full disk, a damaged archive
         reason = " ".join(str(error).split()) or type(error).__name__
         raise InputError(
-            f"{published.name} is not in {folder} and cannot be fetched from "
+            f"{published.name} is not in {folder} and cannot be downloaded from "
             f"{published.files.url} ({reason}): put {published.files.base_folder} into {root} "
             "yourself, or write data.root=FOLDER"
         ) from error
 
 
 class _ArrayUnpickler(pickle.Unpickler):
-    """Unpickles lists, dicts, text, numbers and arrays of bytes; whatever else is refused.
+    """Unpickles only lists, dicts, text, numbers and arrays of bytes.
 
-    A pickle calls functions by their names. The few that it needs are replaced by ones that can do
-    no more than that, so nothing a file names is ever run.
+    A pickle can name functions to call. Here the few necessary functions are replaced by safe
+    substitutes, so no function that a file names is executed.
     """
 
     def find_class(self, module: str, name: str) -> Any:
         if (module, name) == ("_codecs", "encode"):
             return _encode
-        # Files of numpy 1 have the middle name, those of numpy 2 the last.
+        # The second name is from numpy 1, the third from numpy 2.
         if module in ("numpy", "numpy.core.multiarray", "numpy._core.multiarray"):
             stand_ins = {"_reconstruct": _empty_array, "dtype": _byte_type, "ndarray": None}
             if name in stand_ins:
@@ -132,19 +132,19 @@ class _ArrayUnpickler(pickle.Unpickler):
 
 
 def _empty_array(*_: object) -> np.ndarray:
-    """An array for the pickle to fill, whose type and size it tells afterwards."""
+    """An array for the pickle to fill; the pickle sets its type and size later."""
     return np.empty(0, np.uint8)
 
 
 def _byte_type(code: str, *_: object) -> np.dtype:
-    """uint8 alone: an array of objects could hold anything, and numpy warns of old files' flags."""
+    """uint8 only, because an array of objects could contain any object."""
     if code != "u1":
-        raise pickle.UnpicklingError(f"it holds an array of type {code}")
+        raise pickle.UnpicklingError(f"it contains an array of type {code}")
     return np.dtype(np.uint8)
 
 
 def _encode(text: str, encoding: str) -> bytes:
-    """The bytes of an array, which Python 3 writes as text where it pickles for Python 2."""
+    """The bytes of an array, which Python 3 pickles as text for Python 2."""
     if encoding != "latin1":
         raise pickle.UnpicklingError(f"it asks for the encoding {encoding}")
     return text.encode("latin1")
@@ -153,10 +153,10 @@ def _encode(text: str, encoding: str) -> bytes:
 def read_batch(
     path: Path, label_key: str, num_classes: int
 ) -> tuple[UInt8[np.ndarray, "n 3072"], Int[np.ndarray, " n"]]:
-    """Read one file: its images, a row of 3 x 32 x 32 bytes each, and their labels.
+    """Read a file: its images, one row of 3 x 32 x 32 bytes each, and their labels.
 
     Raises:
-        InputError: the file is damaged, or holds something else than such a batch.
+        InputError: the file is damaged or is not such a batch.
     """
     try:
         with open(path, "rb") as file:
@@ -164,18 +164,20 @@ def read_batch(
     except Exception as error:  # a damaged pickle can raise anything
         reason = " ".join(str(error).split()) or type(error).__name__
         raise InputError(
-            f"{path} cannot be read ({reason}): it is damaged, or more than a batch of images; "
-            "fetch it anew"
+            f"{path} cannot be read ({reason}): it is damaged, or not a plain batch of images; "
+            "download it again"
         ) from error
     data = batch.get("data") if isinstance(batch, dict) else None
     label = batch.get(label_key) if isinstance(batch, dict) else None
     width = int(np.prod(IMAGE_SHAPE))
     if not isinstance(data, np.ndarray) or data.ndim != 2 or data.shape[1] != width:
         shape = f"of shape {data.shape}" if isinstance(data, np.ndarray) else "missing"
-        raise InputError(f"{path} is no batch of images: 'data' is {shape}, not (n, {width}) bytes")
+        raise InputError(
+            f"{path} is not a batch of images: 'data' is {shape}, not (n, {width}) bytes"
+        )
     if not isinstance(label, list) or len(label) != len(data):
         count = f"{len(label)} labels" if isinstance(label, list) else "no labels"
-        raise InputError(f"{path} has {len(data)} images and {count} under '{label_key}'")
+        raise InputError(f"{path} has {len(data)} images but {count} under '{label_key}'")
     if not all(type(k) is int and 0 <= k < num_classes for k in label):
         raise InputError(f"{path} has labels under '{label_key}' outside 0..{num_classes - 1}")
     return data, np.array(label, dtype=np.int64)
@@ -185,7 +187,7 @@ def read_part(published: Published, root: Path, *, train: bool) -> Images:
     """Read the training or the test images into one tensor, in the published order.
 
     Raises:
-        InputError: a file cannot be used, see :func:`read_batch`; or all are empty.
+        InputError: a file cannot be used (:func:`read_batch`), or all files are empty.
     """
     batches = [
         read_batch(path, published.label_key, len(published.class_names))
@@ -194,6 +196,6 @@ def read_part(published: Published, root: Path, *, train: bool) -> Images:
     label = torch.from_numpy(np.concatenate([label for _, label in batches]))
     if len(label) == 0:
         folder, purpose = root / published.files.base_folder, "train" if train else "test"
-        raise InputError(f"{folder} has no image to {purpose} on; fetch it anew")
+        raise InputError(f"{folder} has no image to {purpose} on; download it again")
     image = torch.from_numpy(np.concatenate([data for data, _ in batches]))
     return Images.in_memory(image.view(-1, *IMAGE_SHAPE), label)

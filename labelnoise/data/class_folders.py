@@ -1,4 +1,4 @@
-"""Finding images in folders named by class, and counting all that is not read, by reason."""
+"""Find images in folders named by class, and count the files that are not read, by reason."""
 
 from __future__ import annotations
 
@@ -17,22 +17,22 @@ from labelnoise.data.image_files import readable_endings
 from labelnoise.errors import InputError
 from labelnoise.noise.label_words import plain, some
 
-# Why a file is not read: the key in summary.json, and what the log says.
+# The reasons for not reading a file: the key in summary.json, and the words in the log.
 REASONS = {
     "nested": "in folders below a class folder",
-    "loose": "beside the class folders",
+    "loose": "next to the class folders",
     "ending": "with an ending that cannot be read",
     "hidden": "hidden",
-    "dangling_link": "links to nothing",
+    "dangling_link": "links to missing files",
     "special": "neither file nor folder",
     "system": "left by an operating system or a program",
-    "other_splits": "folders beside train and test named like a split",
+    "other_splits": "folders next to train and test with the name of a split",
 }
 
-# Other folders beside train and test are somebody's own, such as a run's outputs.
+# Names of folders next to train and test that count as splits.
 SPLIT_NAMES = {"dev", "eval", "extra", "holdout", "val", "valid", "validation"}
 
-# What systems and programs leave, in lower case; macOS writes ._NAME beside every file NAME.
+# Files of operating systems and programs, in lower case. macOS also writes ._NAME for a file NAME.
 SYSTEM_NAMES = {
     ".appledouble", ".directory", ".ds_store", ".fseventsd", ".ipynb_checkpoints", ".picasa.ini",
     ".spotlight-v100", ".temporaryitems", ".thumbnails", ".trashes", "@eadir", "#recycle",
@@ -43,14 +43,14 @@ SYSTEM_NAMES = {
 
 @dataclass(frozen=True)
 class Listing:
-    """The images found in a folder of class folders, and what was left out.
+    """The images in a folder of class folders, and the files left out.
 
     Attributes:
         class_names: K names.
         files: n files as ``CLASS/name``, sorted by class and name.
-        label: (n,) int64, each file's class.
-        left_out: files that are not read, by the reasons of ``REASONS``.
-        endings: of the files left out for their ending.
+        label: (n,) int64, the class of each file.
+        left_out: number of files that are not read, by the keys of ``REASONS``.
+        endings: the endings of the files that are left out for their ending.
     """
 
     class_names: list[str]
@@ -63,16 +63,16 @@ class Listing:
 def list_images(folder: Path, class_names: Sequence[str] | None = None) -> Listing:
     """Find the images in ``folder/CLASS/``, sorted by class and name.
 
-    Folders that are hidden, or that a system or a program left there, are no classes. Links to
-    files and to class folders are followed. Names are compared in Unicode's composed form.
+    Hidden folders and folders of operating systems or programs are not classes. Links to files and
+    to class folders are followed. Names are compared in Unicode's composed form.
 
     Args:
-        folder: with one sub-folder a class.
-        class_names: the classes allowed; None for those found.
+        folder: has one sub-folder for each class.
+        class_names: the allowed classes; None allows all.
 
     Raises:
-        InputError: no folder, no class, a class without images, one that is not allowed, or a name
-            that cannot be used.
+        InputError: no folder, no class, a class without images or not allowed, or a name that
+            cannot be used.
     """
     if not folder.is_dir():
         raise InputError(f"there is no folder {folder}; put the images into {folder}/CLASS/")
@@ -109,7 +109,7 @@ def _list(folder: Path, class_names: Sequence[str] | None) -> Listing:
 
 @dataclass
 class _Count:
-    """Counts every file that is not read."""
+    """Counts the files that are not read."""
 
     left_out: Counter[str] = field(default_factory=Counter)
     endings: Counter[str] = field(default_factory=Counter)
@@ -129,7 +129,7 @@ class _Count:
         return False
 
     def leave_out(self, entry: os.DirEntry[str], reason: str) -> None:
-        """Count a file, or all files in a folder; what lies behind a link to a folder is one."""
+        """Count a file, or all files in a folder; a link to a folder counts as one."""
         if _is_dir(entry) and not entry.is_symlink():
             for inner in _entries(Path(entry.path)):
                 self.leave_out(inner, reason_by_name(inner.name) or reason)
@@ -142,7 +142,7 @@ class _Count:
 
     @staticmethod
     def _reason(entry: os.DirEntry[str]) -> str | None:
-        """Why a file cannot be an image; None where it can."""
+        """The reason why a file cannot be an image; None if it can."""
         if entry.is_symlink() and not os.path.exists(entry.path):
             return "dangling_link"
         if not os.path.isfile(entry.path):
@@ -151,7 +151,7 @@ class _Count:
 
 
 def reason_by_name(name: str) -> str | None:
-    """Why something of this name is not looked at; None where it is.
+    """The reason why a file or folder of this name is ignored; None if it is not.
 
     Example:
         >>> reason_by_name("Thumbs.db"), reason_by_name(".cache"), reason_by_name("cat")
@@ -163,18 +163,18 @@ def reason_by_name(name: str) -> str | None:
 
 
 def left_out_of_root(root: Path) -> Counter[str]:
-    """Images and further splits beside ``train`` and ``test``; a split counts as one."""
+    """Number of images and of other splits next to ``train`` and ``test``."""
     count, left_out = _Count(), Counter[str]()
     for entry in _entries(root):
         if _is_dir(entry):
             left_out["other_splits"] += entry.name.lower() in SPLIT_NAMES
         else:
-            left_out["loose"] += count.is_image(entry)  # tables and notes belong here
+            left_out["loose"] += count.is_image(entry)  # other files, such as tables, are fine
     return +left_out
 
 
 def describe_left_out(left_out: Counter[str], endings: Counter[str]) -> str:
-    """The counts in words, by reason; empty where nothing was left out.
+    """The counts by reason in words; empty if nothing was left out.
 
     Example:
         >>> describe_left_out(Counter(nested=36, ending=3), Counter({".txt": 2, ".heic": 1}))
@@ -197,27 +197,28 @@ def _check_names(folder: Path, found: Sequence[str], names: Sequence[str]) -> No
     twice = [name for name, times in Counter(found).items() if times > 1]
     if twice:
         raise InputError(
-            f"{folder} has two class folders whose names look the same, '{twice[0]}'; rename one"
+            f"{folder} has two class folders with names that look the same, '{twice[0]}'; rename "
+            "one of them"
         )
     unknown = [name for name in found if name not in names]
     if unknown:
         raise InputError(
-            f"{folder} has {len(unknown)} of {len(found)} classes that the training images lack, "
+            f"{folder} has {len(unknown)} of {len(found)} classes without training images, "
             f"the first is '{unknown[0]}'; the classes are {some(names)}"
         )
 
 
 def _check_letters(folder: Path, files: Iterable[str]) -> None:
-    """Refuse names that no table could hold."""
-    # Bytes that are no UTF-8 come as lone surrogates (Cs); a line break is a control letter (Cc).
+    """Refuse names that a table cannot contain."""
+    # Bytes that are not UTF-8 become lone surrogates (Cs); a line break is a control letter (Cc).
     wrong = [f for f in files if {unicodedata.category(letter) for letter in f} & {"Cs", "Cc"}]
     if wrong:
         raise InputError(
-            f"{folder} has {len(wrong)} files with names that are no UTF-8 or hold control "
+            f"{folder} has {len(wrong)} files with names that are not UTF-8 or contain control "
             f"characters, the first is {wrong[0]!a}; rename them"
         )
 
 
 def _is_dir(entry: os.DirEntry[str]) -> bool:
-    """Also of a link that leads in a circle, which is none."""
+    """Whether the entry is a folder or a link to a folder; False for a circular link."""
     return os.path.isdir(entry.path) if entry.is_symlink() else entry.is_dir()

@@ -1,4 +1,4 @@
-"""Decoding image files of every format and mode into 8-bit colours, none misread without a word."""
+"""Decode image files into 8-bit RGB; formats or modes that could be misread are refused."""
 
 from __future__ import annotations
 
@@ -21,34 +21,34 @@ from torchvision.transforms.functional import center_crop, resize
 
 from labelnoise.errors import InputError
 
-# EPS files are programs that Pillow hands to Ghostscript: nothing to run on a stranger's images.
+# EPS files are programs that Pillow would run in Ghostscript.
 REFUSED_FORMATS = {"EPS"}
 FILES_PER_TASK = 64
 NAMED = 5
 
 WHITE = (255, 255, 255)
 
-# What is read in part or as it stands: the key in summary.json, and what the log says.
+# Images that are read only in part: the key in summary.json, and the words in the log.
 NOTES = {
-    "later_frames": "with several frames, of which the first is read",
-    "lower_bits": "of 16 bits a channel, of which the upper 8 are read",
-    "exif": "with EXIF data that cannot be read, taken as they are stored",
+    "later_frames": "with several frames, only the first is read",
+    "lower_bits": "with 16 bits per channel, only the upper 8 are read",
+    "exif": "with EXIF data that cannot be read, so the image is not rotated",
 }
 
-# Modes that Pillow converts to 8-bit colours as they are meant.
+# Modes that Pillow converts to 8-bit colours correctly.
 MODES = {
     "1", "L", "LA", "La", "P", "PA", "RGB", "RGBA", "RGBa", "RGBX", "CMYK", "YCbCr", "LAB", "HSV"
 }  # fmt: skip
-# Pillow's "RGB" of 16-bit grey is cut off at 255. In these formats 65535 is white.
+# Pillow's conversion of 16-bit grey to "RGB" clips at 255. In these formats 65535 is white.
 GREY_16 = {"I;16", "I;16B", "I;16L", "I;16N"}
 FORMATS_16 = {"PNG", "TIFF", "JPEG2000"}
-# Pillow keeps the transparent grey of few bits as it stands in the file, the pixels on 0 to 255.
+# Pillow scales grey pixels of few bits to 0..255, but not the transparent grey level.
 GREY_STEPS = {"L;2": 85, "L;4": 17}
 
 
 @cache
 def readable_endings() -> frozenset[str]:
-    """What a file may end in for Pillow to decode it here."""
+    """The file endings that Pillow can decode here."""
     endings = Image.registered_extensions().items()
     return frozenset(end for end, kind in endings if kind in _formats())
 
@@ -60,10 +60,10 @@ def _formats() -> list[str]:
 
 
 def colour_of(background: Any) -> tuple[int, int, int]:
-    """Red, green and blue of a colour that is given by name or by numbers.
+    """Red, green and blue of a colour given by name or by numbers.
 
     Raises:
-        InputError: neither a colour that Pillow knows nor three whole numbers from 0 to 255.
+        InputError: neither a colour name of Pillow nor three whole numbers from 0 to 255.
 
     Example:
         >>> colour_of("white"), colour_of([0, 128, 255])
@@ -91,29 +91,29 @@ def colour_of(background: Any) -> tuple[int, int, int]:
 def decode(
     path: Path, size: int, background: tuple[int, int, int] = WHITE
 ) -> tuple[UInt8[np.ndarray, "3 size size"], list[str]]:
-    """Read one image as 8-bit RGB, its shorter side resized to ``size`` and its middle cut out.
+    """Read an image as 8-bit RGB; resize the shorter side to ``size`` and crop the centre.
 
-    The first frame counts. The image is turned as its EXIF data say, and laid on ``background``
-    where it is transparent. Of 16 bits a channel the upper 8 are read.
+    Only the first frame is read. The EXIF orientation is applied. Transparent pixels get the colour
+    ``background``. Of 16 bits per channel the upper 8 are read.
 
     Returns:
-        The pixels, and which of ``NOTES`` hold.
+        The pixels, and the keys of ``NOTES`` that apply.
 
     Raises:
-        Exception: of any type, since a damaged file can raise anything.
-        ValueError: the mode has no plain meaning in 8 bits, or the image has too many pixels.
+        Exception: of any type, for a damaged file.
+        ValueError: the mode cannot be converted to 8 bits, or the image has too many pixels.
     """
-    # The list keeps a file of a refused format out whatever its name ends in.
+    # ``formats`` also refuses a file of a refused format with another ending.
     with Image.open(path, formats=_formats()) as file:
         _check_pixels(file.width, file.height, size)
         notes = ["later_frames"] if getattr(file, "is_animated", False) else []
-        stored = [str(tile.args) for tile in file.tile]  # how Pillow is told that the pixels lie
+        stored = [str(tile.args) for tile in file.tile]  # Pillow's description of the pixel format
         # BGR;16 has 16 bits for all channels together.
         if file.mode in GREY_16 or any(re.search("(?<!BGR);16", form) for form in stored):
             _check_deep(file)
             notes.append("lower_bits")
         elif file.mode not in MODES:
-            raise ValueError(f"mode {file.mode}, which is not of 8 bits a channel")
+            raise ValueError(f"mode {file.mode}, which does not have 8 bits per channel")
         if stored and stored[0] in GREY_STEPS and "transparency" in file.info:
             file.info["transparency"] *= GREY_STEPS[stored[0]]
         file.load()
@@ -126,43 +126,43 @@ def decode(
 
 
 def _check_pixels(width: int, height: int, size: int) -> None:
-    """Refuse an image of too many pixels, as it is stored or as it is resized before it is cut."""
+    """Refuse an image with too many pixels, before or after resizing."""
     most = Image.MAX_IMAGE_PIXELS
     resized = size * size * max(width, height) // max(1, min(width, height))
-    # At a size that is large itself, a picture four times as long as wide is not too long.
+    # An aspect ratio of up to 4 is always allowed, also with a large ``size``.
     if most is not None and (width * height > most or resized > max(most, 4 * size * size)):
-        raise ValueError(f"{width} x {height} pixels, of which at most {most} are decoded or made")
+        raise ValueError(f"{width} x {height} pixels, before or after resizing more than {most}")
 
 
 def _check_deep(file: Image.Image) -> None:
-    """Refuse files of 16 bits a channel that mean anything but light from 0 to 65535."""
+    """Refuse files with 16 bits per channel unless 0 is black and 65535 is white."""
     if "transparency" in file.info:
-        raise ValueError("16 bits a channel and a transparent colour")
+        raise ValueError("16 bits per channel and a transparent colour")
     if file.mode not in GREY_16:
         return
-    tags = getattr(file, "tag_v2", {})  # of TIFF: bits a sample, and 1 where 0 is black
+    tags = getattr(file, "tag_v2", {})  # TIFF: 258 is bits per sample; 262 is 1 if 0 is black
     if file.format not in FORMATS_16 or tags.get(258, (16,)) != (16,) or tags.get(262, 1) != 1:
-        raise ValueError(f"grey of more than 8 bits, mode {file.mode}")
+        raise ValueError(f"grey with more than 8 bits, mode {file.mode}")
 
 
 def _upright(file: Image.Image) -> tuple[Image.Image, bool]:
-    """The image turned as its EXIF data say, and whether these can be read."""
+    """The image with its EXIF orientation applied, and whether the EXIF data can be read."""
     try:
         orientation = file.getexif().get(ExifTags.Base.Orientation, 1)
-    except Exception:  # EXIF data are a file of their own, and their damage not the image's
+    except Exception:  # damaged EXIF data do not damage the image
         return file, False
     return (file if orientation == 1 else ImageOps.exif_transpose(file)), True
 
 
 def _eight_bits(image: Image.Image) -> Image.Image:
-    """Of 16-bit grey the upper 8 bits, as Pillow does for 16-bit colours."""
+    """The upper 8 bits of 16-bit grey, as Pillow does for 16-bit colours."""
     if image.mode not in GREY_16:
         return image
     return Image.fromarray((np.asarray(image) >> 8).astype(np.uint8))
 
 
 def _opaque(image: Image.Image, background: tuple[int, int, int]) -> Image.Image:
-    """The image in RGB, laid on the background where it is transparent."""
+    """The image in RGB with the background colour in transparent pixels."""
     if not image.has_transparency_data:
         return image.convert("RGB")
     below = Image.new("RGBA", image.size, (*background, 255))
@@ -172,13 +172,13 @@ def _opaque(image: Image.Image, background: tuple[int, int, int]) -> Image.Image
 def decode_all(
     paths: Sequence[Path], size: int, background: tuple[int, int, int] = WHITE
 ) -> tuple[UInt8[Tensor, "n 3 size size"], Counter[str]]:
-    """Decode files on a few threads, straight into one tensor; see :func:`decode`.
+    """Decode files on several threads into one tensor; see :func:`decode`.
 
     Returns:
-        The images, and how many of them each of ``NOTES`` is true of.
+        The images, and the number of images for each key of ``NOTES``.
 
     Raises:
-        InputError: some cannot be read; says how many and names the first five.
+        InputError: files cannot be read; gives their number and names the first five.
     """
     output = np.empty((len(paths), 3, size, size), dtype=np.uint8)
 
@@ -193,8 +193,8 @@ def decode_all(
                 failures.append(f"{paths[place]} ({reason})")
         return notes, failures
 
-    # Pillow lets other threads run while it decodes. It warns of an image that is too large to be
-    # meant, and then decodes it.
+    # Pillow lets other threads run while it decodes. Its warning about very large images is made an
+    # error, because it would decode them.
     with (
         warnings.catch_warnings(action="error", category=Image.DecompressionBombWarning),
         ThreadPoolExecutor(min(16, os.cpu_count() or 1)) as threads,
@@ -208,8 +208,8 @@ def decode_all(
     if failures:
         more = len(failures) - NAMED
         raise InputError(
-            f"{len(failures)} of {len(paths)} files cannot be read as an image, replace them by "
-            f"8-bit PNGs or the like, or remove them: {'; '.join(failures[:NAMED])}"
+            f"{len(failures)} of {len(paths)} files cannot be read as an image: replace them by "
+            f"8-bit PNG files, for example, or remove them: {'; '.join(failures[:NAMED])}"
             f"{f'; and {more} more' if more > 0 else ''}"
         )
     return torch.from_numpy(output), sum((notes for notes, _ in done), Counter[str]())

@@ -1,4 +1,4 @@
-"""Your own images in folders named by class, with other labels in a CSV if there are any."""
+"""Your own images in folders named by class; a CSV may have other labels."""
 
 from __future__ import annotations
 
@@ -29,9 +29,9 @@ from labelnoise.noise import LabelNoise, NoiseRecord
 
 log = logging.getLogger(__name__)
 
-# What the folders' names may be taken for.
+# Values of data.truth.
 TRUTHS = ("unknown", "folders")
-# Of natural images, as torchvision's pretrained networks take them.
+# The normalization of torchvision's pretrained networks.
 CHANNELS = 3
 MEAN, STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
 
@@ -39,33 +39,35 @@ MEAN, STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
 class ImageFolderDataModule(ImageDataModule):
     """Images in ``root/train/CLASS/`` and ``root/test/CLASS/``; see :class:`ImageDataModule`.
 
-    A folder's name is its images' class. Without ``labels`` it is the label that ``noise`` flips,
-    and the given one where nothing is flipped. With ``labels`` the CSV has the given labels of the
-    training images; the record's kind is then "csv". Nobody knows which given labels are wrong,
-    unless ``truth="folders"`` says that the folders' names are the true labels: a CSV may hold
-    corrected labels as well as wrong ones. Of labels that we flip ourselves, "clean" means before
-    our flip.
+    The name of a folder is the class of its images. Without ``labels``, ``noise`` flips the folder
+    names; if it flips nothing, they are the given labels. With ``labels`` the CSV has the given
+    labels of the training images, and the kind of the record is "csv". With ``truth="folders"`` the
+    folder names are the true labels. Otherwise the true labels are unknown, because a CSV may have
+    corrected labels as well as wrong ones. If the run itself flips labels, "clean" means the label
+    before the flip.
 
     Args:
-        noise: the label noise; none where ``labels`` is given.
-        root: the folder that holds train and test.
-        labels: CSV with the columns file,label, one row for every training image.
-        truth: "folders" where the folders' names, of training and test images, are the true labels;
-            "unknown" where nobody has checked them.
-        image_size: side of the images; the shorter side is resized to it, the middle cut out.
-        background: the colour behind images that are transparent, by name or as red, green, blue.
+        noise: the label noise; "none" with ``labels``.
+        root: the folder with train and test.
+        labels: CSV with the columns file,label and one row for every training image.
+        truth: "folders" if the folder names of training and test images are the true labels, else
+            "unknown".
+        image_size: side of the images; the shorter side is resized to it, and the centre is
+            cropped.
+        background: the colour of transparent pixels, by name or as red, green, blue.
         mean, std: of each channel, on the scale of 0 to 1.
-        options: those of :class:`ImageDataModule`.
+        options: the options of :class:`ImageDataModule`.
 
     Attributes (after ``setup``):
-        files: the training images as ``train/CLASS/name``; a source index is a place in this list.
-        test_files: the test images likewise.
-        left_out: files that are not read and files that are read in part, by reason: the keys of
-            ``REASONS`` in class_folders.py and of ``NOTES`` in image_files.py.
+        files: the training images as ``train/CLASS/name``; a source index is a position in this
+            list.
+        test_files: the test images as ``test/CLASS/name``.
+        left_out: number of files that are not read or read only in part, by the keys of ``REASONS``
+            in class_folders.py and of ``NOTES`` in image_files.py.
 
     Raises:
-        InputError: at once for noise on top of ``labels`` or an unknown ``truth``; when set up, for
-            images or labels that cannot be used.
+        InputError: noise in addition to ``labels``, or an unknown ``truth``; at set-up, images or
+            labels that cannot be used.
     """
 
     files: list[str]
@@ -95,13 +97,13 @@ class ImageFolderDataModule(ImageDataModule):
             raise InputError(f"data.image_size is {image_size}; write 1 or more")
         if truth not in TRUTHS:
             raise InputError(
-                f"data.truth is {truth!r}; write folders if the folders' names are the true "
+                f"data.truth is {truth!r}; write folders if the folder names are the true "
                 "labels, else unknown"
             )
         if labels is not None and noise.kind != "none":
             raise InputError(
-                f"data.labels={labels} gives the training labels and noise={noise.kind} would flip "
-                "them again; write noise=none, or data.labels=null"
+                f"data.labels={labels} gives the training labels, but noise={noise.kind} would "
+                "flip them again; write noise=none, or data.labels=null"
             )
         self.root = Path(root).expanduser()
         self.labels = None if labels is None else Path(labels).expanduser()
@@ -115,14 +117,14 @@ class ImageFolderDataModule(ImageDataModule):
         return found if self.labels is None else found | {"data.labels": content_of(self.labels)}
 
     def _files_found(self) -> str | None:
-        """Names, sizes and times of the images; to read them all would take too long."""
+        """A fingerprint of names, sizes and times of the images; reading all would be slow."""
         try:
             files = [
                 self.root / part / file
                 for part in ("train", "test")
                 for file in list_images(self.root / part).files
             ]
-        except InputError:  # told when the images are read
+        except InputError:  # raised again when the images are read
             return None
         return listing_of(self.root, files)
 
@@ -143,7 +145,7 @@ class ImageFolderDataModule(ImageDataModule):
         return self._images(self.files, train.label), self._images(self.test_files, test.label)
 
     def _count(self, train: Listing, test: Listing) -> None:
-        """Say what is read and what is not."""
+        """Log the numbers of images that are read and left out."""
         left_out = train.left_out + test.left_out + left_out_of_root(self.root)
         why = describe_left_out(left_out, train.endings + test.endings)
         log.log(
@@ -154,7 +156,7 @@ class ImageFolderDataModule(ImageDataModule):
         self.left_out = dict(left_out)
 
     def sample_names(self, source_index: Tensor) -> list[str]:
-        """Files of the training images, as in ``files``."""
+        """The files of training images, as in ``files``."""
         return [self.files[i] for i in source_index.tolist()]
 
     def _images(self, files: Sequence[str], label: Int[Tensor, " n"]) -> Images:
@@ -169,13 +171,13 @@ class ImageFolderDataModule(ImageDataModule):
         return decode_all([self.root / file for file in files], self.image_size, self.background)
 
     def _pixels(self, train: Images, test: Images) -> tuple[Tensor, Tensor]:
-        """Decoded together: one answer names all files that cannot be read."""
+        """Decode all images together, so that one error names all unreadable files."""
         files = [self.files[i] for i in train.source_index.tolist()]
         files += [self.test_files[i] for i in test.source_index.tolist()]
         image, notes = self._decode(files)
         if notes:
             said = [f"{notes[key]} {words}" for key, words in NOTES.items() if notes[key]]
-            log.warning("%s: of the images read, %s", self.root, ", ".join(said))
+            log.warning("%s: read images: %s", self.root, ", ".join(said))
             self.left_out = {**self.left_out, **notes}
         return image[: len(train)], image[len(train) :]
 

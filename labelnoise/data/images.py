@@ -1,4 +1,4 @@
-"""What every image data set goes through: label noise, a held-out noisy split, and serving."""
+"""The base class of image data sets: label noise, validation split and loaders."""
 
 from __future__ import annotations
 
@@ -32,40 +32,40 @@ log = logging.getLogger(__name__)
 
 
 class ImageDataModule(NoisyLabelDataModule):
-    """Images in memory with label noise; a data set is a subclass that fills in :meth:`read`.
+    """Images in memory with label noise; a data set is a subclass with :meth:`read`.
 
-    The training images are the labelled pool: their labels are made noisy together, and a noisy
-    validation split is held out of them afterwards. It is all that may be selected on; the test
-    images serve for reporting, with clean labels and with noisy ones.
+    The labels of all training images (the pool) are made noisy together. Then a noisy validation
+    split is held out of the pool; only this split may be used for selection. The test images are
+    for reporting, with clean and with noisy labels.
 
     Args:
-        noise: the label noise, drawn for the pool and, on another stream, for the test labels.
+        noise: the label noise of the pool and, with another stream, of the test labels.
         mean, std: of each channel, on the scale of 0 to 1.
-        batch_size: of each process; None for all training images at every step.
-        per_class: training images a class to keep, drawn at random; None for all. Where labels from
-            a file lie outside the classes, their images are dropped before.
-        test_per_class: test images a class to keep, drawn at random; None for all.
-        val_fraction: share of the pool that is held out; 0 for no validation split. Every class of
-            the given labels keeps a training sample, see :func:`hold_out`.
-        augment: shift training images by up to an eighth of their height (4 of 32 pixels), mirror
-            half of them.
-        eval_batch_size: of the validation and test batches.
-        seed: of the augmentation, and of what follows unless set alone.
-        split_seed: of both ``per_class`` and of the validation split.
-        shuffle_seed: of the mini-batch order.
+        batch_size: batch size of each process; None: all training images at every step.
+        per_class: number of training images to keep in each class, drawn at random; None: all.
+            Images with labels outside the classes are dropped before.
+        test_per_class: number of test images to keep in each class, drawn at random; None: all.
+        val_fraction: share of the pool to hold out; 0 for no validation split. Every given class
+            keeps a training sample, see :func:`hold_out`.
+        augment: shift training images by up to an eighth of their height (4 of 32 pixels), and
+            mirror half of them.
+        eval_batch_size: size of the validation and test batches.
+        seed: seed of the augmentation; default of the other seeds.
+        split_seed: seed of ``per_class``, ``test_per_class`` and the validation split.
+        shuffle_seed: seed of the mini-batch order.
 
     Attributes (after ``setup``):
         num_classes, class_names: K and the K names.
-        source_classes: the K numbers of the classes in the published data set, where these are some
-            of them; else None.
-        source_size: training images in the published data set.
-        size_options: what to write smaller where the images do not fit into memory.
+        source_classes: the K published numbers of the classes if the data have only some of them;
+            else None.
+        source_size: number of training images in the published data set.
+        size_options: the options that reduce memory, for the message.
         input_shape: (3, h, w).
         train, val, test: the splits; ``val`` is None without held-out images. ``test.label`` is
-            noisy, ``test.clean_label`` true.
-        noise_record: the labels of the pool, train and validation together, in the order read.
-        labels_are_true: whether the labels read with the images are known to be true. Where they
-            are not and nothing is flipped, no split has clean labels.
+            noisy, ``test.clean_label`` is true.
+        noise_record: the labels of the pool (training and validation) in the order read.
+        labels_are_true: whether the labels of the images are known to be true. If not, and if
+            nothing is flipped, no split has clean labels.
     """
 
     labels_are_true: bool = True
@@ -120,16 +120,15 @@ class ImageDataModule(NoisyLabelDataModule):
         return self.noise.sources()
 
     def read(self) -> tuple[Images, Images]:
-        """The training and the test images, with their true labels.
+        """The training and the test images with their true labels.
 
-        Called once, by :meth:`setup`. ``class_names`` and ``input_shape`` have to be set by the end
-        of it, here or in the constructor; the other attributes follow from the images. Their pixels
-        may be decoded when they are asked for, see :class:`labelnoise.data.subsets.Images`.
+        :meth:`setup` calls it once. It or the constructor must set ``class_names`` and
+        ``input_shape``. Pixels may be decoded later, see :class:`labelnoise.data.subsets.Images`.
         """
-        raise NotImplementedError(f"{type(self).__name__} has no images: fill in read()")
+        raise NotImplementedError(f"{type(self).__name__} has no images: write read()")
 
     def _pixels(self, train: Images, test: Images) -> tuple[Tensor, Tensor]:
-        """The pixels of both."""
+        """The pixels of the training and the test images."""
         return train.pixels(), test.pixels()
 
     def _draw_pool(self, pool: Images) -> NoiseRecord:
@@ -137,10 +136,10 @@ class ImageDataModule(NoisyLabelDataModule):
         return self._draw(pool, "train")
 
     def setup(self, stage: str | None = None) -> None:
-        """Read, select, flip and split, once; every later call changes nothing."""
+        """Read, select, flip and split; later calls do nothing."""
         if self._is_set_up:
             return
-        self.prepare_data()  # nothing to do where Lightning, or another process, did it already
+        self.prepare_data()  # does nothing if Lightning or another process has called it
         pool, test = self.read()
         self.num_classes = len(self.class_names)
         if self.source_size is None:
@@ -156,9 +155,9 @@ class ImageDataModule(NoisyLabelDataModule):
         self._is_set_up = True
 
     def _select(self, pool: Images, test: Images) -> tuple[Images, Images, int]:
-        """The images asked for, and how many training images the noise leaves out."""
-        # Of two classes, people labelled some samples as a third one.
-        kept = self.noise.keeps(CleanSplit(pool.label, self.num_classes, **self._told(pool)))
+        """The images to use, and the number of training images that the noise leaves out."""
+        # Human labels can be outside the classes of the data.
+        kept = self.noise.keeps(CleanSplit(pool.label, self.num_classes, **self._facts(pool)))
         kept = kept.nonzero().flatten()
         dropped = len(pool) - len(kept)
         pool = pool.subset(kept)
@@ -174,14 +173,14 @@ class ImageDataModule(NoisyLabelDataModule):
     def _check_memory(self, train: int, test: int) -> None:
         """Refuse images that do not fit, before they are decoded."""
         shape = " x ".join(map(str, self.input_shape))
-        # The batch of all training images is kept, four bytes a number.
+        # With full-batch training, all training images are also kept as float32.
         copies = 1 if self.batch_size is not None else 1 + 4
         size = math.prod(self.input_shape) * (copies * train + test) * world_size()
-        what = f"{train} training and {test} test images of {shape} bytes"
-        log.info(check_fits(size, what, f"write a smaller {self.size_options}"))
+        contents = f"{train} training and {test} test images of {shape} bytes"
+        log.info(check_fits(size, contents, f"write a smaller {self.size_options}"))
 
     def _split(self, pool: Images, test: Images) -> None:
-        """Hold out the validation split and read the pixels, of which there is one copy."""
+        """Hold out the validation split, and read the pixels without a second copy."""
         record = self.noise_record
         rest, held = hold_out(record.label, self.val_fraction, stream(self.split_seed, "split"))
         order = torch.cat([rest, held])
@@ -194,28 +193,28 @@ class ImageDataModule(NoisyLabelDataModule):
 
         self.train = part(images[: len(rest)], rest)
         self.val = part(images[len(rest) :], held) if len(held) else None
-        # After the pool: people's labels tell what noise to draw for the test images.
+        # After the pool, because its record can determine the noise of the test images.
         drawn = self._draw(test, "test", record)
         self.test = Split(
             test_images, drawn.label, drawn.clean_label, test.source_index, self.normalize
         )
         if len(held) < round(len(pool) * self.val_fraction):
             log.warning(
-                f"data.val_fraction={self.val_fraction}: {len(held)} of {len(pool)} images are "
-                "held out, so that every class keeps one to train on"
+                f"data.val_fraction={self.val_fraction}: only {len(held)} of {len(pool)} images "
+                "are held out, so that every class keeps a training image"
             )
         warn_of_missing_classes(self)
 
     def _draw(
         self, images: Images, part: str, train_record: NoiseRecord | None = None
     ) -> NoiseRecord:
-        told = {**self._told(images), "part": part, "train_record": train_record}
-        return self.noise.draw(CleanSplit(images.label, self.num_classes, **told))
+        facts = {**self._facts(images), "part": part, "train_record": train_record}
+        return self.noise.draw(CleanSplit(images.label, self.num_classes, **facts))
 
-    def _told(self, images: Images) -> dict[str, Any]:
-        """What label noise may know of the images beside their labels."""
+    def _facts(self, images: Images) -> dict[str, Any]:
+        """The arguments of CleanSplit besides the labels."""
         return {
-            # A function of the index: few samples are asked for, and all as floats take much space.
+            # A function, because few samples are needed and all as floats take much memory.
             "features": lambda index: self.normalize(images.subset(index).pixels()),
             "class_names": self.class_names,
             "source_index": images.source_index,

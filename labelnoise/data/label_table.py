@@ -1,4 +1,4 @@
-"""The given labels of image files in a CSV with the columns file and label."""
+"""Read the given labels of image files from a CSV with the columns file and label."""
 
 from __future__ import annotations
 
@@ -24,23 +24,24 @@ def read_given_labels(
     """Read the given labels of ``files`` from a CSV with the columns ``file`` and ``label``.
 
     Args:
-        path: the CSV in UTF-8; its first line names the columns, others are ignored.
-        files: as ``CLASS/name``; the CSV may write them so, or as ``folder/CLASS/name``.
-        class_names: the labels are these names, or their numbers 0..K-1; see
+        path: the CSV in UTF-8; its first line names the columns. Other columns are ignored.
+        files: the files as ``CLASS/name``; the CSV may also have ``folder/CLASS/name``.
+        class_names: the labels are these names or their numbers 0..K-1; see
             :func:`labelnoise.noise.label_words.read_classes`.
-        folder: of the files.
+        folder: the folder of the files.
 
     Raises:
-        InputError: no header, a file that is unknown, doubled or missing, an unknown class, labels
-            that can be read in two ways, or one class alone.
+        InputError: no header, a file that is unknown, repeated or missing, an unknown class, labels
+            that can be read in two ways, or only one class.
     """
     rows = _rows(path)
     place = {plain(file): i for i, file in enumerate(files)}
-    place |= {file: i for i, file in enumerate(files)}  # two files may differ in their form alone
+    place |= {file: i for i, file in enumerate(files)}  # names can differ only in Unicode form
     place |= {f"{folder}/{file}": i for file, i in place.items()}
     rows = [(file if file in place else plain(file), label) for file, label in rows]
-    _refuse(path, "files that are no training image", [repr(f) for f, _ in rows if f not in place])
-    # As in suspects.csv, where text that a spreadsheet would run has an apostrophe before it.
+    unknown = [repr(f) for f, _ in rows if f not in place]
+    _refuse(path, "files that are not training images", unknown)
+    # As in suspects.csv, text that a spreadsheet would execute may have an apostrophe before it.
     words = [label if label in class_names else unescape(label) for _, label in rows]
     names = [file for file, _ in rows]
     classes, reading = read_classes(words, class_names, str(path), names)
@@ -72,8 +73,8 @@ def _rows(path: Path) -> list[tuple[str, str]]:
             reader.fieldnames = header
             if [header.count(name) for name in ("file", "label")] != [1, 1]:
                 raise InputError(
-                    f"{path} begins with {','.join(header)!r}; its first line has to name the "
-                    "columns, each once: file,label"
+                    f"{path} begins with {','.join(header)!r}; its first line must name the "
+                    "columns file,label once each"
                 )
             return [((row["file"] or "").strip(), (row["label"] or "").strip()) for row in reader]
     except (OSError, UnicodeDecodeError, csv.Error) as error:
@@ -82,6 +83,6 @@ def _rows(path: Path) -> list[tuple[str, str]]:
         ) from error
 
 
-def _refuse(path: Path, what: str, offenders: Sequence[str]) -> None:
+def _refuse(path: Path, problem: str, offenders: Sequence[str]) -> None:
     if offenders:
-        raise InputError(f"{path} has {len(offenders)} {what}, the first is {offenders[0]}")
+        raise InputError(f"{path} has {len(offenders)} {problem}, the first is {offenders[0]}")

@@ -1,4 +1,4 @@
-"""Serving a split from memory: whole batches by index, augmented and normalised at once."""
+"""Load batches of a split in memory: index, augment and normalize whole batches."""
 
 from __future__ import annotations
 
@@ -22,14 +22,13 @@ from labelnoise.seeding import stream
 class Normalize:
     """Turn 8-bit images into floats of about zero mean and unit variance in each channel.
 
-    (x / 255 - mean) / std, computed as (x - 255 mean) * 1 / (255 std): two passes in place over the
-    one float tensor that is allocated.
+    (x / 255 - mean) / std, computed as (x - 255 mean) * 1 / (255 std) in place on one float tensor.
 
     Args:
         mean, std: of each channel, on the scale of 0 to 1.
 
     Raises:
-        InputError: a std that is not above 0, or two lengths that differ.
+        InputError: a std that is not above 0, or unequal lengths.
 
     Example:
         >>> images = torch.tensor([0, 255], dtype=torch.uint8).view(2, 1, 1, 1)
@@ -40,17 +39,17 @@ class Normalize:
     def __init__(self, mean: Sequence[float], std: Sequence[float]) -> None:
         if len(mean) != len(std) or not all(s > 0 for s in std):
             raise InputError(
-                f"normalisation has mean {list(mean)} and std {list(std)}; "
-                "write one number a channel in each, std above 0"
+                f"normalization has mean {list(mean)} and std {list(std)}; "
+                "write one number for each channel in both, std above 0"
             )
         self._shift = 255 * torch.tensor(mean).view(-1, 1, 1)
         self._scale = 1 / (255 * torch.tensor(std).view(-1, 1, 1))
         self._by_device: dict[torch.device, tuple[Tensor, Tensor]] = {}
 
     def __call__(self, images: Shaped[Tensor, "b c h w"]) -> Float[Tensor, "b c h w"]:
-        # A copy even where the images are floats already: they are the caller's.
+        # Always a copy, because float images belong to the caller.
         output = images.to(torch.float32, copy=True)
-        if output.device not in self._by_device:  # sent once: every transfer makes a GPU wait
+        if output.device not in self._by_device:  # once, because a transfer synchronizes a GPU
             sent = self._shift.to(output.device), self._scale.to(output.device)
             self._by_device[output.device] = sent
         shift, scale = self._by_device[output.device]
@@ -62,14 +61,14 @@ def crop_and_flip(
 ) -> Shaped[Tensor, "b c h w"]:
     """Shift each image by up to ``padding`` pixels and mirror it with probability 1/2.
 
-    Each image is padded with ``padding`` zeros on every side; a window of its own size is cut out
-    at a place drawn uniformly from the (2 padding + 1)^2 ones, then mirrored left to right or not.
+    Each image is padded with ``padding`` zeros on every side. A window of the image size is cropped
+    at one of the (2 padding + 1)^2 positions, drawn uniformly, and then mirrored or not.
 
     Args:
         images: of any type and on any device.
-        padding: 0 mirrors only.
-        generator: of the CPU, so that the draws do not depend on the images' device; 2 b places,
-            then b coins.
+        padding: 0 only mirrors.
+        generator: a generator on the CPU, so that the draws do not depend on the device of the
+            images; it draws 2 b positions and then b mirrorings.
 
     Example:
         >>> image = torch.arange(1, 10).view(1, 1, 3, 3)
@@ -85,7 +84,7 @@ def crop_and_flip(
     along = torch.arange(w, device=images.device)
     row = top + torch.arange(h, device=images.device)
     column = left + torch.where(mirrored, along.flip(0), along)
-    # One gather over the flattened pixels: several times faster than indexing with four tensors.
+    # A gather over flattened pixels is several times faster than indexing with four tensors.
     pixel = (row[:, :, None] * (w + 2 * padding) + column[:, None, :]).view(b, 1, h * w)
     padded = F.pad(images, [padding] * 4).view(b, c, -1)
     return padded.gather(2, pixel.expand(b, c, -1)).view(b, c, h, w)
@@ -93,44 +92,43 @@ def crop_and_flip(
 
 @runtime_checkable
 class Augment(Protocol):
-    """A random change of raw images that keeps their shape, such as :func:`crop_and_flip`."""
+    """A random change of raw images with the same shape, such as :func:`crop_and_flip`."""
 
     def __call__(self, images: Tensor, *, generator: torch.Generator) -> Tensor: ...
 
 
 class TensorLoader:
-    """The batches of a split in memory, for Lightning: nothing is collated, no worker is started.
+    """The batches of a split in memory, without collating and without workers.
 
-    Batch t, counted over the whole training, is a function of the seeds and t alone. In pass
+    Batch t, counted over the whole training, depends only on the seeds and t. In pass
     p = t // batches_per_pass the order is a permutation from the stream (shuffle_seed, "shuffle",
-    p), and the augmentation of batch t draws from (augment_seed, "augment", t). A run that was
-    interrupted goes on exactly, whatever was drawn meanwhile: ``start`` is all it has to know.
+    p). The augmentation of batch t draws from (augment_seed, "augment", t). A resumed run therefore
+    needs only ``start`` to continue exactly.
 
-    Where ``world_size`` processes train together, each serves its share of every batch: a batch of
-    the whole training has ``world_size * batch_size`` samples, those that one process with that
-    batch size would serve, augmented in the same way. Rank r has the r-th contiguous part of it.
-    The parts of a smaller last batch differ by one sample at most, and may be empty.
+    With ``world_size`` processes, each process serves its part of every batch. The whole batch has
+    ``world_size * batch_size`` samples: the same samples with the same augmentation as in one
+    process with this batch size. Rank r has the r-th contiguous part. The parts of a smaller last
+    batch differ by at most one sample and may be empty.
 
     Args:
-        split: the samples, on any device; batches are made there.
-        batch_size: samples a batch and process, the last of a pass may be smaller. None: all of
-            them, one batch that is built once and served as the same object every time, never
-            shuffled.
+        split: the samples, on any device.
+        batch_size: number of samples for each process; the last batch of a pass may be smaller.
+            None: all samples without shuffling, in a batch that is built only once.
         shuffle_seed: None serves the samples in order.
-        augment: applied to the raw input, before the split normalises it.
-        augment_seed: of the augmentation.
-        passes: passes over the split in one iteration, which Lightning calls an epoch. Full-batch
-            gradient descent has one step a pass, and an epoch's bookkeeping costs more than that.
-        start: t of the first batch. Iterating goes on from the batch after the last one served, to
-            the end of its epoch. None is 0, and samples that are neither shuffled nor augmented
-            are then served from the first one in every iteration, also after one that broke off:
-            an evaluation never misses a batch.
-        limit: ``limit_train_batches`` of a trainer that ends its epochs earlier: a number of
-            batches, or a share of ``len(loader)``. Epochs are then this long here too.
-        rank, world_size: which of how many processes this is.
+        augment: applied to the raw input before it is normalized.
+        augment_seed: seed of the augmentation.
+        passes: number of passes over the split in an iteration (an epoch of Lightning). Full-batch
+            gradient descent has one step in a pass, and an epoch would cost more than the step.
+        start: t of the first batch. An iteration continues after the last served batch, up to the
+            end of the epoch. None is 0; then samples without shuffling and augmentation are served
+            from the first one in every iteration, also after an incomplete iteration, so that an
+            evaluation never misses a batch.
+        limit: ``limit_train_batches`` of the trainer: a number of batches, or a share of
+            ``len(loader)``. It sets the length of an epoch.
+        rank, world_size: number of this process, and number of processes.
 
     Attributes:
-        position: t of the next batch, the number of batches served so far.
+        position: t of the next batch, equal to the number of served batches.
 
     Raises:
         InputError: a batch size or a number of passes below 1.
@@ -187,21 +185,21 @@ class TensorLoader:
         end = (self.position // self._epoch_length + 1) * self._epoch_length
         while self.position < end:
             t = self.position
-            # Before it is served: a consumer that then breaks off has had it all the same.
+            # Before the yield: if the consumer stops here, the batch counts as served.
             self.position += 1
             yield self._full_batch if self._always_same else self.batch(t)
 
     def batch(self, t: int) -> Batch:
-        """This rank's share of batch number ``t`` of the training, built afresh."""
+        """This rank's part of batch ``t``."""
         number, place = divmod(t, self.batches_per_pass)
         index = self._pass_order(number)[place * self.batch_size : (place + 1) * self.batch_size]
         share = self._share(len(index))
         if self.augment is None:
             index = index[share]
-        # index_select copies whole rows, several times faster than input[index] does.
+        # index_select copies whole rows and is several times faster than input[index].
         input = self.split.input.index_select(0, index)
         if self.augment is not None:
-            # All of the batch: what a sample goes through does not depend on who trains on it.
+            # The whole batch, so that the augmentation does not depend on the rank.
             input = self.augment(input, generator=stream(self.augment_seed, "augment", t))
             input, index = input[share], index[share]
         if self.split.normalize is not None:
@@ -224,7 +222,7 @@ class TensorLoader:
 
 
 def check_batch_size(batch_size: int | None) -> None:
-    """Refuse a size that holds no sample."""
+    """Refuse a batch size below 1."""
     if batch_size is not None and batch_size < 1:
         raise InputError(
             f"batch_size is {batch_size}; write 1 or more, or null for all samples at every step"
@@ -232,11 +230,11 @@ def check_batch_size(batch_size: int | None) -> None:
 
 
 def batches_so_far(trainer: pl.Trainer | None) -> int:
-    """Training batches that a trainer is done with, over all epochs and interruptions.
+    """Number of training batches that a trainer has processed, over all epochs and interruptions.
 
-    The count of batches processed, read back from the checkpoint before loaders are asked for. Not
-    ``global_step``, which counts the steps of every optimizer, and one a group of accumulated
-    batches. Nor the count of batches made ready, which an exception inside a step leaves one ahead.
+    The checkpoint restores this count before loaders are created. ``global_step`` differs with
+    accumulated batches or several optimizers. The count of ready batches is one too large after an
+    exception in a step.
     """
     if trainer is None:
         return 0
@@ -244,10 +242,9 @@ def batches_so_far(trainer: pl.Trainer | None) -> int:
 
 
 def passes_so_far(trainer: pl.Trainer) -> int:
-    """Whole passes over the training data that are done, an epoch of a trainer being many or one.
+    """Number of complete passes over the training data; a trainer's epoch can have several passes.
 
-    To be asked for between two batches or within one. An epoch that ``limit_train_batches`` ends
-    earlier counts as a pass.
+    An epoch that ``limit_train_batches`` shortens counts as a pass.
     """
     loader = trainer.train_dataloader
     assert isinstance(loader, TensorLoader)
@@ -256,9 +253,9 @@ def passes_so_far(trainer: pl.Trainer) -> int:
 
 
 def ends_pass(trainer: pl.Trainer) -> bool:
-    """At the end of a training batch: whether every sample has now been served equally often.
+    """Whether a pass over the training data ends with the current training batch.
 
-    Passes, not the trainer's epochs, which hold many passes or a part of one where they are set so.
+    An epoch of the trainer can have several passes or a part of a pass.
     """
     loader = trainer.train_dataloader
     assert isinstance(loader, TensorLoader), "passes are counted by a TensorLoader"
@@ -266,7 +263,7 @@ def ends_pass(trainer: pl.Trainer) -> bool:
 
 
 def _limited(length: int, limit: int | float | None) -> int:
-    """Batches in one epoch, by Lightning's rule: an int counts batches, a float is a share."""
+    """Number of batches in an epoch; as in Lightning an int is a number, a float is a share."""
     if limit is None:
         return length
     return max(1, min(length, limit) if isinstance(limit, int) else int(length * limit))

@@ -1,4 +1,4 @@
-"""How much memory is free, and refusing what does not fit before any of the work is done."""
+"""Measure the free memory, and refuse data that do not fit before they are read."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ UNITS = ("bytes", "kB", "MB", "GB", "TB")
 
 
 def available_memory() -> int | None:
-    """Bytes that processes here can still take, a container's limit counted in; None if unknown.
+    """Free memory in bytes, within the limit of a container; None if unknown.
 
     Source:
         proc(5), MemAvailable; the kernel's cgroup-v2 and cgroup-v1 memory documents.
@@ -21,7 +21,7 @@ def available_memory() -> int | None:
         fields = dict(line.split(":", 1) for line in lines)
         free = 1024 * int(fields["MemAvailable"].split()[0])
     except (OSError, KeyError, ValueError):
-        try:  # all there is, which is no less than what is free
+        try:  # the total memory instead of the free memory
             free = os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
         except (AttributeError, OSError, ValueError):
             return None
@@ -29,7 +29,7 @@ def available_memory() -> int | None:
     return min([free, *(limit for limit in limits if limit is not None)])
 
 
-# The limit, what is used, and how the files' cache, which gives way, is called in memory.stat.
+# Files of the limit and of the used memory, and the key of the reclaimable cache in memory.stat.
 _CGROUP_FILES = (
     ("memory.max", "memory.current", "inactive_file"),
     ("memory.limit_in_bytes", "memory.usage_in_bytes", "total_inactive_file"),
@@ -37,7 +37,7 @@ _CGROUP_FILES = (
 
 
 def _cgroups() -> list[Path]:
-    """The folders of this process's control groups, and of those above them."""
+    """The folders of the control groups of this process, and of their parents."""
     folders = []
     for line in _words("/proc/self/cgroup"):
         _, controllers, place = line.split(":", 2)
@@ -49,7 +49,7 @@ def _cgroups() -> list[Path]:
 
 
 def _left(folder: Path, limit: str, used: str, cache: str) -> int | None:
-    """Bytes below a group's limit; None where it has none."""
+    """Bytes left below the limit of a group; None without a limit."""
     try:
         most, now = int((folder / limit).read_text()), int((folder / used).read_text())
     except (OSError, ValueError):  # no such file, or the word max
@@ -78,24 +78,24 @@ def in_units(size: float) -> str:
     return f"{size:.0f} {UNITS[place]}" if size >= 100 else f"{size:.3g} {UNITS[place]}"
 
 
-def check_fits(needed: int, what: str, instead: str) -> str:
-    """Refuse what takes more memory than is free.
+def check_fits(needed: int, contents: str, advice: str) -> str:
+    """Refuse data that need more memory than is free.
 
     Args:
-        needed: bytes, all copies that are held at once.
-        what: takes them, in the plural.
-        instead: to write, as a command.
+        needed: bytes of all simultaneous copies.
+        contents: the data in words, in the plural.
+        advice: the remedy, for the message.
 
     Returns:
-        The line that says how much is taken of how much.
+        A line with the needed and the free memory.
 
     Raises:
-        InputError: ``needed`` is more than what is free.
+        InputError: ``needed`` is more than the free memory.
     """
     free = available_memory()
-    line = f"{what} take {in_units(needed)} of memory"
+    line = f"{contents} take {in_units(needed)} of memory"
     if free is None:
         return line
     if needed > free:
-        raise InputError(f"{line} and {in_units(free)} are free: {instead}")
+        raise InputError(f"{line} but only {in_units(free)} are free: {advice}")
     return f"{line}, {in_units(free)} are free"

@@ -1,4 +1,4 @@
-"""What every data module offers, whatever its samples are."""
+"""The base class of data modules."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from labelnoise.noise.label_words import some
 
 log = logging.getLogger(__name__)
 
-# Of a device's free memory, what the data may take; the rest is for the network and its steps.
+# Largest share of the free memory of a GPU for a split; the rest is for the network.
 SHARE_FOR_DATA = 0.5
 
 
@@ -26,15 +26,14 @@ class NoisyLabelDataModule(pl.LightningDataModule):
     """A LightningDataModule of whole splits with given and true labels.
 
     Attributes:
-        has_epochs: whether training is counted in epochs, not in steps.
+        has_epochs: whether training is counted in epochs; if not, in steps.
         num_classes, class_names: K and the K names.
-        input_shape: of one sample.
+        input_shape: the shape of a sample.
 
     Attributes (after ``setup``):
-        train, val, test: the splits; ``val`` carries noisy labels and is None where there is none.
-        noise_record: what was flipped in the labels that training may see, and whether their true
-            ones are known.
-        left_out: what was found and not read, or not read whole, counted by reason.
+        train, val, test: the splits; ``val`` has noisy labels, or is None.
+        noise_record: the record of the training and validation labels.
+        left_out: number of files that are not read or read only in part, by reason.
     """
 
     has_epochs: ClassVar[bool] = True
@@ -48,10 +47,10 @@ class NoisyLabelDataModule(pl.LightningDataModule):
     left_out: Mapping[str, int] = MappingProxyType({})
 
     def place_on(self, device: torch.device) -> None:
-        """Move the splits to a GPU that has room, so that batches are made where they are used.
+        """Move the splits to a GPU if its memory allows.
 
-        The training split comes first, then validation and test. A split that takes more than half
-        of the memory still free stays on the CPU, from where its batches are moved one by one.
+        The order is training, validation, test. A split that needs more than half of the free
+        memory stays on the CPU, and its batches are moved one by one.
         """
         for name in ("train", "val", "test"):
             split = getattr(self, name)
@@ -59,20 +58,20 @@ class NoisyLabelDataModule(pl.LightningDataModule):
                 setattr(self, name, split.to(device))
 
     def sources(self) -> dict[str, str | None]:
-        """A fingerprint for each option that names files, None where they are not there.
+        """A fingerprint for each option that names files; None if the files do not exist.
 
-        Two runs with the same options and fingerprints have the same data.
+        Runs with the same options and fingerprints have the same data.
         """
         return {}
 
     def sample_names(self, source_index: Tensor) -> list[str]:
-        """What to call samples in a list for people: their places, unless there are files."""
+        """The names of samples in lists: file names, or else their positions."""
         return [str(i) for i in source_index.tolist()]
 
     def transfer_batch_to_device(
         self, batch: Batch, device: torch.device, dataloader_idx: int
     ) -> Batch:
-        """Move a batch; where it lies there already, without looking at every tensor again."""
+        """Move a batch to ``device``, unless it is already there."""
         if batch.input.device == device:
             return batch
         input, label, clean, index = batch
@@ -81,10 +80,9 @@ class NoisyLabelDataModule(pl.LightningDataModule):
 
 
 def warn_of_missing_classes(data: NoisyLabelDataModule) -> None:
-    """Name in a line each the classes that a split has no sample of, by the labels it counts with.
+    """Log the classes without samples in each split.
 
-    Training and validation samples have their given labels, test samples their true ones, where
-    these are known.
+    For training and validation by the given labels, for test by the true labels if known.
     """
     val = None if data.val is None else data.val.label
     test = data.test.clean_label if data.test.truth_known else data.test.label
@@ -101,28 +99,28 @@ def warn_of_missing_classes(data: NoisyLabelDataModule) -> None:
 
 def _moved(tensor: Tensor, device: torch.device) -> Tensor:
     if device.type == "cuda":
-        # From pinned memory the copy runs while the GPU still computes.
+        # From pinned memory the copy runs in parallel to the computation on the GPU.
         return tensor.pin_memory().to(device, non_blocking=True)
     return tensor.to(device)
 
 
 def free_memory(device: torch.device) -> int:
-    """Bytes free on a GPU; 0 for other devices, which have none of their own."""
+    """Free bytes of a GPU; 0 for other devices."""
     return torch.cuda.mem_get_info(device)[0] if device.type == "cuda" else 0
 
 
 def steps_per_epoch(trainer: pl.Trainer) -> int:
-    """Optimizer steps in one of the trainer's epochs: accumulated batches are one, also the last.
+    """Number of optimizer steps in an epoch of the trainer; call it only during training.
 
-    To be asked for once training goes on, when the loader is there.
+    A group of accumulated batches is one step, also if it is incomplete at the end.
     """
     return max(1, math.ceil(trainer.num_training_batches / trainer.accumulate_grad_batches))
 
 
 def steps_per_pass(trainer: pl.Trainer) -> int:
-    """Optimizer steps in a pass over the training data, or in an epoch where that is shorter.
+    """Number of optimizer steps in a pass over the training data, or in an epoch if it is shorter.
 
-    Full-batch gradient descent has many passes in one of the trainer's epochs.
+    With full-batch gradient descent an epoch of the trainer has many passes.
     """
     loader: Any = trainer.train_dataloader
     batches = math.ceil(loader.batches_per_pass / trainer.accumulate_grad_batches)
@@ -130,7 +128,7 @@ def steps_per_pass(trainer: pl.Trainer) -> int:
 
 
 def data_of(trainer: pl.Trainer) -> NoisyLabelDataModule:
-    """The data module that a trainer was given."""
+    """The data module of a trainer."""
     datamodule = trainer.datamodule  # type: ignore[attr-defined]
     assert isinstance(datamodule, NoisyLabelDataModule), "fit(module, datamodule=...) is needed"
     return datamodule

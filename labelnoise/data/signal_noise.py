@@ -1,4 +1,4 @@
-"""Signal-noise data: the theory's distribution, one signal patch and one noise patch a sample."""
+"""Signal-noise data: a sample has a signal patch and a noise patch, as in the theory."""
 
 from __future__ import annotations
 
@@ -27,10 +27,7 @@ DTYPES = {"float32": torch.float32, "float64": torch.float64}
 
 @dataclass(frozen=True)
 class SignalNoiseSample:
-    """One draw of n samples: the patches, and what they were made of.
-
-    Shapes: ``input`` (n, 2, d), ``clean_label`` (n,) in {0, 1}, ``noise_patches`` (n, d).
-    """
+    """A draw of n samples; ``clean_label`` is in {0, 1}."""
 
     input: Float[Tensor, "n 2 d"]
     clean_label: Int[Tensor, " n"]
@@ -51,14 +48,15 @@ def draw_signal_noise(
 
     Args:
         n: number of samples.
-        signal: mu, (d,); its dtype is the samples' dtype.
-        xi_std: sigma_xi, the noise patch's standard deviation in every coordinate.
-        orthogonal: project xi off mu, as arXiv 2510.17526 does; the plain form is 2505.18909's.
-        permute_patches: put the two patches in random order. The filters are shared over patches,
-            so no network of this project can tell the difference.
+        signal: mu, (d,); its dtype is the dtype of the samples.
+        xi_std: sigma_xi, the standard deviation of each entry of the noise patch.
+        orthogonal: project xi orthogonally to mu, as in arXiv 2510.17526; False is as in
+            arXiv 2505.18909.
+        permute_patches: put the two patches in random order. The two-layer CNN shares its filters
+            over patches, so its output does not change.
         balanced: exactly n/2 samples of each class (n odd: one more of class 1), in random order;
             otherwise each class has probability 1/2.
-        generator: where all draws come from.
+        generator: the generator of all draws.
     """
     dim = len(signal)
     if balanced:
@@ -66,7 +64,7 @@ def draw_signal_noise(
         clean_label = clean_label[torch.randperm(n, generator=generator)]
     else:
         clean_label = torch.randint(0, 2, (n,), generator=generator)
-    # Drawn in double precision: float32 and float64 data of one seed are then the same data.
+    # In double precision, so that float32 and float64 data of one seed are the same data.
     noise_patches = xi_std * torch.randn(n, dim, generator=generator, dtype=torch.float64)
     if orthogonal:
         direction = signal.double() / signal.double().norm()
@@ -81,36 +79,35 @@ def draw_signal_noise(
 
 
 class SignalNoiseDataModule(NoisyLabelDataModule):
-    """Signal-noise data with label noise, served as whole tensors.
+    """Signal-noise data with label noise, as whole tensors.
 
-    x has a signal patch y mu and a noise patch xi ~ N(0, sigma_xi^2 I_d); labels are flipped by
-    ``noise``. The signal's direction is the first axis: the distribution of everything measured
-    is the same for every direction, since xi and w(0) are isotropic. Train, validation and test
-    samples are separate draws, so the test set is fresh; it carries clean labels and noisy ones.
+    x has a signal patch y mu and a noise patch xi ~ N(0, sigma_xi^2 I_d). ``noise`` flips the
+    labels. mu has the direction of the first axis; the direction does not matter, because xi and
+    w(0) are isotropic. Training, validation and test samples are separate draws. The test set has
+    clean and noisy labels.
     Source: arXiv 2505.18909, section on the problem set-up.
 
     Args:
-        noise: the label noise; flips each split on a stream of its own.
-        n: training samples.
+        noise: the label noise, with a separate stream for each split.
+        n: number of training samples.
         d: dimension of a patch.
-        n_snr_squared: n SNR^2 with SNR = |mu| / (sigma_xi sqrt(d)), from which |mu| follows.
-        signal_norm: |mu| itself; give this or ``n_snr_squared``, not both.
+        n_snr_squared: n SNR^2 with SNR = |mu| / (sigma_xi sqrt(d)); determines |mu|.
+        signal_norm: |mu|; give this or ``n_snr_squared``, not both.
         xi_std: sigma_xi.
         orthogonal, permute_patches, balanced: see :func:`draw_signal_noise`.
-        n_val: noisy validation samples, 0 for none.
-        n_test: test samples.
-        batch_size: None for full-batch gradient descent, else the mini-batch's size, in each
-            process.
-        steps: training steps in one Lightning epoch. A full-batch pass is a single step; one long
-            epoch of many passes spares the bookkeeping of 3,000 epochs.
+        n_val: number of noisy validation samples; 0 for none.
+        n_test: number of test samples.
+        batch_size: batch size of each process; None for full-batch gradient descent.
+        steps: number of training steps in a Lightning epoch. A full-batch pass is one step, and one
+            long epoch is cheaper than thousands of short ones.
         dtype: "float32" or "float64".
-        seed, shuffle_seed: of the samples and of the mini-batch order.
+        seed, shuffle_seed: seed of the samples, and of the mini-batch order.
 
     Attributes (after ``setup``):
         signal: mu, (d,).
         noise_patches: xi of the training samples, (n, d).
         train, val, test: the splits; ``val`` is None without validation samples.
-        noise_record: what was flipped in the training labels.
+        noise_record: the record of the training labels.
     """
 
     has_epochs = False
@@ -172,7 +169,7 @@ class SignalNoiseDataModule(NoisyLabelDataModule):
         return self.noise.sources()
 
     def setup(self, stage: str | None = None) -> None:
-        """Draw the three splits and flip their labels; a second call changes nothing."""
+        """Draw the three splits and flip their labels; later calls do nothing."""
         if self.signal is not None:
             return
         check_fits(
@@ -190,17 +187,17 @@ class SignalNoiseDataModule(NoisyLabelDataModule):
 
     @cached_property
     def decomposition(self) -> SignalNoiseDecomposition:
-        """The training set's Gram system, from which gamma and rho follow; factorised once.
+        """The solver for gamma and rho on the training set; computed once.
 
         Raises:
-            InputError: d < n + 1, where the coefficients are not unique.
+            InputError: d < n + 1, so that the coefficients are not unique.
         """
         assert self.signal is not None, "setup() comes first"
         return SignalNoiseDecomposition(self.signal, self.noise_patches)
 
     def _bytes(self) -> int:
-        """What the splits take, and drawing the largest of them, in double precision and twice."""
-        patches = 3 * self.n + 2 * (self.n_val + self.n_test)  # of training samples xi is kept too
+        """Bytes of the splits, and of two copies of the largest in double precision for drawing."""
+        patches = 3 * self.n + 2 * (self.n_val + self.n_test)  # xi of training samples is kept too
         drawn = 2 * max(self.n, self.n_val, self.n_test)
         return self.d * (patches * self.dtype.itemsize + drawn * 8)
 

@@ -1,4 +1,4 @@
-"""Which images of a data set are used: some of each class, some held out."""
+"""Subsets of images: some of each class, and a held-out split."""
 
 from __future__ import annotations
 
@@ -14,14 +14,14 @@ from labelnoise.errors import InputError
 
 @dataclass(frozen=True)
 class Images:
-    """Images with their true labels; their pixels are read when they are asked for.
+    """Images with their true labels; pixels are read only by :meth:`pixels`.
 
-    So selecting copies no image, and of those selected there is one copy.
+    Selecting therefore copies no image.
 
     Attributes:
         label: (n,) int64.
-        source_index: (n,) int64, where each image stands in the published data set or file list.
-        read: from k of these places to the images there, (k, c, h, w) uint8.
+        source_index: (n,) int64, the position of each image in the published data set or file list.
+        read: maps k of these positions to the images, (k, c, h, w) uint8.
 
     Example:
         >>> image = torch.arange(3, dtype=torch.uint8).view(3, 1, 1, 1)
@@ -37,7 +37,7 @@ class Images:
 
     @classmethod
     def in_memory(cls, image: UInt8[Tensor, "n c h w"], label: Int[Tensor, " n"]) -> Images:
-        """All of a data set that is decoded."""
+        """All images of a decoded data set."""
         every = torch.arange(len(label))
 
         def read(places: Int[Tensor, " k"]) -> UInt8[Tensor, "k c h w"]:
@@ -53,7 +53,7 @@ class Images:
         return replace(self, label=self.label[index], source_index=self.source_index[index])
 
     def pixels(self) -> UInt8[Tensor, "n c h w"]:
-        """The images themselves; no copy where they are all of a data set in memory, in order."""
+        """The pixels; no copy if these are all images of a data set in memory, in order."""
         return self.read(self.source_index)
 
 
@@ -63,10 +63,10 @@ def equal_per_class(
     generator: torch.Generator,
     option: str = "per_class",
 ) -> Int[Tensor, " k"]:
-    """Where to find ``per_class`` samples of each class present, drawn at random, in order.
+    """The sorted positions of ``per_class`` samples of each present class, drawn at random.
 
     Raises:
-        InputError: ``per_class`` is below 1 or above the smallest class's size; names the option.
+        InputError: ``per_class`` is below 1 or above the size of the smallest class.
 
     Example:
         >>> equal_per_class(torch.tensor([0, 1, 0, 1, 1]), 2, torch.Generator().manual_seed(0))
@@ -75,7 +75,7 @@ def equal_per_class(
     classes, counts = label.unique(return_counts=True)
     if not 1 <= per_class <= int(counts.min()):
         raise InputError(
-            f"data.{option} is {per_class} and the smallest class has {int(counts.min())} images; "
+            f"data.{option} is {per_class} but the smallest class has {int(counts.min())} images; "
             f"write 1 to {int(counts.min())}, or null for all"
         )
     chosen = []
@@ -88,20 +88,19 @@ def equal_per_class(
 def hold_out(
     label: Int[Tensor, " n"], fraction: float, generator: torch.Generator
 ) -> tuple[Int[Tensor, " rest"], Int[Tensor, " held"]]:
-    """Split samples at random into a rest and round(fraction n) held out, each in order.
+    """Split samples at random into a rest and round(fraction n) held-out samples, both sorted.
 
-    The samples are put in a random order. Held out are the first of them, but never the last one of
-    a class, so that each class keeps a sample in the rest. Where the first ones alone leave every
-    class in the rest, this is the plain draw without regard to classes.
+    The samples are put into a random order. The first samples are held out, except the last sample
+    of each class, so that every class keeps a sample in the rest.
 
     Args:
-        label: the given labels; these are the classes that count.
-        fraction: in [0, 1). Fewer are held out where the rest would have fewer samples than there
-            are classes.
-        generator: of the CPU.
+        label: the given labels.
+        fraction: in [0, 1). Fewer samples are held out if the rest would have fewer samples than
+            there are classes.
+        generator: a generator on the CPU.
 
     Raises:
-        InputError: the fraction is outside [0, 1), or leaves a part it asks for without samples.
+        InputError: the fraction is outside [0, 1), or a part would have no samples.
 
     Example:
         >>> label = torch.tensor([0, 0, 0, 0, 1, 1, 2])
@@ -123,8 +122,8 @@ def hold_out(
     if size == n or (fraction > 0 and len(held) == 0):
         raise InputError(
             f"data.val_fraction={fraction} of {n} training images in {int(stays.sum())} classes "
-            f"leaves {n - size} to train on and {len(held)} to validate on; write another share, 0 "
-            "for none"
+            f"leaves {n - size} training and {len(held)} validation images; write another share, "
+            "0 for none"
         )
     is_held = torch.zeros(n, dtype=torch.bool)
     is_held[held] = True

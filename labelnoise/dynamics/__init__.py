@@ -1,4 +1,8 @@
-"""Every training sample through training: what is measured, kept, and concluded from it."""
+"""Measurements of every training sample in every epoch: record them, store them, compute scores.
+
+Axes: n training samples, K classes, b samples of a batch, g groups of neighbouring values, "rows"
+recorded epochs.
+"""
 
 from labelnoise.dynamics.log import DynamicsLog
 from labelnoise.dynamics.measurements import Measurements, measure

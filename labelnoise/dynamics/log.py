@@ -1,4 +1,4 @@
-"""Per-sample measurements on disk: memory-mapped arrays with a row an epoch."""
+"""Per-sample measurements on disk: memory-mapped arrays with a row for each epoch."""
 
 from __future__ import annotations
 
@@ -23,17 +23,17 @@ _NO_ROWS = dict.fromkeys(("step", *KEPT_AS), "")
 class DynamicsLog:
     """The folder ``dynamics`` of a run, open for reading or for one writer.
 
-    ``loss.npy``, ``probability.npy``, ``margin.npy`` and ``prediction.npy`` have shape (rows, n)
-    and are opened by ``numpy.load(path, mmap_mode="r")``; ``step.npy`` (rows,) tells the optimizer
-    step of each row. While a run goes on they are as long as the run may become, with step -1 in
-    rows to come; :meth:`close` cuts them to what was written. A row's step is written after the
-    row: where a run is killed, a row with a step is whole.
+    ``loss.npy``, ``probability.npy``, ``margin.npy`` and ``prediction.npy`` have shape (rows, n);
+    open them by ``numpy.load(path, mmap_mode="r")``. ``step.npy`` (rows,) has the optimizer step of
+    each row. During a run the files have the length of the longest possible run, and the rows to
+    come have the step -1. :meth:`close` cuts the files to the written rows. The step of a row is
+    written last, so a row with a step is complete also in a killed run.
 
     Attributes:
         path: the folder.
         step: (rows,) int64.
         arrays: by name, each (rows, n), on disk.
-        checksums: by file, of the rows written so far: a SHA-256 over each row and the one before.
+        checksums: by file, a chained SHA-256 of the written rows.
     """
 
     def __init__(self, path: Path, mode: str = "r") -> None:
@@ -45,7 +45,7 @@ class DynamicsLog:
             self.arrays = {name: open_memmap(path / f"{name}.npy", mode=mode) for name in KEPT_AS}
         except (OSError, ValueError) as error:
             raise InputError(
-                f"{path} holds no readable per-sample log: it is damaged, or the run had no "
+                f"{path} has no readable per-sample log: it is damaged, or the run had no "
                 "monitor=[memorization,dynamics]"
             ) from error
         self.checksums = dict(_NO_ROWS)
@@ -60,21 +60,18 @@ class DynamicsLog:
         kept_until: int,
         checksums: Mapping[str, str] | None = None,
     ) -> DynamicsLog:
-        """Open for writing, making files for up to ``rows`` rows of ``n`` samples where needed.
-
-        Rows of steps after ``kept_until`` are forgotten: a resumed run measures them again. Below 0
-        everything is.
+        """Open for writing; create files for up to ``rows`` rows of ``n`` samples if needed.
 
         Args:
             path: the folder.
-            n: samples.
-            rows: the most rows that the run may write.
-            kept_until: the step of the last row to keep.
-            checksums: of the rows to keep, as :attr:`checksums` had them; None checks no row.
+            n: number of samples.
+            rows: the largest number of rows that the run may write.
+            kept_until: the step of the last row to keep. Later rows are dropped, because a resumed
+                run measures them again. A negative number drops all rows.
+            checksums: the :attr:`checksums` of the rows to keep; None checks nothing.
 
         Raises:
-            InputError: another process writes there, or the rows to keep are not there as they
-                were written.
+            InputError: another process writes there, or the rows to keep are damaged or missing.
         """
         path.mkdir(parents=True, exist_ok=True)
         lock = FileLock(path / ".lock", blocking=False)
@@ -89,7 +86,7 @@ class DynamicsLog:
                 _create(path, n, rows)
             log = cls(path, "r+")
             log._keep(n, kept_until, checksums)
-            if len(log.step) < rows:  # cut by `close`, as where a run was killed while it reported
+            if len(log.step) < rows:  # `close` has cut it, and the run was killed later
                 _lengthen(log, rows)
                 lengthened = cls(path, "r+")
                 lengthened.checksums = log.checksums
@@ -101,14 +98,14 @@ class DynamicsLog:
         return log
 
     def _keep(self, n: int, kept_until: int, checksums: Mapping[str, str] | None) -> None:
-        """Forget the rows after a step, and check the others."""
-        advice = f"delete {self.path.parent} to train that run from its start"
+        """Drop the rows after a step, and check the others."""
+        advice = f"delete {self.path.parent} to train this run from its start"
         for name, array in self.arrays.items():
             if array.shape != (len(self.step), n):
                 shape = " x ".join(map(str, array.shape))
                 raise InputError(
-                    f"{self.path / name}.npy holds the dynamics of {array.shape[-1]} samples, this "
-                    f"run has {n} ({shape} values for {len(self.step)} rows): {advice}"
+                    f"{self.path / name}.npy has the dynamics of {array.shape[-1]} samples but "
+                    f"this run has {n} ({shape} values for {len(self.step)} rows): {advice}"
                 )
         self.step[self.step > kept_until] = -1
         self.step.flush()
@@ -117,8 +114,8 @@ class DynamicsLog:
         for name, checksum in (checksums or {}).items():
             if self.checksums[name] != checksum:
                 raise InputError(
-                    f"{self.path / name}.npy is damaged, its rows are not those that the run "
-                    f"wrote: {advice}"
+                    f"{self.path / name}.npy is damaged: its rows differ from the rows that the "
+                    f"run wrote: {advice}"
                 )
 
     def _add_to_checksums(self, row: int) -> None:
@@ -127,7 +124,7 @@ class DynamicsLog:
             self.checksums[name] = hashlib.sha256(content).hexdigest()
 
     def __len__(self) -> int:
-        """The rows that were written."""
+        """Number of written rows."""
         return int((self.step >= 0).sum())
 
     def __iter__(self) -> Iterator[Measurements]:
@@ -141,7 +138,7 @@ class DynamicsLog:
         return Measurements(**{name: np.array(array[row]) for name, array in self.arrays.items()})
 
     def append(self, step: int, measured: Measurements) -> None:
-        """Write the next row, in the types of `as_kept`, and then its step."""
+        """Write the next row with the types of `as_kept`, and then its step."""
         row = len(self)
         for name, values in measured._asdict().items():
             self.arrays[name][row] = values
@@ -151,7 +148,7 @@ class DynamicsLog:
         self._add_to_checksums(row)
 
     def close(self) -> None:
-        """Cut the files to the rows that were written and let go of them."""
+        """Cut the files to the written rows and release them."""
         rows = len(self)
         for name, array in {"step": self.step, **self.arrays}.items():
             if len(array) > rows:
@@ -160,15 +157,15 @@ class DynamicsLog:
         self.release()
 
     def release(self) -> None:
-        """Let another writer in, as where a run was interrupted and will be resumed."""
+        """Release the lock, so that another process can write (to resume an interrupted run)."""
         if self._lock is not None:
             self._lock.release()
             self._lock = None
 
 
 def _lengthen(log: DynamicsLog, rows: int) -> None:
-    """Make room for ``rows`` rows; each file is replaced whole."""
-    for name, array in {**log.arrays, "step": log.step}.items():  # the steps last
+    """Lengthen the files to ``rows`` rows; each file is replaced as a whole."""
+    for name, array in {**log.arrays, "step": log.step}.items():  # the step file last
         path = log.path / f"{name}.npy"
         longer = _allocate(part_of(path), array.dtype, (rows, *array.shape[1:]))
         longer[: len(array)] = array
@@ -180,16 +177,16 @@ def _lengthen(log: DynamicsLog, rows: int) -> None:
 def _create(path: Path, n: int, rows: int) -> None:
     for name, dtype in KEPT_AS.items():
         _allocate(path / f"{name}.npy", dtype, (rows, n))
-    # Last: a folder with steps has all arrays.
+    # Last, so that a folder with a step file has all arrays.
     step = _allocate(path / "step.npy", np.int64, (rows,))
     step[:] = -1
     step.flush()
 
 
 def _allocate(path: Path, dtype: Any, shape: tuple[int, ...]) -> np.memmap[Any, Any]:
-    """A memory-mapped array whose space on the disk is taken at once.
+    """A memory-mapped array with its disk space allocated immediately.
 
-    A hole in the file would end the process with a signal where the disk is full when it is filled.
+    Without this, writing to a sparse file on a full disk would kill the process with a signal.
     """
     array = open_memmap(path, mode="w+", dtype=dtype, shape=shape)
     array.flush()

@@ -1,4 +1,4 @@
-"""What is measured of every training sample once an epoch."""
+"""The measurements of every training sample in an epoch."""
 
 from __future__ import annotations
 
@@ -13,13 +13,13 @@ from torch.nn import functional as F
 
 
 class Measurements(NamedTuple):
-    """One value a sample of each kind; tensors where they are measured, arrays where they are kept.
+    """Four values for each sample; tensors when measured, numpy arrays when stored.
 
     Attributes:
         loss: cross-entropy with the given label.
         probability: p(given label).
-        margin: logit of the given label minus the largest other logit, below 0 where the given
-            label is not predicted (AUM's margin).
+        margin: logit of the given label minus the largest other logit (the margin of AUM); negative
+            if the network predicts another class.
         prediction: the predicted class.
     """
 
@@ -29,8 +29,8 @@ class Measurements(NamedTuple):
     prediction: Shaped[Tensor | np.ndarray, " n"]
 
 
-# How each is kept. A margin beyond float16's 65,504 is cut there; a loss keeps its full precision,
-# since late in training most of them lie close to 0.
+# Types on disk. A margin is clipped at 65,504, the maximum of float16. A loss keeps single
+# precision, because late in training most losses are close to 0.
 KEPT_AS: dict[str, DTypeLike] = {
     "loss": np.float32,
     "probability": np.float16,
@@ -57,9 +57,9 @@ def measure(logits: Float[Tensor, "n K"], label: Int[Tensor, " n"]) -> Measureme
 
 
 def as_kept(measured: Measurements) -> Measurements:
-    """The arrays that are written: a resumed run reads back just what the first one went on with.
+    """The arrays in their types on disk; a run continues with these, so resuming changes nothing.
 
-    A loss or margin too large for its type becomes the largest number that it holds.
+    A loss or margin that is too large for its type becomes the largest number of the type.
     """
     kept = {}
     for name, dtype in KEPT_AS.items():

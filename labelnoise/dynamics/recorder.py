@@ -1,4 +1,4 @@
-"""One row of measurements, put together batch by batch from the training pass itself."""
+"""Record a row of measurements batch by batch in the training pass."""
 
 from __future__ import annotations
 
@@ -11,15 +11,14 @@ from labelnoise.dynamics.measurements import Measurements, measure
 
 
 class EpochRecorder:
-    """Collects :class:`Measurements` of all training samples from the batches that they come in.
+    """Collects :class:`Measurements` of all training samples from the training batches.
 
-    Every sample is measured by the logits of the step that trained on it, before that step, with
-    augmentation and dropout where they are on. Several processes add their own shares of the
-    batches; what all of them added is put together in :meth:`finish` and in :attr:`row`, which
-    all processes have to ask for at the same batch.
+    A sample is measured by its logits at its training step, before the update, with augmentation
+    and dropout. Each process adds its own part of a batch. :meth:`finish` and :attr:`row` gather
+    the parts, so all processes have to call them at the same batch.
 
     Attributes:
-        unseen: how many samples were missing when :meth:`finish` was last called.
+        unseen: number of missing samples at the last call of :meth:`finish`.
 
     Example:
         >>> recorder = EpochRecorder()
@@ -40,30 +39,30 @@ class EpochRecorder:
         self._row: Tensor | None = None
 
     def begin(self, n: int, device: torch.device) -> None:
-        """Once training starts: expect n samples, and go on with a row that was loaded."""
+        """At the start of training: expect n samples, and continue with a loaded row."""
         self.n = n
         self._row = None if self._row is None else self._row.to(device)
 
     def add(
         self, index: Int[Tensor, " b"], logits: Float[Tensor, "b K"], label: Int[Tensor, " b"]
     ) -> None:
-        """Measure the samples at ``index``, by their logits and the labels given here."""
-        # Columns of one tensor on the network's device: nothing waits for it before the end of
-        # the epoch. Places not filled yet hold -inf, so that processes can take the maximum.
+        """Measure the samples at ``index`` by their logits and labels."""
+        # One tensor on the device of the network, so that the GPU is not synchronized before the
+        # end of the epoch. Missing entries are -inf, so that the maximum over processes is the row.
         if self._row is None:
             self._row = torch.full((4, self.n), -torch.inf, device=label.device)
         columns = [torch.as_tensor(v, dtype=torch.float32) for v in measure(logits, label)]
         self._row[:, index] = torch.stack(columns)
 
     def finish(self) -> Measurements | None:
-        """The row of all processes, and begin the next one; None where samples are missing."""
+        """Return the row of all processes and start the next one; None if samples are missing."""
         row, self._row = self.row, None
         self.unseen = self.n if row is None else int((row[3] < 0).sum())
         return None if row is None or self.unseen else Measurements(*row)
 
     @property
     def row(self) -> Tensor | None:
-        """(4, n), what all processes added so far: the largest, where the others have -inf."""
+        """(4, n) entries of all processes so far; -inf if missing."""
         return None if self._row is None else maximum_over_ranks(self._row)
 
     @row.setter

@@ -1,4 +1,4 @@
-"""Scores that find wrong labels, from how samples were fitted epoch by epoch."""
+"""Scores that detect wrong labels by the measurements of all epochs."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from labelnoise.dynamics.measurements import Measurements
 def auc(score: Float[np.ndarray, " n"], is_noisy: Bool[np.ndarray, " n"]) -> float:
     """Area under the ROC curve: P(a noisy sample scores above a clean one), ties counting half.
 
-    NaN where all samples are clean or all are noisy.
+    NaN if all samples are clean or all are noisy.
 
     Example:
         >>> auc(np.array([0.1, 0.4, 0.4, 0.9]), np.array([False, False, True, True]))
@@ -42,25 +42,27 @@ SCORES = (
 
 
 class RunningScores:
-    """Scores of every training sample over the epochs so far; the higher, the more suspicious.
+    """Scores of every training sample over the epochs so far; higher is more suspicious.
 
     ========================  ===================================================================
-    loss                      of the latest epoch alone
+    loss                      loss in the last epoch
     aum                       minus the mean margin (area under the margin, arXiv 2001.10528)
-    wrong_events              epochs in which another class than the given one was predicted
-    forgetting_events         changes from right to wrong about the given label, and the number of
-                              epochs where it was never right (Toneva et al., ICLR 2019)
+    wrong_events              number of epochs with a prediction other than the given label
+    forgetting_events         number of changes from the given label to another prediction; the
+                              number of epochs if the given label was never predicted (Toneva et
+                              al., ICLR 2019)
     low_confidence            1 - mean over epochs of p(given label) (data maps, EMNLP 2020)
     variability               standard deviation over epochs of p(given label) (data maps)
-    prediction_changes        changes of the predicted class
+    prediction_changes        number of changes of the predicted class
     ========================  ===================================================================
 
     Args:
         label: (n,) the given labels.
 
     Attributes:
-        epochs: rows taken in.
-        changed: samples whose predicted class differs from the row before; 0 in the first.
+        epochs: number of rows.
+        changed: number of samples with another predicted class than in the previous row; 0 in the
+            first row.
 
     Example:
         >>> scores = RunningScores(np.array([0, 0]))
@@ -83,7 +85,7 @@ class RunningScores:
         self._prediction: NDArray[Any] | None = None
 
     def update(self, measured: Measurements) -> None:
-        """Take in the measurements of one more epoch."""
+        """Add the measurements of an epoch."""
         loss, p, margin, prediction = (np.asarray(values) for values in measured)
         wrong = prediction != self.label
         if self._prediction is not None:
@@ -127,13 +129,13 @@ class RunningScores:
         }
 
     def aucs(self, is_noisy: Bool[np.ndarray, " n"]) -> dict[str, float]:
-        """How well each score finds the noisy samples, by name; empty where there is one kind."""
+        """The AUC of each score by name; empty if all samples are clean or all are noisy."""
         if is_noisy.all() or not is_noisy.any():
             return {}
         return {name: auc(score, is_noisy) for name, score in self.scores().items()}
 
     def state_dict(self) -> dict[str, Any]:
-        """Everything but the labels, as tensors and numbers, for checkpoints."""
+        """Everything except the labels, as tensors and numbers, for checkpoints."""
         return {
             name: torch.tensor(value) if isinstance(value, np.ndarray) else value
             for name, value in vars(self).items()
@@ -141,7 +143,7 @@ class RunningScores:
         }
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
-        """Go on as the scores did whose :meth:`state_dict` this is."""
+        """Continue from a :meth:`state_dict`."""
         for name, value in state.items():
             kept = value.cpu().numpy().copy() if isinstance(value, torch.Tensor) else value
             setattr(self, name, kept)

@@ -1,1 +1,4 @@
-"""The LightningModules: per-sample loss, optimizer step, metrics by label, recorded history."""
+"""The LightningModules: per-sample loss, optimizer step, metrics, recorded history.
+
+Axes: n samples (of a batch or of a split), K classes.
+"""

@@ -1,4 +1,4 @@
-"""Whether a network can train on the smallest batch that a run will serve."""
+"""Check whether a network can train on the smallest batch of a run."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from labelnoise.learner.classifier import evaluating
 
 
 def smallest_batch(loader: TensorLoader, batches: int) -> int:
-    """The fewest samples that a process gets in one of the run's first ``batches``, 0 left out.
+    """The smallest positive number of samples for a process in the first ``batches`` batches.
 
     Example:
         >>> label = torch.arange(9)
@@ -34,12 +34,12 @@ def smallest_batch(loader: TensorLoader, batches: int) -> int:
 
 
 def check_single_samples(networks: Iterable[nn.Module], split: Split, advice: str) -> None:
-    """Refuse a network whose batch norm would see one value a channel in a batch of one sample.
+    """Refuse a network with a batch norm that gets one value for each channel from one sample.
 
     Args:
-        networks: that train.
-        split: what they train on.
-        advice: which batch has one sample, and what to write instead.
+        networks: the networks to train.
+        split: the training split.
+        advice: names the batch with one sample and the remedy, for the message.
 
     Raises:
         InputError: names the layer.
@@ -52,7 +52,7 @@ def check_single_samples(networks: Iterable[nn.Module], split: Split, advice: st
 
 @torch.no_grad()
 def _norm_of_one_value(network: nn.Module, sample: Tensor) -> str | None:
-    """The first batch norm that gets one value a channel from one sample; None where none does."""
+    """The first batch norm that gets one value for each channel from one sample, or None."""
     found: list[str] = []
     handles = [
         layer.register_forward_pre_hook(
@@ -64,7 +64,7 @@ def _norm_of_one_value(network: nn.Module, sample: Tensor) -> str | None:
     try:
         if handles:
             with evaluating(network):
-                network.forward(sample)  # not through a compiled call, which would compile for one
+                network.forward(sample)  # not network(sample), which would compile for one sample
     finally:
         for handle in handles:
             handle.remove()

@@ -27,8 +27,8 @@ log = logging.getLogger(__name__)
 SampleLoss = Callable[[Tensor, Batch], Tensor]
 PrepareBatch = Callable[[Batch], Batch]
 
-# The mean cross-entropy of K classes at chance is log K, below 12 for any K that fits memory. A
-# network of some use is never this sure of so many wrong classes.
+# At chance the mean cross-entropy of K classes is log K, which is below 12 in practice. A larger
+# loss than this means that training diverges.
 LARGEST_LOSS = 1e4
 
 _HALF = (torch.float16, torch.bfloat16)
@@ -40,26 +40,26 @@ def cross_entropy(logits: Float[Tensor, "n K"], batch: Batch) -> Float[Tensor, "
 
 
 def as_it_is(batch: Batch) -> Batch:
-    """The batch itself: what training does with it unless a technique changes that."""
+    """The batch itself; the default of ``prepare_batch``."""
     return batch
 
 
 def weighted_mean(value: Float[Tensor, " n"], weight: Float[Tensor, " n"]) -> Float[Tensor, ""]:
-    """sum_i weight_i value_i / sum_i weight_i, and 0 where all weights are 0.
+    """sum_i weight_i value_i / sum_i weight_i, and 0 if all weights are 0.
 
-    Dividing by the weights' sum keeps the step size per trained sample when samples are left out.
-    Where several processes hold parts of one batch, the divisor is the mean over them of their
-    weights' sums. The mean of their results, and of the gradients, is then that of the whole batch,
-    whatever the parts' sizes and weights.
+    Dividing by the sum of the weights keeps the step size per trained sample when samples are left
+    out. If several processes hold parts of a batch, the divisor is the mean over the processes of
+    the sum of the weights. The mean of the results and of the gradients over the processes is then
+    the result of the whole batch.
     """
     total = mean_over_ranks(weight.sum())
     share = weight / total.clamp_min(torch.finfo(weight.dtype).tiny)
-    return torch.dot(share, value)  # one node in the graph: these steps take a millisecond
+    return torch.dot(share, value)  # one node in the graph, for speed
 
 
 @contextmanager
 def evaluating(model: nn.Module) -> Iterator[None]:
-    """Evaluation mode inside the block: no dropout, batch norm by its running statistics."""
+    """Evaluation mode inside the block: no dropout, batch norm with running statistics."""
     training = model.training
     model.eval()
     try:
@@ -73,38 +73,37 @@ class NoisyLabelClassifier(pl.LightningModule):
 
         loss = sum_i w_i l(f(x_i), label_i) / sum_i w_i
 
-    over the samples of one batch, on all processes that train together. With
-    ``accumulate_grad_batches=k`` a step follows the mean of k such losses: the loss of one batch k
-    times as large where the batches' weights have equal sums. Where they differ, as after a
-    selection or with a smaller last batch, every batch counts the same, not every sample; and where
-    an epoch ends in the middle of a group, its step is the shorter for it, since Lightning still
-    divides by k.
+    The sums are over the samples of one batch, on all processes. With ``accumulate_grad_batches=k``
+    the loss of a step is the mean of the losses of k batches. If the batches have equal sums of
+    weights, this equals the loss of one batch of k times the size. If the sums differ (after a
+    selection, or with a smaller last batch), each batch has the same weight, not each sample. If an
+    epoch ends within a group of k batches, Lightning still divides by k, so this step is smaller.
 
-    Techniques act through three attributes, ``sample_loss`` (a function of logits and batch),
-    ``sample_weight`` (one weight per training sample) and ``prepare_batch`` (what becomes of a
-    batch before the network sees it); monitors only call ``logits``, ``measure``
-    and ``record``. True labels never enter the loss.
+    Techniques act through three attributes: ``sample_loss`` (a function of logits and batch),
+    ``sample_weight`` (one weight per training sample) and ``prepare_batch`` (changes a batch before
+    the network reads it). Monitors only call ``logits``, ``measure`` and ``record``. True labels
+    never enter the loss.
 
     Args:
-        model: inputs (n, ...) to logits (n, K).
-        optimizer: called with the parameters, ``functools.partial(torch.optim.SGD, lr=0.05)`` say.
-        scheduler: called with the optimizer, ``functools.partial(StepLR, step_size=20)`` say.
-            None keeps the learning rate constant.
-        interval: what the scheduler counts, Lightning's ``"epoch"`` or ``"step"``.
-        eval_batch_size: samples at a time in :meth:`logits`.
-        channels_last: lay images and convolutions out as GPUs with tensor cores prefer them.
-        compile: compile the model by torch.compile when it is first called; its parameters keep
-            their names.
+        model: maps inputs (n, ...) to logits (n, K).
+        optimizer: called with the parameters; for example
+            ``functools.partial(torch.optim.SGD, lr=0.05)``.
+        scheduler: called with the optimizer; for example
+            ``functools.partial(StepLR, step_size=20)``. None keeps the learning rate constant.
+        interval: the unit of the scheduler, ``"epoch"`` or ``"step"`` as in Lightning.
+        eval_batch_size: number of samples in a forward pass of :meth:`logits`.
+        channels_last: use the channels-last memory format for images and convolutions.
+        compile: compile the model by torch.compile at its first call; parameters keep their names.
 
     Attributes:
-        sample_loss: per-sample loss, cross-entropy unless a technique replaces it.
+        sample_loss: per-sample loss; cross-entropy unless a technique replaces it.
         sample_weight: (n_train,) weights, all 1 unless a technique changes them; in checkpoints.
-        prepare_batch: called with every training batch; a technique that mixes inputs takes its
-            place, and logits of the training pass are then not those of the samples.
-        history: what was recorded so far; in checkpoints, so that a resumed run has it whole.
+        prepare_batch: called with every training batch. If a technique mixes inputs here, the
+            logits of the training pass are not the logits of the samples.
+        history: the recorded metrics; in checkpoints.
     """
 
-    # How many networks the constructor takes, one after the other.
+    # Number of networks that the constructor takes.
     network_count: ClassVar[int] = 1
 
     sample_weight: Tensor
@@ -135,7 +134,7 @@ class NoisyLabelClassifier(pl.LightningModule):
         self._warned: set[str] = set()
 
     def _prepare(self, network: nn.Module) -> None:
-        """Lay a network out, and have it compiled, as was asked for."""
+        """Set the memory format of a network and compile it, if these options are on."""
         if self.channels_last:
             for parameter in network.parameters():
                 if parameter.ndim == 4:
@@ -145,7 +144,7 @@ class NoisyLabelClassifier(pl.LightningModule):
 
     @property
     def networks(self) -> tuple[nn.Module, ...]:
-        """All that are trained; the first is ``model``, which monitors watch."""
+        """The networks in training; the first is ``model``, which monitors measure."""
         return (self.model,)
 
     def setup(self, stage: str) -> None:
@@ -158,9 +157,9 @@ class NoisyLabelClassifier(pl.LightningModule):
     def forward(
         self, input: Float[Tensor, "n ..."], network: nn.Module | None = None
     ) -> Float[Tensor, "n K"]:
-        """Logits, in float32 at least: losses and metrics are not computed in half precision.
+        """Logits of ``model`` or of another network of :attr:`networks`.
 
-        Of ``model``, or of another one of the :attr:`networks`.
+        They are at least float32: losses and metrics are never computed in half precision.
         """
         if self.channels_last and input.ndim == 4:
             input = input.contiguous(memory_format=torch.channels_last)
@@ -169,7 +168,7 @@ class NoisyLabelClassifier(pl.LightningModule):
 
     def training_step(self, batch: Batch, batch_idx: int) -> dict[str, Tensor]:
         if len(batch.index) == 0:
-            return self._nothing(batch)
+            return self._empty_step(batch)
         return self._step(self.prepare_batch(batch))
 
     def _step(self, batch: Batch) -> dict[str, Tensor]:
@@ -180,14 +179,14 @@ class NoisyLabelClassifier(pl.LightningModule):
 
     @property
     def trains_on_samples(self) -> bool:
-        """Whether the logits of the training pass are those of the samples as they were served."""
+        """Whether the training pass computes the logits of unmixed samples."""
         return self.prepare_batch is as_it_is
 
-    def _nothing(self, batch: Batch) -> dict[str, Tensor]:
-        """What a process without samples in the last batch adds: gradients of 0, for the others.
+    def _empty_step(self, batch: Batch) -> dict[str, Tensor]:
+        """The step of a process without samples in the last batch: its gradients are 0.
 
-        Not of an empty batch, which not every network can reshape, nor of a single sample, which
-        batch norm refuses.
+        It uses two zero samples, because some networks cannot reshape an empty batch and batch norm
+        refuses a single sample.
         """
         logits = self.forward(stand_in(batch))
         weight = self.sample_weight[batch.index].to(logits.dtype)
@@ -195,14 +194,15 @@ class NoisyLabelClassifier(pl.LightningModule):
         return {"loss": loss, "logits": logits[:0].detach()}
 
     def validation_step(self, batch: Batch, batch_idx: int) -> None:
-        """Record the metrics of the whole validation split, at the first batch of Lightning's loop.
+        """Record the metrics of the whole validation split at the first batch of Lightning's loop.
 
-        Techniques read them from the history. A run's trainer makes no other batch.
+        Techniques read them from the history. The trainer of a run serves only this batch.
         """
         if batch_idx == 0 and not self.trainer.sanity_checking:
             metrics = self.measure("val")
             self.record(metrics)
-            self.log_dict(metrics, batch_size=1, prog_bar=True, logger=False)  # the progress bar's
+            # Only for the progress bar.
+            self.log_dict(metrics, batch_size=1, prog_bar=True, logger=False)
 
     def configure_optimizers(self) -> Any:
         optimizer = self.optimizer([p for network in self.networks for p in network.parameters()])
@@ -213,10 +213,10 @@ class NoisyLabelClassifier(pl.LightningModule):
 
     @torch.no_grad()
     def logits(self, split: Split, network: nn.Module | None = None) -> Float[Tensor, "n K"]:
-        """Logits of a whole split in evaluation mode; touches neither mode nor random streams.
+        """Logits of a whole split in evaluation mode; changes neither the mode nor random streams.
 
-        They have the trainer's precision, as in training. Each of several processes computes all of
-        them. ``network`` is one of the :attr:`networks`, ``model`` unless it is given.
+        The precision is the trainer's, as in training. Every process computes all logits.
+        ``network`` is a network of :attr:`networks`; None is ``model``.
         """
         network = self.model if network is None else network
         precision = None if self._trainer is None else self._trainer.precision_plugin
@@ -231,13 +231,13 @@ class NoisyLabelClassifier(pl.LightningModule):
             return torch.cat(outputs).to(split.label.device)
 
     def measure(self, name: str, split: Split | None = None) -> dict[str, float]:
-        """The metrics of a whole split by :data:`SPLIT_METRICS`, at the weights as they are now.
+        """The metrics of a split by :data:`SPLIT_METRICS`, at the current weights.
 
-        Validation, monitors, ``final`` and the stopping rules all take their numbers from here.
+        Validation, monitors, ``final`` and the stopping rules use this method.
 
         Args:
-            name: "train", "val" or "test"; the metrics' names begin with it.
-            split: a part of that split; None is all of it.
+            name: "train", "val" or "test"; the names of the metrics begin with it.
+            split: a part of that split; None is the whole split.
         """
         if split is None:
             split = getattr(data_of(self.trainer), name)
@@ -245,22 +245,22 @@ class NoisyLabelClassifier(pl.LightningModule):
         return {f"{name}/{metric}": value for metric, value in metrics.items()}
 
     def final_metrics(self) -> dict[str, float]:
-        """The metrics of every split that there is, for the report."""
+        """The metrics of every existing split, for the report."""
         data = data_of(self.trainer)
         names = [name for name in SPLIT_METRICS if getattr(data, name) is not None]
         return {metric: v for name in names for metric, v in self.measure(name).items()}
 
     def record(self, metrics: dict[str, float]) -> None:
-        """Add metrics to the history and to the loggers, at the trainer's current step.
+        """Add metrics to the history and to the loggers, at the current step of the trainer.
 
-        With a schedule also ``train/lr``, the learning rate of the step to come.
+        With a schedule this adds ``train/lr``, the learning rate of the next step.
         """
         step = self.trainer.global_step
         losses = [metrics[name] for name in ("train/loss", "val/loss") if name in metrics]
         if not all(map(math.isfinite, losses)):
             self._warn_once("the loss is not finite from step %d on: lower optimizer.lr", step)
         elif (worst := max(map(abs, losses), default=0.0)) > LARGEST_LOSS:
-            self._warn_once("the loss explodes, to %g at step %d: lower optimizer.lr", worst, step)
+            self._warn_once("the loss explodes to %g at step %d: lower optimizer.lr", worst, step)
         if self.scheduler is not None:
             rate = self.trainer.optimizers[0].param_groups[0]["lr"]
             metrics = {**metrics, "train/lr": float(rate)}
@@ -276,8 +276,8 @@ class NoisyLabelClassifier(pl.LightningModule):
     def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
         checkpoint["sample_weight"] = self.sample_weight
         checkpoint["history"] = self.history.rows
-        # Dropout and the like draw from torch's global streams; without them a resume would differ.
-        # Every process has its own, and each of these is a row.
+        # Dropout draws from torch's global streams, so a resumed run needs their states. Each
+        # process has its own state, which is a row.
         checkpoint["rng_state"] = gather_rows(torch.get_rng_state())
         if self.device.type == "cuda":
             checkpoint["cuda_rng_state"] = gather_rows(torch.cuda.get_rng_state(self.device))
@@ -285,7 +285,7 @@ class NoisyLabelClassifier(pl.LightningModule):
     def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
         self.sample_weight = checkpoint["sample_weight"]
         self.history = History(checkpoint["history"])
-        # A copy: torch crashes on a state that does not begin its memory.
+        # A copy, because torch crashes on a view that does not start at the begin of its memory.
         torch.set_rng_state(checkpoint["rng_state"].cpu()[rank()].clone())
         if "cuda_rng_state" in checkpoint and self.trainer.strategy.root_device.type == "cuda":
             state = checkpoint["cuda_rng_state"].cpu()[rank()].clone()
@@ -300,5 +300,5 @@ def classifier_of(trainer: pl.Trainer) -> NoisyLabelClassifier:
 
 
 def stand_in(batch: Batch) -> Tensor:
-    """Two samples of zeros, of the kind that an empty batch would have."""
+    """Two samples of zeros with the shape and type of the samples of a batch."""
     return batch.input.new_zeros((2, *batch.input.shape[1:]))

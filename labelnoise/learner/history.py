@@ -1,4 +1,4 @@
-"""What a run measured, step by step: the one source of metrics.csv, figures and summary.json."""
+"""The recorded metrics of a run by step; metrics.csv, figures and summary.json are made from it."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from labelnoise.csv_files import read_rows, write_rows
 
 
 class History:
-    """Metrics by step; several records of one step are one row.
+    """Metrics by step; several records of one step make one row.
 
     Example:
         >>> history = History()
@@ -31,32 +31,32 @@ class History:
         }
 
     def record(self, step: int, metrics: Mapping[str, float]) -> None:
-        """Add ``metrics`` to the row of ``step``; a repeated name is replaced."""
+        """Add ``metrics`` to the row of ``step``; a repeated name replaces the value."""
         self.rows.setdefault(step, {}).update(metrics)
 
     def series(self, name: str) -> tuple[np.ndarray, np.ndarray]:
-        """Steps (T,) int64 and values (T,) float64 of one metric; empty where it was never seen."""
+        """Steps (T,) int64 and values (T,) float64 of one metric; empty if never recorded."""
         points = [(step, row[name]) for step, row in sorted(self.rows.items()) if name in row]
         steps = np.array([step for step, _ in points], dtype=np.int64)
         return steps, np.array([value for _, value in points], dtype=np.float64)
 
     def at(self, name: str, step: int) -> float:
-        """The value at exactly ``step``; NaN where it was not measured."""
+        """The value at exactly ``step``; NaN if it was not measured."""
         return self.rows.get(step, {}).get(name, math.nan)
 
     @property
     def names(self) -> list[str]:
-        """Every metric's name, in alphabetical order."""
+        """The names of all metrics in alphabetical order."""
         return sorted({name for row in self.rows.values() for name in row})
 
     def write_csv(self, path: Path) -> None:
-        """Write one row a step, empty where a metric was not measured, replacing ``path`` whole."""
+        """Write one row for each step to ``path``; a metric that was not measured is empty."""
         rows = ({"step": step, **row} for step, row in sorted(self.rows.items()))
         write_rows(path, ["step", *self.names], rows)
 
     @classmethod
     def read_csv(cls, path: Path) -> History:
-        """Read what :meth:`write_csv` wrote."""
+        """Read a file of :meth:`write_csv`."""
         return cls(
             {
                 int(row.pop("step")): {k: float(v) for k, v in row.items() if v != ""}

@@ -1,4 +1,4 @@
-"""How predictions agree with given labels and, where these are known, with true ones."""
+"""Agreement of predictions with the given labels and, if known, with the true labels."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from torch.nn import functional as F
 
 from labelnoise.data.batch import Split
 
-# The metrics that tell clean from noisy samples.
+# The metrics that separate clean and noisy samples.
 BY_TRUTH = (
     "acc_clean",
     "acc_noisy",
@@ -30,22 +30,23 @@ def label_metrics(
     label: Int[Tensor, " n"],
     clean_label: Int[Tensor, " n"] | None,
 ) -> dict[str, float]:
-    """How predictions agree with the given and with the true labels.
+    """Agreement of predictions with the given and the true labels.
 
-    Without true labels the loss and acc alone, which are those of the given ones.
+    If the true labels are unknown, only loss and acc are returned.
 
-    Returns, each in [0, 1] but the loss, NaN where the samples concerned do not exist:
+    Returns, each in [0, 1] except the loss; NaN for a share of no samples:
         loss: mean cross-entropy with the given labels.
-        acc, acc_clean, acc_noisy: share predicted as the *given* label, of all samples, of those
-            whose given label is the true one, and of those whose given label is wrong.
-        memorized_fraction: share of the noisy samples predicted as the given (wrong) label; the
-            same number as ``acc_noisy`` under the name the literature uses for it.
-        corrected_fraction: share of the noisy samples predicted as the true label. With two
-            classes the two fractions add up to 1; with more, a prediction can be neither.
-        clean_correct, clean_incorrect, wrong_corrected, wrong_memorized, wrong_incorrect: shares of
-            *all* samples, which add up to 1: of those with a right label, predicted as it and not;
-            of those with a wrong label, predicted as the true label, as the wrong one, and as
-            neither.
+        acc, acc_clean, acc_noisy: share of all samples, of the clean samples and of the noisy
+            samples that is predicted as the *given* label.
+        memorized_fraction: share of the noisy samples that is predicted as the given, wrong label;
+            equal to ``acc_noisy``, under the name in the literature.
+        corrected_fraction: share of the noisy samples that is predicted as the true label. With two
+            classes it is 1 - memorized_fraction.
+        clean_correct, clean_incorrect: share of *all* samples that is clean and predicted as its
+            label, and as another class.
+        wrong_corrected, wrong_memorized, wrong_incorrect: share of *all* samples that is noisy and
+            predicted as the true label, as the given label, and as a third class. The five shares
+            sum to 1.
 
     Example:
         >>> logits = torch.tensor([[2.0, 0.0], [0.0, 2.0], [2.0, 0.0]])
@@ -79,19 +80,19 @@ def label_metrics(
 
 
 def measure_train(logits: Float[Tensor, "n K"], split: Split) -> dict[str, float]:
-    """:func:`label_metrics` of a split, against the true labels where they are known."""
+    """:func:`label_metrics` of a split, with the true labels if they are known."""
     return label_metrics(logits, split.label, split.clean_label_if_known)
 
 
 def measure_val(logits: Float[Tensor, "n K"], split: Split) -> dict[str, float]:
-    """Cross-entropy and accuracy against the given labels: all that a technique may read."""
+    """Cross-entropy and accuracy against the given labels, which techniques may read."""
     return _against(logits, split.label)
 
 
 def measure_test(logits: Float[Tensor, "n K"], split: Split) -> dict[str, float]:
-    """Cross-entropy and accuracy against clean test labels, and accuracy against noisy ones.
+    """Cross-entropy and accuracy against the clean labels, and accuracy against the given labels.
 
-    Where the true labels are not known, cross-entropy and accuracy against the given ones alone.
+    If the true labels are unknown: cross-entropy and accuracy against the given labels.
     """
     if not split.truth_known:
         return _against(logits, split.label)
@@ -101,7 +102,7 @@ def measure_test(logits: Float[Tensor, "n K"], split: Split) -> dict[str, float]
     }
 
 
-# How each split is measured; the only functions that compute a metric of whole splits.
+# The function that measures each split.
 SPLIT_METRICS: dict[str, Callable[[Tensor, Split], dict[str, float]]] = {
     "train": measure_train,
     "val": measure_val,

@@ -1,4 +1,4 @@
-"""Two networks trained side by side on the same batches, each with the other at hand."""
+"""Two networks that train on the same batches with a loss of both logits."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ from labelnoise.learner.label_metrics import measure_test
 
 
 class Term(NamedTuple):
-    """A part of the loss: losses of the samples in a batch, and which of them count."""
+    """A term of the loss: the losses of the samples in a batch, and the samples it keeps."""
 
     loss: Float[Tensor, " n"]
     kept: Bool[Tensor, " n"]
@@ -32,7 +32,7 @@ PairLoss = Callable[[Tensor, Tensor, Batch], list[Term]]
 
 
 def each_alone(first: Tensor, second: Tensor, batch: Batch) -> list[Term]:
-    """Cross-entropy of either network on all samples: two plain trainings."""
+    """Cross-entropy of each network on all samples: two plain trainings."""
     everyone = torch.ones_like(batch.label, dtype=torch.bool)
     return [Term(cross_entropy(logits, batch), everyone) for logits in (first, second)]
 
@@ -42,26 +42,25 @@ class TwoNetworkClassifier(NoisyLabelClassifier):
 
         loss = sum_t sum_i w_i kept_ti l_ti / sum_i w_i kept_ti
 
-    over the terms t and the samples i of one batch, on all processes that train together; w is
-    ``sample_weight``, and a term that keeps no sample adds 0.
+    The sums are over the terms t and the samples i of one batch, on all processes. w is
+    ``sample_weight``. A term that keeps no sample adds 0.
 
-    One optimizer has the parameters of both. They share none, and an optimizer whose rule goes
-    parameter by parameter, as SGD's and Adam's do, then takes the steps of two optimizers with the
-    same settings; the trainer counts each once. Gradients are clipped by the norm of each network's
-    own, as two optimizers would clip them. Both networks are in training mode and draw from torch's
-    global stream in turn, where they draw at all (dropout).
+    One optimizer has the parameters of both networks. The networks share no parameters, so SGD and
+    Adam take the same steps as two optimizers with the same settings. Gradients are clipped by the
+    norm of each network separately. Both networks are in training mode; their dropout draws from
+    torch's global stream in turn.
 
-    Monitors, validation and ``final`` are about ``model``; of the other one there is
+    Monitors, validation and ``final`` measure ``model``. The only metric of ``second`` is
     ``test/acc_second``.
 
     Args:
-        model, second: inputs (n, ...) to logits (n, K), of the same architecture.
-        optimizer, **options: as of :class:`labelnoise.learner.classifier.NoisyLabelClassifier`.
+        model, second: map inputs (n, ...) to logits (n, K); same architecture.
+        optimizer, **options: as in :class:`labelnoise.learner.classifier.NoisyLabelClassifier`.
 
     Attributes:
-        pair_loss: the logits of both networks and the batch to terms; :func:`each_alone` unless a
-            technique replaces it. Where several processes train together each calls it at every
-            step, also without samples.
+        pair_loss: maps the logits of both networks and the batch to terms; :func:`each_alone`
+            unless a technique replaces it. Every process calls it at every step, also without
+            samples.
     """
 
     network_count: ClassVar[int] = 2
@@ -85,8 +84,8 @@ class TwoNetworkClassifier(NoisyLabelClassifier):
     def _step(self, batch: Batch) -> dict[str, Tensor]:
         return self._train_on(batch, *(self.forward(batch.input, net) for net in self.networks))
 
-    def _nothing(self, batch: Batch) -> dict[str, Tensor]:
-        # Through both networks all the same, so that gradients of 0 come out, for the others.
+    def _empty_step(self, batch: Batch) -> dict[str, Tensor]:
+        # A forward pass through both networks gives gradients of 0 for the other processes.
         zeros = stand_in(batch)
         return self._train_on(batch, *(self.forward(zeros, net)[:0] for net in self.networks))
 

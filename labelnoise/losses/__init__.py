@@ -1,8 +1,10 @@
-"""Losses of single samples for labels that may be wrong: logits and labels in, one number each out.
+"""Per-sample losses for labels that may be wrong.
 
-Every function here takes ``logits`` (n, K) and given labels ``label`` (n,), and returns (n,) losses
-that autograd can follow. Options out of range raise ``InputError``; a transition matrix, too large
-to be looked at in every step, is checked once by ``check_transition_matrix``.
+Every function maps ``logits`` (n, K) and given labels ``label`` (n,) to (n,) differentiable losses.
+Options out of range raise ``InputError``. A transition matrix is not checked at every step; check
+it once by ``check_transition_matrix``.
+
+Axes: n samples, K classes.
 """
 
 from labelnoise.losses.robust import ce, gce, mae, nce_rce, sce

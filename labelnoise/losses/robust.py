@@ -1,4 +1,4 @@
-"""Losses that bound what a wrong label can do."""
+"""Cross-entropy and losses that limit the influence of wrong labels."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ def ce(logits: Float[Tensor, "n K"], label: Int[Tensor, " n"]) -> Float[Tensor, 
 def mae(logits: Float[Tensor, "n K"], label: Int[Tensor, " n"]) -> Float[Tensor, " n"]:
     """1 - p_y, half the mean absolute error sum_k |p_k - 1[k = y]| (Ghosh et al., AAAI 2017).
 
-    Halved as in the GCE paper, so that it is :func:`gce` with q = 1.
+    The factor 1/2 is from the GCE paper; with it the loss is :func:`gce` with q = 1.
 
     Example:
         >>> mae(torch.zeros(1, 2), torch.tensor([0]))
@@ -37,7 +37,7 @@ def gce(
 ) -> Float[Tensor, " n"]:
     """Generalized cross-entropy, (1 - p_y^q) / q (NeurIPS 2018).
 
-    Between cross-entropy, its limit for q -> 0, and :func:`mae` at q = 1.
+    It is cross-entropy in the limit q -> 0, and :func:`mae` at q = 1.
 
     Args:
         q: in (0, 1].
@@ -64,7 +64,7 @@ def sce(
     Args:
         alpha: weight of the cross-entropy, at least 0.
         beta: weight of the reverse cross-entropy, at least 0.
-        log_zero: what stands for log 0, below 0; -9.21 in published codes, see :func:`rce`.
+        log_zero: replaces log 0, below 0; -9.21 in published code, see :func:`rce`.
 
     Example:
         >>> sce(torch.zeros(1, 2), torch.tensor([0]), alpha=0.0, beta=1.0)
@@ -83,13 +83,13 @@ def nce_rce(
 ) -> Float[Tensor, " n"]:
     """Active passive loss, alpha NCE + beta RCE (X. Ma et al., ICML 2020).
 
-    The active part NCE = -log p_y / -sum_k log p_k, cross-entropy over its sum over all K labels,
-    raises p_y; the passive part RCE (see :func:`rce`) lowers the other p_k.
+    The active part NCE = -log p_y / -sum_k log p_k (cross-entropy divided by its sum over all K
+    labels) raises p_y. The passive part RCE (see :func:`rce`) lowers the other p_k.
 
     Args:
         alpha: weight of the normalized cross-entropy, at least 0.
         beta: weight of the reverse cross-entropy, at least 0.
-        log_zero: what stands for log 0, below 0; -9.21 in published codes, see :func:`rce`.
+        log_zero: replaces log 0, below 0; -9.21 in published code, see :func:`rce`.
 
     Example:
         >>> nce_rce(torch.zeros(1, 2), torch.tensor([0]), alpha=1.0, beta=0.0)
@@ -105,9 +105,9 @@ def rce(
 ) -> Float[Tensor, " n"]:
     """Reverse cross-entropy, -sum_k p_k log 1[k = y] = -A (1 - p_y) with log 0 := A.
 
-    Published codes of SCE and of NCE+RCE clamp the one-hot label at 1e-4, so that their A is
-    log 1e-4 = -9.21 (github.com/HanxunH/SCELoss-Reproduce,
-    github.com/HanxunH/Active-Passive-Losses); the default of -4 is that of the text of SCE.
+    Published code of SCE and of NCE+RCE clamps the one-hot label at 1e-4, so A = log 1e-4 = -9.21
+    (github.com/HanxunH/SCELoss-Reproduce, github.com/HanxunH/Active-Passive-Losses). The default
+    -4 is from the text of the SCE paper.
 
     Args:
         log_zero: A, below 0.
@@ -125,7 +125,7 @@ def rce(
 def power_loss(
     logits: Float[Tensor, "n K"], label: Int[Tensor, " n"], q: float
 ) -> Float[Tensor, " n"]:
-    """(1 - p_y^q) / q of any q > 0; computed as -expm1(q log p_y) / q, exact for small q too.
+    """(1 - p_y^q) / q for q > 0, computed as -expm1(q log p_y) / q, which is exact for small q.
 
     Example:
         >>> power_loss(torch.zeros(1, 2), torch.tensor([0]), 2.0)

@@ -1,4 +1,4 @@
-"""Cross-entropy with targets that lie between the given label and something milder."""
+"""Cross-entropy with soft targets."""
 
 from __future__ import annotations
 
@@ -32,9 +32,9 @@ def bootstrapping_soft(
 ) -> Float[Tensor, " n"]:
     """-sum_k t_k log p_k with t = beta y + (1 - beta) p (Reed et al., ICLR 2015 workshop).
 
-    The gradient flows through the p in the target too: the loss is beta CE + (1 - beta) H(p), and
-    its second term makes predictions sure. With the target's p held fixed that term's gradient
-    with respect to the logits would be p - p = 0, and what is left beta times cross-entropy's.
+    The gradient also flows through the p in the target, so the loss is beta CE + (1 - beta) H(p).
+    The second term makes predictions more confident. With a fixed p in the target, its gradient
+    with respect to the logits would be p - p = 0.
 
     Args:
         beta: weight of the given label, in [0, 1]; 1 is cross-entropy.
@@ -50,9 +50,9 @@ def bootstrapping_soft(
 def bootstrapping_hard(
     logits: Float[Tensor, "n K"], label: Int[Tensor, " n"], beta: float = 0.8
 ) -> Float[Tensor, " n"]:
-    """-sum_k t_k log p_k with t = beta y + (1 - beta) z, z the predicted class (Reed et al.).
+    """-sum_k t_k log p_k with t = beta y + (1 - beta) z; z is the predicted class (Reed et al.).
 
-    The predicted class is a step function of the logits, so it is held fixed in the gradient.
+    The predicted class is a step function of the logits, so it is constant in the gradient.
 
     Args:
         beta: weight of the given label, in [0, 1]; 1 is cross-entropy.
@@ -66,7 +66,7 @@ def bootstrapping_hard(
 
 
 def entropy(logits: Float[Tensor, "n K"]) -> Float[Tensor, " n"]:
-    """H(p) = -sum_k p_k log p_k of p = softmax(logits), in nats.
+    """H(p) = -sum_k p_k log p_k for p = softmax(logits), in nats.
 
     Example:
         >>> entropy(torch.zeros(1, 2))
@@ -77,7 +77,7 @@ def entropy(logits: Float[Tensor, "n K"]) -> Float[Tensor, " n"]:
 
 
 def soft_ce(logits: Float[Tensor, "n K"], target: Float[Tensor, "n K"]) -> Float[Tensor, " n"]:
-    """-sum_k t_k log p_k, cross-entropy with a distribution over the classes.
+    """-sum_k t_k log p_k, cross-entropy with a distribution t over the classes.
 
     Example:
         >>> soft_ce(torch.zeros(1, 2), torch.tensor([[0.3, 0.7]]))

@@ -16,32 +16,32 @@ def forward_correction(
 ) -> Float[Tensor, " n"]:
     """-log (T^T p)_y: cross-entropy of the noisy label's probability (Patrini et al., CVPR 2017).
 
-    (T^T p)_y = sum_i T[i, y] p_i is what p, a prediction of the clean label, says of the given one.
-    Computed from log p and log T, so that probabilities may underflow.
+    p predicts the clean label; (T^T p)_y = sum_i T[i, y] p_i is then the probability of the given
+    label. It is computed from log p and log T, so underflow of a probability does no harm.
 
     Args:
-        matrix: as :func:`check_transition_matrix` lets it pass; the identity is cross-entropy.
+        matrix: T, checked by :func:`check_transition_matrix`; the identity gives cross-entropy.
 
     Example:
         >>> T = torch.tensor([[0.8, 0.2], [0.2, 0.8]])
         >>> forward_correction(torch.tensor([[20.0, -20.0]]), torch.tensor([1]), T).exp()
         tensor([5.])
     """
-    log_reaches = matrix.to(logits).log().T[label]  # (n, K): log T[i, y] of every sample's y
-    return -torch.logsumexp(F.log_softmax(logits, 1) + log_reaches, 1)
+    log_column = matrix.to(logits).log().T[label]  # (n, K): log T[i, y] for the y of each sample
+    return -torch.logsumexp(F.log_softmax(logits, 1) + log_column, 1)
 
 
 def backward_correction(
     logits: Float[Tensor, "n K"], label: Int[Tensor, " n"], matrix: Float[Tensor, "K K"]
 ) -> Float[Tensor, " n"]:
-    """sum_k (T^-1)[y, k] l(p, k), l the cross-entropy (Patrini et al., CVPR 2017).
+    """sum_k (T^-1)[y, k] l(p, k); l is the cross-entropy (Patrini et al., CVPR 2017).
 
-    Its mean over the noisy labels of a clean class i is l(p, i): training on noisy labels has the
-    gradient of clean ones, in expectation. It can be negative, and has no lower bound.
+    Its mean over the noisy labels of clean class i is l(p, i), so its expected gradient on noisy
+    labels is the gradient on clean labels. It can be negative and has no lower bound.
 
     Args:
-        matrix: as :func:`check_transition_matrix` with ``invertible`` lets it pass; the identity
-            is cross-entropy.
+        matrix: T, checked by :func:`check_transition_matrix` with ``invertible``; the identity
+            gives cross-entropy.
 
     Example:
         >>> T = torch.tensor([[0.75, 0.25], [0.25, 0.75]])
@@ -50,7 +50,7 @@ def backward_correction(
         >>> T[0, 0] * losses[0] + T[0, 1] * losses[1], F.cross_entropy(logits, torch.tensor([0]))
         (tensor([0.3133]), tensor(0.3133))
     """
-    # inv would make a GPU wait to see whether it succeeded; the matrix has been looked at.
+    # inv_ex, because inv synchronizes the GPU to check for success; the matrix was checked before.
     inverse = torch.linalg.inv_ex(matrix).inverse
     return soft_ce(logits, inverse.to(logits)[label])
 
@@ -61,11 +61,11 @@ def check_transition_matrix(
     """Return ``matrix`` in float64 if it is a transition matrix between ``num_classes`` classes.
 
     Args:
-        matrix: K x K, entries at least 0, every row summing to 1 within 1e-6.
-        invertible: whether it has to have an inverse, as the backward correction needs.
+        matrix: K x K, entries at least 0, every row sums to 1 within 1e-6.
+        invertible: whether it must have an inverse, for the backward correction.
 
     Raises:
-        InputError: names what it lacks, and the row or column concerned.
+        InputError: names the violated condition and the row or column.
 
     Example:
         >>> check_transition_matrix(torch.tensor([[0.5, 0.6], [0.0, 1.0]]), 2)
@@ -75,7 +75,7 @@ def check_transition_matrix(
     if tuple(matrix.shape) != (num_classes, num_classes):
         raise InputError(
             f"{name} has shape {tuple(matrix.shape)}; "
-            f"give {num_classes} rows of {num_classes} numbers, one row a true class"
+            f"give {num_classes} rows of {num_classes} numbers, one row for each true class"
         )
     matrix = matrix.to("cpu", torch.float64)
     if not (matrix >= 0).all():
@@ -89,12 +89,12 @@ def check_transition_matrix(
     for j, total in enumerate(matrix.sum(0).tolist()):
         if total == 0:
             raise InputError(
-                f"column {j} of {name} is 0: no class would ever be given label {j}, "
-                "whose loss is then infinite"
+                f"column {j} of {name} is 0: the given label {j} would have probability 0 "
+                "and infinite loss"
             )
     if invertible and int(torch.linalg.matrix_rank(matrix)) < num_classes:
         raise InputError(
-            f"{name} is singular, the backward correction needs its inverse: "
+            f"{name} is singular, but the backward correction needs its inverse: "
             "write technique=forward_correction, or another matrix"
         )
     return matrix

@@ -1,4 +1,4 @@
-"""gamma and rho of a run in progress: where the theory's decomposition meets the network."""
+"""The coefficients gamma and rho of the network of a run."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from labelnoise.models.two_layer_cnn import TwoLayerCNN
 from labelnoise.theory import Coefficients, stage_one_length
 
 
-def _theorys_parts(
+def _data_and_model(
     trainer: pl.Trainer, module: pl.LightningModule
 ) -> tuple[SignalNoiseDataModule, TwoLayerCNN] | None:
     datamodule, model = data_of(trainer), getattr(module, "model", None)
@@ -25,19 +25,19 @@ def _theorys_parts(
 
 def has_coefficients(trainer: pl.Trainer, module: pl.LightningModule) -> bool:
     """Whether gamma and rho are defined: signal-noise data and the two-layer CNN on patches."""
-    return _theorys_parts(trainer, module) is not None
+    return _data_and_model(trainer, module) is not None
 
 
 def require_coefficients(trainer: pl.Trainer, module: pl.LightningModule, needed_by: str) -> None:
-    """Fail before training where ``needed_by`` cannot have gamma and rho.
+    """Fail before training if ``needed_by`` needs gamma and rho and they do not exist.
 
     Raises:
-        InputError: other data or another model, or d < n + 1, where they are not unique.
+        InputError: other data or another model, or d < n + 1, so that they are not unique.
     """
-    parts = _theorys_parts(trainer, module)
+    parts = _data_and_model(trainer, module)
     if parts is None:
         raise InputError(
-            f"{needed_by} needs gamma and rho, which exist for data=signal_noise with "
+            f"{needed_by} needs gamma and rho, which exist only for data=signal_noise with "
             f"model=two_layer_cnn, not for {type(data_of(trainer)).__name__} with "
             f"{type(getattr(module, 'model', module)).__name__}"
         )
@@ -46,8 +46,8 @@ def require_coefficients(trainer: pl.Trainer, module: pl.LightningModule, needed
 
 
 def read_coefficients(trainer: pl.Trainer, module: NoisyLabelClassifier) -> Coefficients:
-    """gamma (K, m) and rho (K, m, n) of the network as it is now."""
-    parts = _theorys_parts(trainer, module)
+    """gamma (K, m) and rho (K, m, n) at the current weights."""
+    parts = _data_and_model(trainer, module)
     assert parts is not None, "require_coefficients() comes first"
     datamodule, model = parts
     return datamodule.decomposition.coefficients(model.weight.detach(), model.initial_weight)
@@ -56,12 +56,12 @@ def read_coefficients(trainer: pl.Trainer, module: NoisyLabelClassifier) -> Coef
 def read_residual(
     trainer: pl.Trainer, module: NoisyLabelClassifier, coefficients: Coefficients
 ) -> float:
-    """The share of the weights' movement that the coefficients leave unexplained, in [0, 1].
+    """The share of the weight change that the coefficients do not explain, in [0, 1].
 
-    Rounding alone for gradient descent, with mini-batches and momentum too; Adam and weight decay
-    leave the span of signal and noise patches, and then gamma and rho tell only a part.
+    For gradient descent, also with mini-batches and momentum, this is only rounding error. Adam and
+    weight decay leave the span of signal and noise patches, so gamma and rho explain only a part.
     """
-    parts = _theorys_parts(trainer, module)
+    parts = _data_and_model(trainer, module)
     assert parts is not None, "require_coefficients() comes first"
     datamodule, model = parts
     return datamodule.decomposition.residual(
@@ -70,10 +70,10 @@ def read_residual(
 
 
 def signal_and_noise(trainer: pl.Trainer, module: NoisyLabelClassifier) -> tuple[float, float]:
-    """max gamma and max rho over the samples in training: what a user can know without true labels.
+    """max gamma, and max rho over the samples in training; needs no true labels.
 
-    The noisy samples' rho lead soon after the start, so that this maximum passes gamma where the
-    noisy samples' does. Samples that a technique left out no longer move and do not count.
+    The rho of the noisy samples are soon the largest, so this maximum overtakes gamma when the
+    maximum over the noisy samples does. Samples of weight 0 do not count.
     """
     gamma, rho = read_coefficients(trainer, module)
     trained = module.sample_weight > 0
@@ -87,7 +87,7 @@ def theory_t1(trainer: pl.Trainer) -> float | None:
     It is None for other data, other networks, and optimizers that are not plain gradient descent,
     as their learning rate is not the theory's eta.
     """
-    parts, optimizer = _theorys_parts(trainer, trainer.lightning_module), trainer.optimizers[0]
+    parts, optimizer = _data_and_model(trainer, trainer.lightning_module), trainer.optimizers[0]
     if parts is None or not isinstance(optimizer, SGD) or optimizer.defaults["momentum"]:
         return None
     data, model = parts

@@ -1,4 +1,4 @@
-"""The curvature of the training loss: products with its Hessian, its top eigenvalue, its norm."""
+"""Curvature of the training loss: Hessian-vector products, largest eigenvalue, Frobenius norm."""
 
 from __future__ import annotations
 
@@ -20,23 +20,23 @@ Product = Callable[[Tensor], Tensor]
 def hessian_vector_product(
     model: nn.Module, split: Split, vector: Float[Tensor, " p"], batch_size: int
 ) -> Float[Tensor, " p"]:
-    """H v, with H the Hessian of the mean cross-entropy with the given labels over ``split``.
+    """H v; H is the Hessian of the mean cross-entropy with the given labels over ``split``.
 
         H v = sum_b d/dw <d L_b / dw, v>,   L_b = (1/n) sum_{i in b} -log softmax(f(x_i))[label_i]
 
-    Each batch is differentiated twice, so that memory holds the graph of one batch, and batches are
-    added up in double precision. ReLU networks are piecewise smooth: H is that of the piece at
-    which the weights are. The parameters' ``.grad`` stays as it is.
+    Each batch is differentiated twice separately, so memory holds the graph of one batch. The
+    batches are summed in double precision. A ReLU network is piecewise smooth: H is the Hessian of
+    the smooth piece at the current weights. The ``.grad`` of the parameters does not change.
 
     Args:
-        model: in the mode in which it is to be differentiated.
+        model: the network, already in evaluation or training mode.
         split: the n samples of the mean.
-        vector: v, one number for each trained parameter, those of ``trainable(model)`` flattened
-            and put end to end.
-        batch_size: samples at a time.
+        vector: v, a number for each trained parameter (``trainable(model)``, flattened and
+            concatenated).
+        batch_size: number of samples in a batch.
 
     Returns:
-        (p,) H v in double precision, on the vector's device.
+        (p,) H v in double precision, on the device of the vector.
 
     Source: B. Pearlmutter, "Fast exact multiplication by the Hessian", Neural Computation 6 (1994).
 
@@ -54,7 +54,7 @@ def hessian_vector_product(
     total = torch.zeros_like(vector, dtype=torch.float64)
     with torch.enable_grad():
         for batch in split.batches(batch_size):
-            # Not model(...): what torch.compile puts there cannot be differentiated twice.
+            # Not model(...), because a compiled network cannot be differentiated twice.
             logits = model.forward(ready_for(model, batch.input))
             loss = F.cross_entropy(logits, batch.label.to(logits.device), reduction="sum")
             gradient = torch.autograd.grad(loss / len(split), parameters, create_graph=True)
@@ -70,13 +70,14 @@ def hessian_vector_product(
 
 
 class Krylov(NamedTuple):
-    """What the Lanczos iteration found of a symmetric matrix H.
+    """The result of the Lanczos iteration for a symmetric matrix H.
 
     Attributes:
-        eigenvalue: the largest, not the largest in magnitude.
-        residual: |H u - eigenvalue u| for its unit vector u; an eigenvalue of H is no further away.
+        eigenvalue: the largest eigenvalue, not the largest in magnitude.
+        residual: |H u - eigenvalue u| for its unit eigenvector u; a bound on the distance to an
+            eigenvalue of H.
         basis: (k, p) orthonormal vectors q_j that span v, H v, ..., H^(k-1) v.
-        captured: sum_j |H q_j|^2, the part of |H|_F^2 that lies along the basis.
+        captured: sum_j |H q_j|^2, the part of |H|_F^2 along the basis.
     """
 
     eigenvalue: float
@@ -90,23 +91,21 @@ def top_eigenvalue(
 ) -> Krylov:
     """The largest eigenvalue of a symmetric matrix, by Lanczos with full reorthogonalisation.
 
-    In the basis of the Krylov space of ``start``, H is a tridiagonal matrix T, whose largest
-    eigenvalue grows towards that of H with every iteration. Lanczos is chosen over power iteration
-    because it finds the largest eigenvalue also where a negative one is larger in magnitude (power
-    iteration would find that one, which says nothing on the stability of gradient descent), and
-    because it needs about the square root of power iteration's number of products. In finite
-    precision the basis loses its orthogonality, and copies of found eigenvalues appear; taking
-    every earlier vector out of a new one, twice, prevents it.
+    In the basis of the Krylov space of ``start``, H is a tridiagonal matrix T. The largest
+    eigenvalue of T grows with every iteration towards the largest eigenvalue of H. Power iteration
+    would find the eigenvalue of largest magnitude, which can be negative, and needs about the
+    square of the number of products. In finite precision the basis loses orthogonality, and copies
+    of eigenvalues appear. Subtracting all earlier vectors twice from a new vector prevents this.
 
     Args:
         product: v -> H v.
-        start: a vector with a part along the eigenvector, as a random one has.
-        iterations: most products to take; k vectors of double precision are kept.
-        tolerance: stop where the residual is below this share of the largest |eigenvalue| of T. The
-            eigenvalue's own error is of the order of the square of that share.
+        start: a vector that is not orthogonal to the eigenvector, for example a random one.
+        iterations: largest number of products; k vectors in double precision are kept.
+        tolerance: stop if the residual is below this share of the largest |eigenvalue| of T. The
+            relative error of the eigenvalue is of the order of the square of the tolerance.
 
     Returns:
-        :class:`Krylov`; after as many iterations as there are dimensions, the exact value.
+        :class:`Krylov`; the value is exact after p iterations.
 
     Source: C. Lanczos (1950); B. Parlett, "The Symmetric Eigenvalue Problem", chapter 13.
 
@@ -118,7 +117,7 @@ def top_eigenvalue(
     """
     basis = [start.double() / start.double().norm()]
     diagonal: list[float] = []
-    beside: list[float] = []
+    off_diagonal: list[float] = []
     captured = 0.0
     while True:
         image = product(basis[-1]).double()
@@ -128,24 +127,24 @@ def top_eigenvalue(
             for vector in basis:
                 image = image - (vector @ image) * vector
         length = float(image.norm())
-        if not math.isfinite(captured):  # of a network that diverged
+        if not math.isfinite(captured):  # the network has diverged
             return Krylov(math.nan, math.nan, torch.stack(basis), math.nan)
-        values, vectors = torch.linalg.eigh(_tridiagonal(diagonal, beside))
+        values, vectors = torch.linalg.eigh(_tridiagonal(diagonal, off_diagonal))
         residual = length * abs(float(vectors[-1, -1]))
         scale = float(values.abs().max())
         done = len(basis) >= min(iterations, len(start)) or residual <= tolerance * scale
-        # The other end: a space that H maps to itself.
+        # The second condition: H maps the Krylov space to itself.
         if done or not length > 1e-12 * math.sqrt(captured):
             return Krylov(float(values[-1]), residual, torch.stack(basis), captured)
-        beside.append(length)
+        off_diagonal.append(length)
         basis.append(image / length)
 
 
-def _tridiagonal(diagonal: list[float], beside: list[float]) -> Float[Tensor, "k k"]:
+def _tridiagonal(diagonal: list[float], off_diagonal: list[float]) -> Float[Tensor, "k k"]:
     matrix = torch.diag(torch.tensor(diagonal, dtype=torch.float64))
-    if not beside:
+    if not off_diagonal:
         return matrix
-    off = torch.diag(torch.tensor(beside, dtype=torch.float64), 1)
+    off = torch.diag(torch.tensor(off_diagonal, dtype=torch.float64), 1)
     return matrix + off + off.T
 
 
@@ -159,26 +158,26 @@ class NormEstimate(NamedTuple):
 def frobenius_norm(
     product: Product, vectors: Iterable[Float[Tensor, " p"]], known: Krylov | None = None
 ) -> NormEstimate:
-    """|H|_F of a symmetric matrix from its products with random vectors, by Hutchinson's method.
+    """|H|_F of a symmetric matrix from products with random vectors, by Hutchinson's method.
 
         |H|_F^2 = E |H v|^2                                    for E v v^T = I
         |H|_F^2 = |H Q|_F^2 + E |H (I - Q Q^T) v|^2            for any orthonormal basis Q
 
-    The second line is used where ``known`` has a basis: what lies along it is counted exactly, and
-    chance has only the rest to estimate. A Hessian has few large eigenvalues, with which |H v|^2
-    alone would swing by its own size. The estimate of |H|_F^2 has no bias; its root has a small
-    one downwards.
+    With ``known`` the second line is used: the part along the basis is exact, and only the rest is
+    estimated. A Hessian has few large eigenvalues, so the standard deviation of |H v|^2 alone is as
+    large as its mean. The estimate of |H|_F^2 is unbiased; its square root is biased slightly
+    downwards.
 
     Args:
         product: v -> H v.
-        vectors: v, two at least, with independent entries of mean 0 and variance 1; entries -1 and
-            1 (Rademacher's) give the smallest variance.
-        known: what :func:`top_eigenvalue` found of the same matrix.
+        vectors: v, at least two, with independent entries of mean 0 and variance 1; entries -1 and
+            1 (Rademacher) give the smallest variance.
+        known: the result of :func:`top_eigenvalue` for the same matrix.
 
     Returns:
-        The norm, and the standard error that the spread of |H v|^2 gives it.
+        The norm, and its standard error from the spread of |H v|^2.
 
-    Source: M. Hutchinson (1989); the deflation is that of Hutch++ (arXiv 2010.09649).
+    Source: M. Hutchinson (1989); the deflation is from Hutch++ (arXiv 2010.09649).
 
     Example:
         >>> matrix = torch.diag(torch.tensor([3.0, -4.0], dtype=torch.float64))

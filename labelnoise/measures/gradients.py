@@ -1,4 +1,4 @@
-"""The gradients of clean and of noisy samples: taken, added up and compared."""
+"""Gradients of clean and of noisy samples: compute, sum and compare them."""
 
 from __future__ import annotations
 
@@ -18,10 +18,9 @@ Gradient = tuple[Tensor, ...]
 
 
 def summed_gradient(model: nn.Module, split: Split, batch_size: int) -> Gradient:
-    """sum_i of the gradient of -log softmax(f(x_i))[label_i], a tensor a parameter.
+    """sum_i of the gradient of -log softmax(f(x_i))[label_i], a tensor for each parameter.
 
-    Zeros for no samples. Neither the parameters' ``.grad`` nor anything else of the network is
-    touched.
+    The sum over no samples is 0. The network and the ``.grad`` of its parameters do not change.
     """
     parameters, total = tuple(trainable(model).values()), zero_gradient(model)
     for batch in split.batches(batch_size):
@@ -32,7 +31,7 @@ def summed_gradient(model: nn.Module, split: Split, batch_size: int) -> Gradient
 
 
 def zero_gradient(model: nn.Module) -> Gradient:
-    """Zeros of the shape of every trained parameter."""
+    """A zero tensor in the shape of each trained parameter."""
     return tuple(torch.zeros_like(p) for p in trainable(model).values())
 
 
@@ -44,20 +43,20 @@ def add_to(total: Gradient, addend: Gradient) -> None:
 
 
 def ready_for(model: nn.Module, input: Tensor) -> Tensor:
-    """The input on the network's device and in the precision of its weights."""
+    """The input on the device and in the precision of the weights of the network."""
     weight = next(model.parameters())
     return input.to(weight.device, weight.dtype)
 
 
 def trainable(model: nn.Module) -> dict[str, Tensor]:
-    """The parameters that training moves, by name."""
+    """The parameters that training changes, by name."""
     return {name: p for name, p in model.named_parameters() if p.requires_grad}
 
 
 def per_sample_gradients(
     model: nn.Module, split: Split, names: list[str], batch_size: int = 16
 ) -> Float[Tensor, "s p"]:
-    """The gradient of every sample's loss by the parameters ``names``, flattened, one a row."""
+    """The gradient of each sample's loss by the parameters ``names``; a flattened row each."""
     state = {**dict(model.named_parameters()), **dict(model.named_buffers())}
     state = {name: value.detach() for name, value in state.items()}
     chosen = {name: state.pop(name) for name in names}
@@ -80,9 +79,9 @@ def pair_angles(
 ) -> dict[str, Float[Tensor, " pairs"]]:
     """Angles in degrees between the gradients of two samples of one true class, by kind of pair.
 
-    ``clean_clean``, ``clean_noisy`` and ``noisy_noisy`` hold one angle for every pair of two
-    different samples. At the start clean and noisy samples of a class pull in opposite directions
-    (arXiv 2306.02533). Samples of gradient 0 have no direction and form no pair.
+    ``clean_clean``, ``clean_noisy`` and ``noisy_noisy`` have an angle for each pair of two
+    different samples. At the start the gradients of clean and noisy samples of a class have
+    opposite directions (arXiv 2306.02533). Samples of gradient 0 form no pair.
 
     Example:
         >>> gradients = torch.tensor([[1.0, 0.0], [2.0, 0.0], [-1.0, 0.0]])
@@ -102,7 +101,7 @@ def pair_angles(
 
 
 def inner_products(clean: Gradient, noisy: Gradient, n: int) -> Float[Tensor, "3 L"]:
-    """<c, c>, <n, n> and <c, n> by layer, of the gradients divided by the number of samples."""
+    """<c, c>, <n, n> and <c, n> by layer; c and n are the gradients divided by ``n``."""
     rows = [
         torch.stack([torch.dot(u.flatten(), v.flatten()) for u, v in zip(x, y, strict=True)])
         for x, y in ((clean, clean), (noisy, noisy), (clean, noisy))
@@ -113,10 +112,10 @@ def inner_products(clean: Gradient, noisy: Gradient, n: int) -> Float[Tensor, "3
 def compared_with_total(
     clean: Gradient, noisy: Gradient, n: int
 ) -> tuple[Float[Tensor, " L"], Float[Tensor, " L"], Float[Tensor, " L"]]:
-    """|g|, cos(g, g_clean) and cos(g, g_noise) by layer, g = g_clean + g_noise divided by n.
+    """|g|, cos(g, g_clean) and cos(g, g_noise) by layer, g = (g_clean + g_noise) / n.
 
-    From the sum itself: where the two parts nearly cancel, their inner products would leave no
-    digit of it. A cosine with a gradient of 0 is NaN.
+    g is summed first: if the two parts nearly cancel, computing |g| from their inner products would
+    lose all digits. A cosine with a gradient of 0 is NaN.
 
     Example:
         >>> clean, noisy = (torch.tensor([3.0, 0.0]),), (torch.tensor([0.0, 4.0]),)
@@ -135,9 +134,11 @@ def compared_with_total(
 
 
 def gradient_scalars(by_class: list[float], summed: list[float]) -> dict[str, float]:
-    """All of a step from <c, c>, <n, n>, <c, n>, added up over classes and of the sums over them.
+    """All scalars of a step; a ratio with a gradient of 0 is NaN.
 
-    NaN where a gradient is 0.
+    Args:
+        by_class: <c, c>, <n, n> and <c, n> of each true class, summed over the classes.
+        summed: the same inner products of the gradients summed over the classes.
     """
     cc, nn_, cn = summed
     total = max(cc + nn_ + 2 * cn, 0.0)

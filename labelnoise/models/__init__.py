@@ -1,4 +1,8 @@
-"""Networks: every one maps a batch of inputs to logits (n, K)."""
+"""Networks that map a batch of inputs to logits (n, K).
+
+Axes: n samples, K classes, P patches of dimension d, m filters of each class, C channels, H x W
+pixels, kh x kw pixels of a convolution window, h x w positions of the window.
+"""
 
 from labelnoise.models.resnet import ResNet
 from labelnoise.models.small_cnn import SmallCNN

@@ -1,4 +1,4 @@
-"""What the networks on images share: their inputs are checked, their weights have their stream."""
+"""Shared by the networks for images: check of the input shape, seed of the initial weights."""
 
 from __future__ import annotations
 
@@ -14,10 +14,10 @@ from labelnoise.seeding import derive_seed
 def image_shape(
     input_shape: tuple[int, ...], model: str, smallest: int = 1
 ) -> tuple[int, int, int]:
-    """Return (C, H, W), for a network whose poolings need ``smallest`` pixels a side.
+    """Return (C, H, W); the poolings of the network need images of side ``smallest``.
 
     Raises:
-        InputError: samples that are patches, or images that are too small.
+        InputError: the samples are patches, or the images are too small.
 
     Example:
         >>> image_shape((3, 32, 32), "vgg11", smallest=32)
@@ -25,23 +25,23 @@ def image_shape(
     """
     if len(input_shape) != 3:
         raise InputError(
-            f"model={model} takes images, this data has patches: choose model=two_layer_cnn"
+            f"model={model} takes images, but these data are patches: choose model=two_layer_cnn"
         )
     channels, height, width = input_shape
     if min(height, width) < smallest:
         raise InputError(
             f"model={model} needs images of at least {smallest}x{smallest} pixels, got "
-            f"{height}x{width}: its poolings would leave nothing of them"
+            f"{height}x{width}: after its poolings no pixel would be left"
         )
     return channels, height, width
 
 
 @contextmanager
 def initial_weights(seed: int) -> Iterator[None]:
-    """Within the block torch's global CPU stream is ``stream(seed, "init")``; it is put back after.
+    """Inside the block, torch's global CPU stream is ``stream(seed, "init")``; then it is restored.
 
-    Layers draw their initial weights from the global stream, at construction. Only the CPU's is
-    seeded: ``torch.manual_seed`` would reach the GPUs' streams too, which are then not put back.
+    Layers draw their initial weights from the global stream. Only the stream of the CPU is seeded:
+    ``torch.manual_seed`` would also change the streams of the GPUs, which are not restored.
 
     Example:
         >>> with initial_weights(seed=0):

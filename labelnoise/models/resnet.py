@@ -1,4 +1,4 @@
-"""ResNet for small images: torchvision's, with a first layer that keeps every pixel."""
+"""ResNet for small images: the ResNet of torchvision with a first layer of stride 1."""
 
 from __future__ import annotations
 
@@ -20,14 +20,14 @@ _BLOCKS: dict[int, tuple[type[BasicBlock | Bottleneck], list[int]]] = {
 class ResNet(torchvision_resnet.ResNet):
     """Torchvision's ResNet with a 3x3 stem of stride 1 and no max pooling, as is usual on CIFAR.
 
-    The usual 7x7 stem of stride 2 and the pooling after it shrink an image four times before the
-    first block, which leaves 8x8 pixels of a 32x32 image. Initial weights follow torchvision's
-    laws. Source: He et al., arXiv 1512.03385, table 1.
+    The original 7x7 stem of stride 2 and its pooling would reduce a 32x32 image to 8x8 pixels
+    before the first block. Initial weights have the distributions of torchvision. Source: He et
+    al., arXiv 1512.03385, table 1.
 
     Args:
         input_shape: (C, H, W).
         num_classes: K.
-        depth: layers with weights: 18, 34 or 50.
+        depth: number of layers with weights: 18, 34 or 50.
         seed: the initial weights are drawn from ``stream(seed, "init")``.
 
     Raises:

@@ -13,16 +13,16 @@ class SmallCNN(nn.Module):
 
         (C, H, W) -> (w, H/2, W/2) -> (w, H/4, W/4) -> (2w, H/8, W/8) -> 8w -> K
 
-    Without batch norm and dropout a prediction depends on the image and the weights alone. With
-    w = 32 a 32x32 image takes 4.7 million multiply-adds and the network has 0.3 million weights.
-    Weights start from Kaiming's normal law by fan-in, N(0, 2 / fan_in), those of the output layer
-    from N(0, 0.01^2), biases from 0. Training begins at predictions near 1/K: from confident ones a
-    loss that forgives confident mistakes, such as gce, never comes away.
+    It has no batch norm and no dropout. With w = 32 the network has 0.3 million weights, and a
+    32x32 image takes 4.7 million multiply-adds. Initial weights have Kaiming's normal distribution
+    by fan-in, N(0, 2 / fan_in); the output layer has N(0, 0.01^2); biases are 0. Initial
+    predictions are therefore near 1/K. With confident initial predictions, losses with small
+    gradients for confident mistakes, such as gce, would not train.
 
     Args:
         input_shape: (C, H, W), H and W at least 8.
         num_classes: K.
-        width: w, channels of the first convolution.
+        width: w, number of channels of the first convolution.
         seed: the initial weights are drawn from ``stream(seed, "init")``.
 
     Raises:

@@ -1,4 +1,4 @@
-"""The theory's two-layer convolutional network, for K classes, on patches and on images."""
+"""The two-layer CNN of the theory for K classes, on patches and on images."""
 
 from __future__ import annotations
 
@@ -15,10 +15,7 @@ from labelnoise.seeding import stream
 def patch_logits(
     input: Float[Tensor, "n P d"], weight: Float[Tensor, "K m d"]
 ) -> Float[Tensor, "n K"]:
-    """F_k(x) = (1/m) sum_r sum_p relu(<w[k, r], x_p>) for inputs given as patches.
-
-    One matrix product over all patches and filters, then the fixed second layer 1/m.
-    """
+    """F_k(x) = (1/m) sum_r sum_p relu(<w[k, r], x_p>) for inputs given as patches."""
     return patch_activations(input, weight).sum(1).mean(-1)
 
 
@@ -34,9 +31,9 @@ def patch_activations(
 def image_logits(
     input: Float[Tensor, "n C H W"], weight: Float[Tensor, "K m C kh kw"], stride: int = 1
 ) -> Float[Tensor, "n K"]:
-    """The same sum with the windows of a convolution as patches (no padding).
+    """:func:`patch_logits` with the windows of a convolution as patches (no padding).
 
-    A window as large as the image is one patch: the fully connected two-layer network.
+    With a window as large as the image this is the fully connected two-layer network.
     """
     if weight.shape[2:] == input.shape[1:]:
         return patch_logits(input.flatten(1).unsqueeze(1), weight.flatten(2))
@@ -48,7 +45,7 @@ def image_logits(
 def image_activations(
     input: Float[Tensor, "n C H W"], weight: Float[Tensor, "K m C kh kw"], stride: int = 1
 ) -> Float[Tensor, "n Km h w"]:
-    """The hidden units of the same sum, one for every filter and window."""
+    """The hidden units for every filter and window."""
     return F.relu(F.conv2d(input, weight.flatten(0, 1), stride=stride))
 
 
@@ -57,23 +54,23 @@ class TwoLayerCNN(nn.Module):
 
         F_k(x) = (1/m) sum_r sum_p relu(<w[k, r], x_p>),   w[k, r] ~ N(0, sigma_0^2 I)
 
-    With K = 2, class 1 standing for y = +1 and class 0 for y = -1, this is the network of the
-    theory and cross-entropy on its logits is the theory's logistic loss log(1 + exp(-y f)),
-    f = F_1 - F_0. Source: arXiv 2505.18909, section on the problem set-up.
+    With K = 2 (class 1 is y = +1, class 0 is y = -1) this is the network of the theory, and
+    cross-entropy on its logits is the logistic loss log(1 + exp(-y f)), f = F_1 - F_0.
+    Source: arXiv 2505.18909, section on the problem set-up.
 
     Args:
         input_shape: (P, d) for patches or (C, H, W) for images.
         num_classes: K.
-        filters: m, filters per class.
-        sigma_0: standard deviation of the first layer at initialisation.
+        filters: m, number of filters of each class.
+        sigma_0: standard deviation of the initial weights.
         kernel_size: side of the convolution window on images; None is the whole image. Ignored on
-            patches, where the window is the patch.
+            patches.
         stride: step of the convolution window on images.
-        seed: the initialisation is drawn from ``stream(seed, "init")``.
+        seed: the initial weights are drawn from ``stream(seed, "init")``.
 
     Attributes:
-        weight: the first layer, (K, m, d) or (K, m, C, kh, kw), addressed as ``weight[k, r]``.
-        initial_weight: w(0), the same shape.
+        weight: the first layer, (K, m, d) or (K, m, C, kh, kw).
+        initial_weight: w(0), same shape.
 
     Raises:
         InputError: a size that is not positive, or a window larger than the image.
@@ -115,7 +112,7 @@ class TwoLayerCNN(nn.Module):
         self.stride = stride
         shape = (num_classes, filters, *window)
         self.weight = nn.Parameter(sigma_0 * torch.randn(shape, generator=stream(seed, "init")))
-        # gamma and rho are measured from w(0); it follows from the seed, so no checkpoint holds it.
+        # gamma and rho need w(0). It follows from the seed, so checkpoints do not store it.
         self.register_buffer("initial_weight", self.weight.detach().clone(), persistent=False)
 
     def forward(self, input: Tensor) -> Tensor:
@@ -124,7 +121,7 @@ class TwoLayerCNN(nn.Module):
         return image_logits(input, self.weight, self.stride)
 
     def hidden(self, input: Tensor) -> Float[Tensor, "n units"]:
-        """What the second layer adds up: the unit of every filter on every patch or window."""
+        """The hidden units: one for every filter and every patch or window."""
         if input.ndim == 3:
             return patch_activations(input, self.weight).flatten(1)
         return image_activations(input, self.weight, self.stride).flatten(1)

@@ -1,4 +1,4 @@
-"""VGG for small images: torchvision's convolutions under a head that 32x32 images can feed."""
+"""VGG for small images: the convolutions of torchvision with a head for 32x32 images."""
 
 from __future__ import annotations
 
@@ -14,20 +14,21 @@ _LAYERS = {11: "A", 13: "B", 16: "D", 19: "E"}
 
 
 class VGG(nn.Module):
-    """VGG with a 512-4096-4096-K head, each hidden layer of which is followed by ReLU and dropout.
+    """VGG with a 512-4096-4096-K head; ReLU and dropout follow each hidden layer of the head.
 
-    The convolutions are torchvision's; five poolings leave one pixel of 512 channels of a 32x32
-    image, and what they leave of larger images is averaged. Convolutions start from Kaiming's
-    normal law by fan-out, N(0, 2 / fan_out), linear layers from N(0, 0.01^2), biases from 0.
-    Sources: Simonyan and Zisserman, arXiv 1409.1556, table 1; this head and these laws on CIFAR-10
-    are those of the code for arXiv 2505.18909.
+    The convolutions are torchvision's. Five poolings reduce a 32x32 image to one pixel with 512
+    channels; for larger images the remaining pixels are averaged. Initial weights of convolutions
+    have Kaiming's normal distribution by fan-out, N(0, 2 / fan_out); linear layers have
+    N(0, 0.01^2); biases are 0.
+    Sources: Simonyan and Zisserman, arXiv 1409.1556, table 1. The head and the initial weights are
+    from the code for arXiv 2505.18909.
 
     Args:
         input_shape: (C, H, W), H and W at least 32.
         num_classes: K.
-        depth: layers with weights: 11, 13, 16 or 19.
-        batch_norm: normalise after each convolution.
-        dropout: share of the head's hidden units left out at each training step, in [0, 1).
+        depth: number of layers with weights: 11, 13, 16 or 19.
+        batch_norm: batch norm after each convolution.
+        dropout: share of hidden units of the head left out at each training step, in [0, 1).
         seed: the initial weights are drawn from ``stream(seed, "init")``.
 
     Raises:

@@ -1,4 +1,8 @@
-"""Monitors watch a run and log; training with them is bit for bit training without them."""
+"""Monitors measure and log; they do not change the training, bit for bit.
+
+Axes: T observations, n training samples, K classes, m filters of each class, L layers, s compared
+samples, "units" of the last hidden layer.
+"""
 
 from labelnoise.monitors.coefficients import CoefficientMonitor
 from labelnoise.monitors.curvature import CurvatureMonitor

@@ -1,4 +1,4 @@
-"""Signal learning against noise memorization, measured exactly while the network trains."""
+"""The coefficients of signal learning and noise memorization, computed exactly in training."""
 
 from __future__ import annotations
 
@@ -22,14 +22,15 @@ class CoefficientMonitor(Monitor):
     """Logs ``coefficients/*`` and keeps the coefficients of every filter and sample.
 
     The scalars are those of :func:`labelnoise.theory.coefficient_scalars`. :meth:`save` writes the
-    arrays: ``steps`` (T,), ``gamma`` (T, K, m), ``rho_max`` and ``rho_sum`` (T, K, n), the maximum
-    and the sum over the m filters of rho[k, r, i], with ``label`` and ``clean_label`` (n,).
+    arrays ``steps`` (T,), ``gamma`` (T, K, m), ``rho_max`` and ``rho_sum`` (T, K, n), ``label``
+    and ``clean_label`` (n,). ``rho_max`` and ``rho_sum`` are the maximum and the sum of
+    rho[k, r, i] over the filters r.
 
     Args:
-        every_n_steps: the interval; None is once an epoch.
+        every_n_steps: the interval; None: one epoch.
 
     Raises:
-        InputError: at the start of training, where gamma and rho do not exist or are not unique.
+        InputError: at the start of training, if gamma and rho do not exist or are not unique.
     """
 
     records = ("coefficients",)
@@ -54,7 +55,7 @@ class CoefficientMonitor(Monitor):
         return {f"coefficients/{name}": value for name, value in scalars.items()}
 
     def save(self, run: RunDirectory) -> None:
-        """Write everything observed to coefficients.npz."""
+        """Write the arrays to coefficients.npz."""
         arrays = {
             "steps": np.array(self.steps, dtype=np.int64),
             "label": self.train_split.label.cpu().numpy(),

@@ -1,4 +1,4 @@
-"""How sharply the training loss bends while the network trains."""
+"""Curvature of the training loss."""
 
 from __future__ import annotations
 
@@ -19,31 +19,31 @@ from labelnoise.seeding import stream
 
 
 class CurvatureMonitor(Monitor):
-    """Logs ``curvature/*``: the Hessian H of the mean training loss over a probe.
+    """Logs ``curvature/*``: properties of the Hessian H of the mean training loss over a probe.
 
-    - ``top_eigenvalue``: the largest eigenvalue lambda of H, by Lanczos;
+    - ``top_eigenvalue``: the largest eigenvalue lambda of H, by Lanczos.
     - ``frobenius_norm`` = sqrt(sum_ij H_ij^2), by Hutchinson's method, with its standard error
-      ``frobenius_norm_error``;
-    - ``sharpness_times_lr`` = eta lambda / (2 (1 + momentum)), with eta the learning rate of the
-      step to come: where a full-batch step of gradient descent on a quadratic loss grows instead of
-      shrinking, it is above 1. For SGD without Nesterov's momentum and dampening alone; batches
-      smaller than the probe leave less room. The line at 1 is where "the edge of stability" lies.
+      ``frobenius_norm_error``.
+    - ``sharpness_times_lr`` = eta lambda / (2 (1 + momentum)); eta is the learning rate of the next
+      step. Above 1, full-batch gradient descent on a quadratic loss diverges; 1 is "the edge of
+      stability". Mini-batches become unstable at lower values. Only for SGD without Nesterov
+      momentum and dampening.
 
-    The loss is the cross-entropy with the given labels, whatever loss, weights or decay of weights
-    training uses. It is differentiated in evaluation mode, without dropout and with batch norm's
-    running statistics; weights, buffers, gradients in use and random streams stay as they are, bit
-    for bit. Random vectors are the same at every observation, so that what moves is H.
+    The loss is the cross-entropy with the given labels, independent of the loss, the sample weights
+    and the weight decay of the training. It is differentiated in evaluation mode. Weights, buffers,
+    gradients and random streams of the training do not change, bit for bit. The random vectors are
+    the same at every observation, so that only H changes.
 
-    Costs at most ``iterations + vectors`` Hessian-vector products, each about two gradients of the
-    probe; ``iterations`` vectors as long as the weights are held in double precision.
+    Cost: at most ``iterations + vectors`` Hessian-vector products, each about two gradients of the
+    probe, and ``iterations`` vectors of the size of the weights in double precision.
 
     Args:
-        every_n_steps: the interval; None is once an epoch.
-        probe_size: how many training samples the mean runs over, a seeded draw.
-        iterations: most Lanczos iterations for the eigenvalue.
-        vectors: random vectors for the norm.
-        batch_size: samples at a time.
-        seed: of the draws.
+        every_n_steps: the interval; None: one epoch.
+        probe_size: number of training samples in the mean, drawn by the seed.
+        iterations: largest number of Lanczos iterations.
+        vectors: number of random vectors for the norm.
+        batch_size: number of samples in a batch.
+        seed: seed of the draws.
 
     Raises:
         InputError: a number out of range.
@@ -101,10 +101,9 @@ class CurvatureMonitor(Monitor):
 
 
 def stable_eigenvalue(optimizer: Optimizer) -> float | None:
-    """2 (1 + momentum) / eta: curvature up to which full-batch SGD is stable on a quadratic loss.
+    """2 (1 + momentum) / eta: the largest curvature of a quadratic loss with stable full-batch SGD.
 
-    None for other optimizers, Nesterov's momentum and dampening, where it is another; infinite at a
-    learning rate of 0.
+    None for other optimizers, Nesterov momentum and dampening. Infinite for a learning rate of 0.
 
     Example:
         >>> stable_eigenvalue(SGD([torch.zeros(1)], lr=0.5, momentum=0.5))

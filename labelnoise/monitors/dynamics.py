@@ -1,4 +1,4 @@
-"""Every training sample through training: loss, probability, margin and prediction."""
+"""Loss, probability, margin and prediction of every training sample in every epoch."""
 
 from __future__ import annotations
 
@@ -30,26 +30,28 @@ log = logging.getLogger(__name__)
 
 
 class DynamicsMonitor(Monitor):
-    """Keeps :class:`labelnoise.dynamics.Measurements` of every training sample, a row an epoch.
+    """Keeps :class:`labelnoise.dynamics.Measurements` of every training sample, a row per epoch.
 
-    Rows go to the run directory's ``dynamics`` folder as they are measured (see
-    :class:`labelnoise.dynamics.DynamicsLog`). Logged are ``dynamics/prediction_changes``, the
-    number of training samples whose predicted class changed since the row before (the
-    ``prediction changes`` of Label Wave, arXiv 2502.07551); ``dynamics/gmm_gap``, the distance of
-    the means of two Gaussians fitted to the row's losses (:func:`labelnoise.dynamics.gmm_gap`); and
-    where the true labels are known, ``dynamics/auc_NAME`` for each of the scores of
-    :class:`labelnoise.dynamics.RunningScores` as a detector of noisy labels.
+    Rows are written to the folder ``dynamics`` of the run directory
+    (:class:`labelnoise.dynamics.DynamicsLog`). The logged metrics are:
 
-    By default the values are those of the training pass: each sample's logits at the step that
-    trained on it, before that step, with augmentation and dropout where they are on. This costs
-    next to nothing, and is how AUM and forgetting events are defined. Where a technique mixes
-    samples, the training pass has no values of single ones, and the extra pass is made.
+    - ``dynamics/prediction_changes``: the number of training samples with another predicted class
+      than in the previous row (Label Wave, arXiv 2502.07551).
+    - ``dynamics/gmm_gap``: the distance of the means of two Gaussians fitted to the losses of the
+      row (:func:`labelnoise.dynamics.gmm_gap`).
+    - ``dynamics/auc_NAME``, if the true labels are known: the AUC of each score of
+      :class:`labelnoise.dynamics.RunningScores` as a detector of noisy samples.
+
+    By default the values come from the training pass: the logits of a sample at its training step,
+    before the update, with augmentation and dropout. AUM and forgetting events are defined like
+    this, and it costs almost nothing. If a technique mixes samples, the training pass has no logits
+    of single samples, and the extra pass is made.
 
     Args:
-        every_n_steps: None is a row an epoch; a number measures the whole training set at that
-            interval, in evaluation mode.
-        extra_pass: measure in one more pass in evaluation mode at each epoch's end instead, all
-            samples at the same weights.
+        every_n_steps: None: one row per epoch. A number: measure the whole training set in
+            evaluation mode at this interval.
+        extra_pass: measure all samples at the end of each epoch in an extra pass in evaluation
+            mode.
     """
 
     records = ("dynamics",)
@@ -62,11 +64,11 @@ class DynamicsMonitor(Monitor):
         self._checksums: dict[str, Any] = {}  # of a resumed run's rows
 
     def on_train_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
-        # Not on_fit_start: asking for the number of batches makes the loader, which has to wait
-        # until a resumed run knows where it was.
+        # Not in on_fit_start: reading the number of batches creates the loader, and a resumed run
+        # has to restore its position first.
         module = classifier_of(trainer)
         if self.from_training and not module.trains_on_samples:
-            log.info("dynamics: training mixes samples, they are measured in a pass of their own")
+            log.info("dynamics: training mixes samples, so they are measured in an extra pass")
             self.from_training = False
         self._data = data_of(trainer)
         self._split = self._data.train
@@ -104,7 +106,7 @@ class DynamicsMonitor(Monitor):
         super().on_train_batch_end(trainer, pl_module, outputs, batch, batch_idx)
 
     def on_train_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
-        if not self.from_training:  # a pass that was broken off is no row
+        if not self.from_training:  # an incomplete training pass makes no row
             super().on_train_end(trainer, pl_module)
 
     def observe(self, trainer: pl.Trainer, module: NoisyLabelClassifier) -> dict[str, float]:
@@ -129,7 +131,7 @@ class DynamicsMonitor(Monitor):
         row = self._recorder.finish()
         if row is None:
             unseen = self._recorder.unseen
-            log.warning("dynamics: %d samples were not in this epoch, no row was kept", unseen)
+            log.warning("dynamics: %d samples were not in this epoch, so it has no row", unseen)
         return row
 
     def on_exception(
@@ -139,7 +141,7 @@ class DynamicsMonitor(Monitor):
             self._log.release()
 
     def save(self, run: RunDirectory) -> None:
-        """Close the log and leave beside it what its columns are (``samples.npz``)."""
+        """Close the log and describe its columns in ``samples.npz``."""
         if self._log is None:
             return
         self._log.close()

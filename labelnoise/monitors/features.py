@@ -1,4 +1,4 @@
-"""How sparse the learned features are."""
+"""Sparsity of the learned features."""
 
 from __future__ import annotations
 
@@ -20,11 +20,11 @@ from labelnoise.monitors.monitor import Monitor, probe_of
 def active_units(model: nn.Module, split: Split, batch_size: int) -> Bool[Tensor, "n units"]:
     """Which units of the last hidden ReLU layer are above 0, for every sample.
 
-    The layer is that of the ``nn.ReLU`` called last in a forward pass, and in the two-layer CNN its
-    only one. A unit of a convolution is a channel at one place.
+    The layer is the ``nn.ReLU`` that a forward pass calls last; in the two-layer CNN it is the only
+    hidden layer. A unit of a convolution is a channel at one position.
 
     Raises:
-        InputError: a network without such a layer.
+        InputError: the network has no ReLU layer.
 
     Example:
         >>> model = nn.Sequential(nn.ReLU(), nn.Linear(2, 2))
@@ -39,12 +39,12 @@ def active_units(model: nn.Module, split: Split, batch_size: int) -> Bool[Tensor
     last: list[Tensor] = []
 
     def keep(layer: nn.Module, inputs: tuple[Tensor, ...], output: Tensor) -> None:
-        last[:] = [(output > 0).flatten(1)]  # at once: what follows may write into the output
+        last[:] = [(output > 0).flatten(1)]  # now, because later layers may overwrite the output
 
     layers = [layer for layer in model.modules() if isinstance(layer, nn.ReLU)]
     if not layers:
         raise InputError(
-            f"monitor=features looks at ReLU layers, and {type(model).__name__} has none: leave "
+            f"monitor=features needs a ReLU layer, but {type(model).__name__} has none: leave "
             "it out of monitor="
         )
     handles = [layer.register_forward_hook(keep) for layer in layers]
@@ -60,10 +60,10 @@ def active_units(model: nn.Module, split: Split, batch_size: int) -> Bool[Tensor
 
 
 def feature_metrics(active: Bool[Tensor, "n units"]) -> dict[str, float]:
-    """How sparse a layer of n samples is.
+    """Sparsity of a layer over n samples.
 
     Returns, each in [0, 1]:
-        active_share: (1 / (n U)) sum_i sum_u 1[unit u is above 0 for sample i].
+        active_share: (1 / (n U)) sum_i sum_u 1[unit u is above 0 for sample i]; U units.
         dead_share: share of the units that are above 0 for no sample.
 
     Example:
@@ -79,14 +79,14 @@ def feature_metrics(active: Bool[Tensor, "n units"]) -> dict[str, float]:
 class FeatureMonitor(Monitor):
     """Logs ``features/*``: :func:`feature_metrics` of the last hidden ReLU layer.
 
-    Over a probe of training samples, in evaluation mode, at one set of weights. The fewer units a
-    sample switches on, the sparser the features. Nothing of the training is touched.
+    Measured on a probe of training samples in evaluation mode. A lower share of active units means
+    sparser features.
 
     Args:
-        every_n_steps: the interval; None is once an epoch.
-        probe_size: how many training samples are looked at, a seeded draw.
-        batch_size: samples at a time.
-        seed: of that draw.
+        every_n_steps: the interval; None: one epoch.
+        probe_size: number of training samples, drawn by the seed.
+        batch_size: number of samples in a batch.
+        seed: seed of the draw.
 
     Raises:
         InputError: a number out of range; when training starts, a network without ReLU layers.

@@ -1,4 +1,4 @@
-"""How the gradients of clean and of noisy samples compare while the network trains."""
+"""Comparison of the gradients of clean and of noisy samples."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ log = logging.getLogger(__name__)
 
 PER_SAMPLE = ("last", "all", "none")
 MOST_PROBED = 1000
-# Numbers in the matrix of per-sample gradients: 800 MB in single precision.
+# Largest number of entries in the matrix of per-sample gradients: 800 MB in single precision.
 MOST_NUMBERS = 200_000_000
 ANGLE_BINS = np.linspace(0, 180, 37)
 
@@ -45,51 +45,51 @@ ANGLE_BINS = np.linspace(0, 180, 37)
 class GradientMonitor(Monitor):
     """Logs ``gradients/*``: whether clean or noisy samples drive the training.
 
-    With g_clean,k and g_noise,k the gradients of the loss summed over the clean and over the noisy
-    samples of true class k, divided by the number of all samples (so that all of them add up to the
-    gradient of the mean loss), it logs
+    g_clean,k and g_noise,k are the gradients of the loss summed over the clean and over the noisy
+    samples of true class k, divided by the number of all samples. Their sum over k is the gradient
+    of the mean loss. The logged metrics are:
 
-    - ``dominance`` = sqrt(sum_k |g_clean,k|^2 / sum_k |g_noise,k|^2): clean-priority learning ends
-      where it falls to 1, near the best moment to stop;
-    - ``alpha`` = -sum_k <g_noise,k, g_clean,k> / sum_k |g_clean,k|^2, the part of the clean
-      gradient that the noisy samples cancel (in the theory g_noise = -alpha g_clean, and alpha
-      grows to 1);
-    - ``cos_clean_noisy``, the cosine between the two, all classes' gradients put end to end;
-    - of the sums over all classes, g_clean and g_noise: ``norm_clean``, ``norm_noisy``,
-      ``norm_total``, ``cos_total_clean``, ``cos_total_noisy``, and ``dominance_summed``,
-      ``alpha_summed``, ``cos_clean_noisy_summed``. Where the steps are large, all samples pull the
-      network back from one class to the other together, and the last three swing with them;
+    - ``dominance`` = sqrt(sum_k |g_clean,k|^2 / sum_k |g_noise,k|^2). Clean-priority learning ends
+      when it falls to 1, near the best step to stop.
+    - ``alpha`` = -sum_k <g_noise,k, g_clean,k> / sum_k |g_clean,k|^2, the share of the clean
+      gradient that the noisy samples cancel. In the theory g_noise = -alpha g_clean, and alpha
+      grows to 1.
+    - ``cos_clean_noisy``: the cosine between the concatenated g_clean,k and the concatenated
+      g_noise,k of all classes.
+    - ``norm_clean``, ``norm_noisy``, ``norm_total``, ``cos_total_clean``, ``cos_total_noisy``,
+      ``dominance_summed``, ``alpha_summed``, ``cos_clean_noisy_summed``: of the sums g_clean and
+      g_noise over all classes. With large steps the network swings between the classes, and the
+      last three metrics swing too.
     - ``angle_clean_clean``, ``angle_clean_noisy``, ``angle_noisy_noisy``: mean angles in degrees
       between the gradients of two samples of one true class.
 
-    :meth:`save` writes gradients.npz: ``steps`` (T,), ``layers`` (L,) names, by layer (T, L)
+    :meth:`save` writes gradients.npz: ``steps`` (T,); ``layers`` (L,) names; by layer (T, L)
     ``norm_clean``, ``norm_noisy``, ``norm_total``, ``cos_clean_noisy``, ``cos_total_clean`` and
-    ``cos_total_noisy`` (the noisy samples' part is the latent gradient bias of arXiv 2406.00396),
-    by true class (T, K) ``class_norm_clean``, ``class_norm_noisy`` and ``class_cos_clean_noisy``,
-    and ``angle_histogram`` (T, 3, bins), counts of clean-clean, clean-noisy and noisy-noisy pairs,
-    with ``angle_edges``.
+    ``cos_total_noisy`` (the part of the noisy samples is the latent gradient bias of
+    arXiv 2406.00396); by true class (T, K) ``class_norm_clean``, ``class_norm_noisy`` and
+    ``class_cos_clean_noisy``; and ``angle_histogram`` (T, 3, bins), counts of clean-clean,
+    clean-noisy and noisy-noisy pairs, with ``angle_edges``.
 
-    The loss is the cross-entropy with the given labels, whatever loss a technique trains with.
-    Gradients are taken in evaluation mode, without dropout and with batch norm's running
-    statistics, over the probe's samples exactly; weights, buffers, gradients in use and random
-    streams stay as they are, bit for bit. True labels are used: it only watches.
+    The loss is the cross-entropy with the given labels, independent of the loss of a technique.
+    Gradients are computed in evaluation mode. Weights, buffers, gradients and random streams of the
+    training do not change, bit for bit. The monitor uses the true labels.
     Source: arXiv 2306.02533 (clean-priority learning).
 
     Args:
-        every_n_steps: the interval; None is once an epoch.
-        probe_size: how many training samples the sums run over, a seeded draw; None is all where
-            there are up to 1,000, else 1,000. The number of all samples makes them exact.
-        per_sample: parameters whose per-sample gradients are compared: "last" (those of the last
-            layer), "all", or "none" to leave the angles out.
-        per_sample_size: how many of the probe's samples are compared, half of them noisy where
-            there are so many.
-        batch_size: samples at a time.
-        seed: of the draws.
+        every_n_steps: the interval; None: one epoch.
+        probe_size: number of training samples in the sums, drawn by the seed; None: all samples,
+            but at most 1,000.
+        per_sample: parameters for the per-sample gradients: "last" (of the last layer), "all", or
+            "none" for no angles.
+        per_sample_size: number of probe samples with per-sample gradients; half of them are noisy
+            if the probe has enough noisy samples.
+        batch_size: number of samples in a batch.
+        seed: seed of the draws.
 
     Raises:
-        InputError: an unknown ``per_sample``, or a number out of range; before training, data whose
-            true labels are not known; when training starts, a probe larger than the training set,
-            or too many numbers for ``per_sample=all``.
+        InputError: an unknown ``per_sample``, or a number out of range; before training, data with
+            unknown true labels; when training starts, a probe larger than the training set, or too
+            many numbers for ``per_sample=all``.
     """
 
     records = ("gradients",)
@@ -122,12 +122,12 @@ class GradientMonitor(Monitor):
         train = data_of(trainer).train
         if self.probe_size is not None and self.probe_size > len(train):
             raise InputError(
-                f"monitor.gradients.probe_size is {self.probe_size} and there are {len(train)} "
+                f"monitor.gradients.probe_size is {self.probe_size} but there are {len(train)} "
                 f"training samples; write 2 to {len(train)}, or null"
             )
         probe = probe_of(train, self.probe_size or MOST_PROBED, self.seed)
         if not probe.is_noisy.any():
-            log.info("gradients: no label of the %d samples probed is wrong", len(probe))
+            log.info("gradients: the %d samples of the probe have no wrong label", len(probe))
         self.groups = _groups(probe, data_of(trainer).num_classes)
         self.probed = len(probe)
         self.compared = probe.subset(self._compared(probe))
@@ -136,12 +136,12 @@ class GradientMonitor(Monitor):
         if numbers * len(self.compared) > MOST_NUMBERS:
             raise InputError(
                 f"monitor.gradients.per_sample={self.per_sample} with {len(self.compared)} samples "
-                f"is {numbers * len(self.compared):,} numbers, at most {MOST_NUMBERS:,}: write "
+                f"is {numbers * len(self.compared):,} numbers, more than {MOST_NUMBERS:,}: write "
                 "per_sample=last, or a smaller per_sample_size"
             )
 
     def _compared(self, probe: Split) -> Int[Tensor, " s"]:
-        """Which of the probe's samples have their own gradients taken: half noisy if possible."""
+        """The probe samples with per-sample gradients; half of them noisy if possible."""
         if self.per_sample == "none":
             return torch.arange(0)
         order = torch.randperm(len(probe), generator=stream(self.seed, "per_sample"))
@@ -199,7 +199,7 @@ class GradientMonitor(Monitor):
         return scalars, {name: value.float() for name, value in arrays.items()}
 
     def save(self, run: RunDirectory) -> None:
-        """Write everything observed to gradients.npz."""
+        """Write the arrays to gradients.npz."""
         arrays = {
             "steps": np.array(self.steps, dtype=np.int64),
             "layers": np.array(self.layers),
@@ -219,7 +219,7 @@ class GradientMonitor(Monitor):
 
 
 def _groups(probe: Split, num_classes: int) -> list[tuple[Split, Split]]:
-    """The clean and the noisy samples of each true class; either may be none."""
+    """The clean and the noisy samples of each true class; either may be empty."""
 
     def members(side: Tensor, k: int) -> Split:
         return probe.subset((side & (probe.clean_label == k)).nonzero().flatten())

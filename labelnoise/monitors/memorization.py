@@ -1,4 +1,4 @@
-"""How far the network fits clean samples, memorizes noisy ones, and generalizes."""
+"""Accuracy on clean and noisy training samples, and on the test set."""
 
 from __future__ import annotations
 
@@ -15,16 +15,16 @@ from labelnoise.monitors.monitor import Monitor, is_due, probe_of
 class MemorizationMonitor(Monitor):
     """Logs ``train/*`` over the whole training set and ``test/*`` over the whole test set.
 
-    The metrics are those of :mod:`labelnoise.learner.label_metrics`. All are evaluated at one set
-    of weights, not averaged while the weights move. The monitor sees true labels, where they are
-    known, and test data. No technique may see these.
+    The metrics are those of :mod:`labelnoise.learner.label_metrics`, all at the current weights.
+    The monitor uses the test data and, if they are known, the true labels. Techniques may not use
+    them.
 
     Args:
-        every_n_steps: interval of the training metrics; None is once an epoch.
-        test_every_n_steps: interval of the test metrics; None is every time.
-        probe_size: evaluate training metrics on a fixed draw of this many training samples
-            when there are more.
-        seed: of that draw.
+        every_n_steps: interval of the training metrics; None: one epoch.
+        test_every_n_steps: interval of the test metrics; None: the interval of training metrics.
+        probe_size: number of training samples for the training metrics; all samples if there are
+            no more.
+        seed: seed of the draw of these samples.
     """
 
     records = ("train", "test")

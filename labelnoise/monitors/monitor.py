@@ -1,4 +1,4 @@
-"""When a monitor looks: the cadence that all of them share."""
+"""The base class of monitors, with the interval of their measurements."""
 
 from __future__ import annotations
 
@@ -17,9 +17,9 @@ from labelnoise.state import Stateful
 
 
 def is_due(step: int, every_n_steps: int) -> bool:
-    """True at the multiples of ``every_n_steps``, and at the powers of two before the first.
+    """True at the multiples of ``every_n_steps``, and at the powers of two before the first one.
 
-    The powers of two give the beginning of a logarithmic axis its points for next to nothing.
+    The powers of two are points for a logarithmic axis and cost little.
 
     Example:
         >>> [step for step in range(1, 61) if is_due(step, 20)]
@@ -31,7 +31,7 @@ def is_due(step: int, every_n_steps: int) -> bool:
 
 
 def probe_of(split: Split, size: int, seed: int) -> Split:
-    """A fixed draw of ``size`` samples, in order; the whole split where it is no larger."""
+    """A fixed draw of ``size`` samples in order, or the whole split if it is not larger."""
     if len(split) <= size:
         return split
     order = torch.randperm(len(split), generator=stream(seed, "probe"))
@@ -39,15 +39,15 @@ def probe_of(split: Split, size: int, seed: int) -> Split:
 
 
 class Monitor(Stateful, pl.Callback):
-    """Calls :meth:`observe` at step 0, when due, and after the last step; records what it returns.
+    """Calls :meth:`observe` at step 0, when due, and after the last step; records the metrics.
 
     Args:
-        every_n_steps: the interval in optimizer steps; None observes at the end of every epoch.
+        every_n_steps: the interval in optimizer steps; None: the end of every epoch.
 
     Attributes:
-        records: the parts before the slash of its metrics' names. A subclass must declare them,
-            since stopping rules find by them which monitor they need.
-        needs_truth: whether there is nothing to watch where the true labels are not known.
+        records: the names of its metrics before the slash. Every subclass must declare them; a
+            stopping rule finds the monitor that it needs by them.
+        needs_truth: whether the monitor is refused if the true labels are unknown.
     """
 
     records: ClassVar[tuple[str, ...]] = ()
@@ -70,18 +70,18 @@ class Monitor(Stateful, pl.Callback):
         check_options_of(cls, f"monitor.{cls.__module__.rpartition('.')[2]}.", **values)
 
     def observe(self, trainer: pl.Trainer, module: NoisyLabelClassifier) -> dict[str, float]:
-        """Measure the network as it is now, leaving it and the random streams untouched."""
+        """Measure the current network, without changing it or the random streams."""
         raise NotImplementedError
 
     def save(self, run: RunDirectory) -> None:
-        """Leave what was kept beside the scalars in the run's directory, once training is over."""
+        """Write the arrays of the monitor to the run directory after training."""
 
     def due(self, step: int) -> bool:
-        """Whether to look after this step, apart from the ends of epochs."""
+        """Whether to observe after this step, apart from the ends of epochs."""
         return self.every_n_steps is not None and is_due(step, self.every_n_steps)
 
     def on_train_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
-        if trainer.global_step == 0:  # a resumed run goes on between its observations
+        if trainer.global_step == 0:  # a resumed run has observed its first step already
             self._observe(trainer)
 
     def on_train_batch_end(
@@ -98,7 +98,7 @@ class Monitor(Stateful, pl.Callback):
         self._observe(trainer)
 
     def _observe(self, trainer: pl.Trainer) -> None:
-        # With gradients accumulated, and on resuming, a step can come by more than once.
+        # With accumulated gradients, and after resuming, a step can occur more than once.
         if trainer.global_step > self.last_step:
             self.last_step = trainer.global_step
             module = classifier_of(trainer)
@@ -109,9 +109,9 @@ class Monitor(Stateful, pl.Callback):
 
 
 def missing_monitor(metrics: Iterable[str], callbacks: Iterable[pl.Callback]) -> str | None:
-    """The monitor that one of ``metrics`` needs and that is not among ``callbacks``; None if none.
+    """The name of a monitor that ``metrics`` need and ``callbacks`` lack; None if none is missing.
 
-    A metric's name begins with its monitor's; those of validation need none.
+    The name of a metric begins with the name of its monitor. Validation metrics need no monitor.
 
     Example:
         >>> missing_monitor(["val/loss", "gradients/dominance"], [])

@@ -1,7 +1,9 @@
-"""Label noise as an artefact: what was asked for, what was drawn, and a record of both.
+"""Label noise: transition matrices, draws of the flips, and the record of a draw.
 
-T[i, j] = P(noisy = j | clean = i) throughout. `matrices` says what may be asked for, `flips` draws,
-`record` keeps, and every kind (`noise=...` on the command line) is a small class over them.
+T[i, j] = P(noisy = j | clean = i). Every kind of noise (`noise=...` on the command line) is a small
+class that uses `matrices`, `flips` and `record`.
+
+Axes: n samples, K classes, b samples of a chunk, F features.
 """
 
 from labelnoise.noise.checks import check_labels, check_num_classes, check_rate

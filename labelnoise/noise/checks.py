@@ -1,4 +1,4 @@
-"""What every kind of label noise asks of the labels and of the rate it is given."""
+"""Checks of labels, noise rates and numbers of classes."""
 
 from __future__ import annotations
 
@@ -15,23 +15,23 @@ from labelnoise.errors import InputError
 def check_rate(
     rate: object, num_classes: int, *, name: str = "noise rate", wrong_classes: int | None = None
 ) -> float:
-    """Return ``rate`` as a float if the true class stays the most likely label under it.
+    """Return ``rate`` as a float if the true class stays the most likely label.
 
-    A flip spread evenly over s wrong classes gives each of them rate / s, and the true class keeps
-    1 - rate, so the rate must be below s / (s + 1): (K-1)/K for noise over all other classes, 1/2
-    for noise that sends a class to one other class.
+    If flips are spread evenly over s wrong classes, each has probability rate / s and the true
+    class has 1 - rate. The rate must therefore be below s / (s + 1): (K-1)/K for flips to all other
+    classes, 1/2 for flips to one other class.
 
     Args:
         rate: the share of labels to flip, in [0, s / (s + 1)).
         num_classes: K >= 2.
-        name: what the message calls the value.
-        wrong_classes: s, over how many classes a flip is spread; None for all K - 1.
+        name: the name of the value in messages.
+        wrong_classes: s, the number of wrong classes of a flip; None for all K - 1.
 
     Raises:
-        InputError: for a rate that is no finite number or lies outside the interval.
+        InputError: a rate that is not a finite number or is outside the interval.
 
     Source:
-        arXiv 2505.18909 asks tau_+, tau_- < 1/2 of two classes.
+        arXiv 2505.18909 requires tau_+, tau_- < 1/2 for two classes.
 
     Example:
         >>> check_rate(0.45, num_classes=2)
@@ -51,11 +51,11 @@ def check_rate(
     if value >= limit:
         if num_classes == 2:
             reason = (
-                "with two classes the wrong labels would be the majority and the signal learned "
-                "is reversed (the theory needs tau_+, tau_- < 1/2)"
+                "with two classes the wrong labels would be the majority, and the learned signal "
+                "would be reversed (the theory needs tau_+, tau_- < 1/2)"
             )
         elif spread == 1:
-            reason = "the one wrong class would be at least as likely a label as the true class"
+            reason = "the wrong class would be at least as likely as the true class"
         else:
             reason = f"the true class must stay the most likely label of the {num_classes} classes"
         raise InputError(
@@ -66,16 +66,16 @@ def check_rate(
 
 
 def check_num_classes(num_classes: int) -> None:
-    """Refuse a number of classes between which no label can be flipped."""
+    """Refuse fewer than two classes."""
     if num_classes < 2:
         raise InputError(f"num_classes is {num_classes}; label noise needs at least 2 classes")
 
 
 def check_labels(label: Tensor, num_classes: int, name: str = "label") -> Int[Tensor, " n"]:
-    """Return ``label`` as (n,) int64 on the CPU if it holds classes 0..K-1 only.
+    """Return ``label`` as (n,) int64 on the CPU if it has only classes 0..K-1.
 
     Raises:
-        InputError: for another shape, a type that is no integer, or a class out of range.
+        InputError: another shape, a type that is not an integer, or a class out of range.
 
     Example:
         >>> check_labels(torch.tensor([0, 1], dtype=torch.uint8), num_classes=2)
@@ -83,7 +83,9 @@ def check_labels(label: Tensor, num_classes: int, name: str = "label") -> Int[Te
     """
     check_num_classes(num_classes)
     if label.ndim != 1:
-        raise InputError(f"{name} has shape {tuple(label.shape)}; give one class a sample, (n,)")
+        raise InputError(
+            f"{name} has shape {tuple(label.shape)}; give one class for each sample, (n,)"
+        )
     if label.is_floating_point() or label.is_complex() or label.dtype == torch.bool:
         raise InputError(f"{name} is {label.dtype}; give integers 0..{num_classes - 1}")
     label = label.to("cpu", torch.int64)
@@ -92,7 +94,7 @@ def check_labels(label: Tensor, num_classes: int, name: str = "label") -> Int[Te
         place = int(outside.nonzero()[0])
         raise InputError(
             f"{name} has {int(outside.sum())} of {len(label)} values outside "
-            f"0..{num_classes - 1}, the first is {int(label[place])} at place {place}; "
-            "leave those samples out, or choose the data with these classes"
+            f"0..{num_classes - 1}, the first is {int(label[place])} at position {place}; "
+            "leave these samples out, or choose data with these classes"
         )
     return label

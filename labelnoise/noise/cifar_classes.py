@@ -1,4 +1,4 @@
-"""CIFAR's classes in the order of their labels, and which of them asymmetric noise confuses."""
+"""The classes of CIFAR in the order of their labels, and the flips of asymmetric noise."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ CIFAR10_CLASSES = (
     "truck",
 )
 
-# The pairs that people confuse; the other five classes keep their labels.
+# Similar classes; the other five classes keep their labels.
 CIFAR10_CONFUSIONS = {
     "truck": "automobile",
     "bird": "airplane",
@@ -49,17 +49,17 @@ CIFAR100_SUPERCLASSES = {
     "vehicles_2": ("lawn_mower", "rocket", "streetcar", "tank", "tractor"),
 }
 
-# The fine labels are the names in alphabetical order, whatever the superclass.
+# The fine labels are the names in alphabetical order.
 CIFAR100_CLASSES = tuple(sorted(name for five in CIFAR100_SUPERCLASSES.values() for name in five))
 
-# Each fine class to the next one of its superclass, the last to the first.
+# Each fine class flips to the next class of its superclass, the last one to the first.
 CIFAR100_CONFUSIONS = {
     name: five[(place + 1) % len(five)]
     for five in CIFAR100_SUPERCLASSES.values()
     for place, name in enumerate(five)
 }
 
-# By the number of classes: their names, and what each confused class is taken for.
+# By the number of classes: their names, and the target of each flipped class.
 ASYMMETRIC = {
     10: (CIFAR10_CLASSES, CIFAR10_CONFUSIONS),
     100: (CIFAR100_CLASSES, CIFAR100_CONFUSIONS),

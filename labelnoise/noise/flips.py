@@ -1,4 +1,4 @@
-"""Drawing given labels from clean ones, always in one go, so that no label is flipped twice."""
+"""Draw given labels from clean labels, in one step, so that no label is flipped twice."""
 
 from __future__ import annotations
 
@@ -12,24 +12,24 @@ from torch import Tensor
 from labelnoise.errors import InputError
 from labelnoise.noise.checks import check_labels, check_rate
 
-# Spread of the per-sample flip rates around the rate asked for, as in the source.
+# Standard deviation of the per-sample flip rates around the requested rate, as in the source.
 FLIP_RATE_STD = 0.1
-# Samples projected at once: 512 of CIFAR's size are 13 MB in float64.
+# Number of samples projected at once: 512 CIFAR images take 13 MB in float64.
 PROJECTION_CHUNK = 512
 
 
 def flip_symmetric(
     clean_label: Integer[Tensor, " n"], num_classes: int, rate: float, generator: torch.Generator
 ) -> Int[Tensor, " n"]:
-    """Move exactly int(rate * n) of all n labels to another class, each equally likely.
+    """Move exactly int(rate * n) of n labels to another class, drawn uniformly.
 
-    The true class is excluded, so ``rate`` is the share of wrong labels, not (K-1)/K of it.
+    The true class is excluded, so ``rate`` is the share of wrong labels.
 
     Raises:
-        InputError: for labels out of range, or a rate outside [0, (K-1)/K).
+        InputError: labels out of range, or a rate outside [0, (K-1)/K).
 
     Source:
-        The count is the one of arXiv 2505.18909's experiments on CIFAR-10.
+        The number int(rate * n) is from the CIFAR-10 experiments of arXiv 2505.18909.
 
     Example:
         >>> clean = torch.arange(10).repeat(10)
@@ -49,13 +49,13 @@ def flip_symmetric(
 def flip_labels(
     clean_label: Integer[Tensor, " n"], T: Float[Tensor, "K K"], generator: torch.Generator
 ) -> Int[Tensor, " n"]:
-    """Flip an exact number of each class's labels to targets drawn from the class's row of ``T``.
+    """Flip an exact number of labels of each class to targets drawn from the class's row of ``T``.
 
-    Of the n_k samples of class k, floor(n_k (1 - T[k, k]) + 1/2) are flipped; the target j != k of
+    Of the n_k samples of class k, floor(n_k (1 - T[k, k]) + 1/2) are flipped. The target j != k of
     each is drawn with probability T[k, j] / (1 - T[k, k]).
 
     Raises:
-        InputError: for labels out of range, or a ``T`` whose rows are no probabilities.
+        InputError: labels out of range, or rows of ``T`` that are not probabilities.
 
     Example:
         >>> clean = torch.tensor([0, 0, 0, 0, 1, 1])
@@ -70,7 +70,7 @@ def flip_labels(
     label = clean.clone()
     samples = torch.bincount(clean, minlength=num_classes).tolist()
     for k, members in enumerate(clean.argsort(stable=True).split(samples)):
-        # 1 - T[k, k] is off by a rounding where T[k, k] was 1 - rate; a half still goes up.
+        # 1e-9 compensates the rounding of 1 - T[k, k], so that 1/2 is always rounded up.
         count = math.floor(len(members) * (1 - matrix[k, k].item()) + 0.5 + 1e-9)
         if count == 0:
             continue
@@ -87,13 +87,13 @@ def permute_within_classes(
     num_classes: int,
     generator: torch.Generator,
 ) -> Int[Tensor, " n"]:
-    """Give each class's samples the class's given labels in random order.
+    """Permute the given labels of the samples of each true class at random.
 
-    Of the n_k samples of class k exactly as many get label j as in ``label``: the transition matrix
-    stays the same to the last sample, and every choice of the samples is equally likely.
+    In each true class exactly as many samples have label j as in ``label``, so the transition
+    matrix does not change. All assignments are equally likely.
 
     Raises:
-        InputError: for labels out of range.
+        InputError: labels out of range.
 
     Example:
         >>> clean, label = torch.tensor([0, 0, 0, 0, 1, 1]), torch.tensor([1, 0, 0, 0, 1, 1])
@@ -119,28 +119,28 @@ def instance_dependent_labels(
     generator: torch.Generator,
     projection_generator: torch.Generator | None = None,
 ) -> Int[Tensor, " n"]:
-    """Flip samples to a class that depends on their features, with rates of their own.
+    """Flip each sample with its own rate, to a class that depends on its features.
 
-    Sample i of true class c keeps its label with probability 1 - q_i and otherwise takes class
-    j != c with probability softmax_j(x_i W_c), where q_i ~ N(rate, 0.1^2) truncated to [0, 1] and
-    the F x K projection W_c ~ N(0, 1) belongs to the class. Only the samples that flip are
-    projected, class by class, 512 at a time.
+    Sample i of true class c keeps its label with probability 1 - q_i. Otherwise it gets class
+    j != c with probability softmax_j(x_i W_c). q_i ~ N(rate, 0.1^2) is truncated to [0, 1], and the
+    F x K projection W_c ~ N(0, 1) belongs to class c. Only the flipped samples are projected, class
+    by class, 512 at a time.
 
-    The truncation lifts the mean of q_i above small rates: 0.129 are flipped at rate 0.1. At rate 0
-    nothing is.
+    The truncation raises the mean of q_i for small rates: at rate 0.1 a share of 0.129 is flipped.
+    At rate 0 no label is flipped.
 
     Args:
         features: (n, *shape) floating point, or a function from an index (b,) to (b, *shape).
         clean_label: (n,) true classes.
         num_classes: K.
         rate: mean of the q_i before truncation, in [0, (K-1)/K).
-        generator: of the CPU.
-        projection_generator: of the W_c, for splits that have to share them; None is ``generator``.
+        generator: a generator on the CPU.
+        projection_generator: for the W_c, so that splits can share them; None is ``generator``.
 
-    With two classes the target is the other one whatever the features are.
+    With two classes the target is always the other class.
 
     Raises:
-        InputError: for labels, rate or features that cannot be used.
+        InputError: labels, rate or features that cannot be used.
 
     Source:
         X. Xia et al., "Part-dependent Label Noise", NeurIPS 2020 (arXiv 2006.07836): how the noise
@@ -161,7 +161,7 @@ def instance_dependent_labels(
     if isinstance(features, Tensor) and len(features) != len(clean):
         raise InputError(f"{len(features)} samples of features for {len(clean)} labels")
 
-    # All uniforms are drawn first, so that the labels do not depend on the chunk's size.
+    # All uniforms are drawn first, so that the labels do not depend on the chunk size.
     flip_rate = _truncated_normal(rate, FLIP_RATE_STD, len(clean), generator)
     uniform = torch.rand(2, len(clean), dtype=torch.float64, generator=generator)
     flipped = uniform[0] < flip_rate
@@ -173,7 +173,7 @@ def instance_dependent_labels(
         for index in (flipped & (clean == c)).nonzero().flatten().split(PROJECTION_CHUNK):
             logits = _flat_features(features, index) @ projection
             others = torch.cat([logits[:, :c], logits[:, c + 1 :]], dim=1)
-            # Without the last one, which is 1 up to rounding, a draw cannot pass the last class.
+            # The last value is 1 up to rounding; without it, a draw cannot exceed the last class.
             cumulative = others.softmax(dim=1).cumsum(dim=1)[:, :-1].contiguous()
             target = torch.searchsorted(cumulative, uniform[1, index, None], right=True).flatten()
             label[index] = target + (target >= c)
@@ -183,7 +183,7 @@ def instance_dependent_labels(
 def _truncated_normal(
     mean: float, std: float, count: int, generator: torch.Generator
 ) -> Float[Tensor, " count"]:
-    """N(mean, std^2) truncated to [0, 1], by the inverse of its distribution function."""
+    """Draws from N(mean, std^2) truncated to [0, 1], by the inverse distribution function."""
     ends = torch.tensor([-mean / std, (1 - mean) / std], dtype=torch.float64)
     low, high = torch.special.ndtr(ends).tolist()
     uniform = torch.rand(count, dtype=torch.float64, generator=generator)
@@ -194,7 +194,7 @@ def _truncated_normal(
 def _flat_features(
     features: Callable[[Tensor], Tensor] | Tensor, index: Integer[Tensor, " b"]
 ) -> Float[Tensor, "b F"]:
-    """The samples at ``index`` as float64 rows; float32 sums would differ between machines."""
+    """The samples at ``index`` as float64 rows, because float32 sums differ between machines."""
     if isinstance(features, Tensor):
         x = features[index.to(features.device)]
     else:
@@ -207,18 +207,18 @@ def _flat_features(
         raise InputError(f"features gave {len(x)} samples for an index of {len(index)}")
     if not x.isfinite().all():
         raise InputError(
-            "features hold NaN or infinite values; noise by features needs finite ones"
+            "features have NaN or infinite values; instance-dependent noise needs finite values"
         )
     return x.flatten(start_dim=1).to("cpu", torch.float64)
 
 
 def _check_matrix(T: Tensor) -> Float[Tensor, "K K"]:
-    """``T`` as float64 on the CPU with rows that sum to 1 exactly enough to draw from."""
+    """``T`` as float64 on the CPU with normalized rows."""
     if T.ndim != 2 or T.shape[0] != T.shape[1]:
         raise InputError(f"transition matrix has shape {tuple(T.shape)}; give (K, K)")
     matrix = T.to("cpu", torch.float64)
     rows = matrix.sum(dim=1)
-    # Written so that NaN fails it too.
+    # This form also refuses NaN.
     if not ((matrix >= 0).all() and ((rows - 1).abs() < 1e-6).all()):
         raise InputError(
             "transition matrix has a negative entry or a row that does not sum to 1; "

@@ -1,4 +1,4 @@
-"""The kinds of label noise that a file gives: people's labels, their twin, an earlier run's."""
+"""Label noise from a file: human labels, their synthetic twin, and the record of an earlier run."""
 
 from __future__ import annotations
 
@@ -24,24 +24,23 @@ from labelnoise.noise.record import NoiseRecord
 
 @dataclass(frozen=True)
 class HumanNoise(LabelNoise):
-    """The training labels that people gave, read from a file.
+    """Human labels of the training samples, read from a file.
 
-    On some of the published classes only the samples whose given label is one of these are kept,
-    and the record counts those dropped. The classes are not made equally large again; of what is
-    kept, data.per_class draws as many of each as it asks for.
+    If the data have only some of the published classes, samples with a given label outside these
+    classes are dropped, and the record has their number. The class sizes are not balanced again;
+    data.per_class draws from the kept samples.
 
-    People labelled the training samples only. The other parts are drawn class-conditionally with
-    the realised matrix of the file's labels. A file without true labels has no such matrix; there
-    the matrix is that of the split's ``train_record``.
+    The file labels only the training samples. The labels of the other splits are drawn
+    class-conditionally with the realised matrix of the file. If the file has no true labels, the
+    matrix of ``train_record`` is used.
 
     Attributes:
         path: .npz, .csv or .pt, see `read_labels`.
-        column: which labels of the file; None if it holds one column beside the true labels.
-        seed: of the draws for the other parts.
+        column: the column of labels; None if the file has only one column besides the true labels.
+        seed: seed of the draws for the other splits.
 
     Source:
-        J. Wei et al., "Learning with Noisy Labels Revisited", ICLR 2022: CIFAR-10N, CIFAR-100N and
-        their files.
+        J. Wei et al., "Learning with Noisy Labels Revisited", ICLR 2022: CIFAR-10N and CIFAR-100N.
     """
 
     path: str | Path
@@ -53,15 +52,15 @@ class HumanNoise(LabelNoise):
         return _path_content(self.path)
 
     def keeps(self, split: CleanSplit) -> Bool[Tensor, " n"]:
-        """The samples whose given label is one of the data's classes."""
+        """Mask of the samples with a given label among the classes of the data."""
         if split.source_classes is None:
             return super().keeps(split)
         kept = _to_data(self._given(split)[1], split.source_classes) >= 0
         counts = split.clean_label[kept].bincount(minlength=split.num_classes)
         if not counts.all():
             raise InputError(
-                f"label file '{self.path}' leaves {counts.tolist()} samples of the classes "
-                f"{_names(split)} that are labelled as one of these; choose another column "
+                f"label file '{self.path}' gives a label among the classes {_names(split)} to only "
+                f"{counts.tolist()} samples of these classes; choose another column "
                 "or other classes"
             )
         return kept
@@ -77,11 +76,11 @@ class HumanNoise(LabelNoise):
         return record if known else record.without_truth()
 
     def _knows_truth(self, split: CleanSplit) -> bool:
-        """Whether the data's labels are true ones, or the file has true ones equal to them."""
+        """Whether the labels of the data are true, or equal to true labels in the file."""
         return split.labels_are_true or read_labels(self.path, self.column).clean_label is not None
 
     def _given(self, split: CleanSplit) -> tuple[str, Int[Tensor, " n"]]:
-        """The column's name and the file's labels of the split's samples, numbered as published."""
+        """The name of the column, and its labels of the split's samples in published numbers."""
         given = read_labels(self.path, self.column)
         size, index = len(given.label), split.source_index
         if given.clean_label is not None and size:
@@ -99,35 +98,35 @@ class HumanNoise(LabelNoise):
         index = torch.arange(size) if index is None else index.to("cpu", torch.int64)
         if len(index) and not 0 <= int(index.min()) <= int(index.max()) < size:
             raise InputError(
-                f"label file '{self.path}' has {size} labels and the data ask for "
-                f"places {int(index.min())} to {int(index.max())}; write the file of these data"
+                f"label file '{self.path}' has {size} labels, but the data have "
+                f"positions {int(index.min())} to {int(index.max())}; write the file of these data"
             )
         if given.clean_label is not None:
             clean = torch.tensor(_classes(split))[split.clean_label]
             _check_order(self.path, given.clean_label[index], clean)
         elif split.class_names is not None and split.source_classes is None:
-            # True labels that agree with the data's would say what the numbers mean.
+            # Without true labels in the file, the meaning of the numbers is checked here.
             check_places(given.label.tolist(), split.class_names, f"label file '{self.path}'")
         return given.column, given.label[index]
 
     def _labels(self, split: CleanSplit) -> Int[Tensor, " n"]:
-        """The file's labels of the split's samples, all of them among the data's classes."""
+        """The labels of the split's samples; all must be among the classes of the data."""
         column, label = self._given(split)
         if split.source_classes is not None:
             outside = _to_data(label, split.source_classes) < 0
             if outside.any():
                 raise InputError(
                     f"'{column}' of label file '{self.path}' gives {int(outside.sum())} of "
-                    f"{len(label)} samples a label that is none of the classes {_names(split)}; "
+                    f"{len(label)} samples a label outside the classes {_names(split)}; "
                     "draw only the samples that keeps() returns"
                 )
             label = _to_data(label, split.source_classes)
         return check_labels(label, split.num_classes, f"'{column}' of label file '{self.path}'")
 
     def _matrix(self, split: CleanSplit) -> Float[Tensor, "K K"]:
-        """The realised matrix of the whole file; without true labels there, of the training labels.
+        """The realised matrix of the file, or of the training labels if it has no true labels.
 
-        Of a file with more classes than the data, the samples count that stay within the data's.
+        Only samples with both labels among the classes of the data count.
         """
         given = read_labels(self.path, self.column)
         classes = _classes(split)
@@ -138,22 +137,21 @@ class HumanNoise(LabelNoise):
         train = split.train_record
         if train is None or train.transition_matrix is None:
             raise InputError(
-                f"label file '{self.path}' holds no column clean, so the noise of the other parts "
-                "is not known; add that column, or give the record of the training labels"
+                f"label file '{self.path}' has no column clean, so the noise of the other splits "
+                "is unknown; add this column, or give the record of the training labels"
             )
         return train.transition_matrix
 
 
 @dataclass(frozen=True)
 class HumanTwinNoise(HumanNoise):
-    """Synthetic noise that is as people's labels are in all but which samples are wrong.
+    """Synthetic class-conditional noise with the realised matrix of `HumanNoise`.
 
-    Of each true class exactly as many training samples get each label as people gave it, and which
-    ones is drawn uniformly: class-conditional noise whose realised matrix is that of `HumanNoise`
-    on the same samples. The samples kept are those that it keeps, and the labels of the other parts
-    are the same, so that two runs differ in nothing but which training labels are wrong.
+    In each true class exactly as many training samples have label j as with the human labels, but
+    the samples are drawn uniformly. The kept samples and the labels of the other splits are the
+    same as with `HumanNoise`. Two runs therefore differ only in which training labels are wrong.
 
-    ``rate_requested`` and ``matrix_requested`` are those of people's labels of these samples.
+    ``rate_requested`` and ``matrix_requested`` are those of the human labels of these samples.
 
     Example:
         >>> import tempfile, numpy as np
@@ -175,20 +173,20 @@ class HumanTwinNoise(HumanNoise):
         drawn = super()._draw(split, generator)
         if split.part != "train":
             return drawn
-        # "Clean" is the data's label, from which the twin's labels are drawn, known as true or not.
-        people = replace(drawn, clean_label=split.clean_label, truth="given")
+        # "Clean" is here the label of the data, whether or not it is known to be true.
+        human = replace(drawn, clean_label=split.clean_label, truth="given")
         label = permute_within_classes(split.clean_label, drawn.label, split.num_classes, generator)
-        return self._record(split, label, people.rate_realised, people.transition_matrix)
+        return self._record(split, label, human.rate_realised, human.transition_matrix)
 
 
 @dataclass(frozen=True)
 class FileNoise(LabelNoise):
-    """The training labels of an earlier run, from the noise.npz it saved.
+    """The training labels of an earlier run, from its noise.npz.
 
-    The record keeps the original's seed, rate and matrix. The other parts are drawn
-    class-conditionally with the original's realised matrix, from this ``seed``. Of a run that left
-    samples out, the same are left out. A record without true labels is refused: it holds no flips
-    to repeat, and nothing to check that its labels belong to these samples.
+    The record keeps the seed, rate and matrix of the original. The labels of the other splits are
+    drawn class-conditionally with the realised matrix of the original and with this ``seed``.
+    Samples that the earlier run left out are left out again. A record without true labels is
+    refused, because its flips and the order of its samples are unknown.
     """
 
     path: str | Path
@@ -199,7 +197,7 @@ class FileNoise(LabelNoise):
         return _path_content(self.path)
 
     def keeps(self, split: CleanSplit) -> Bool[Tensor, " n"]:
-        """The samples of the earlier run, where that left some out."""
+        """Mask of the samples of the earlier run."""
         saved = NoiseRecord.load(self.path)
         if saved.source_index is None or split.source_index is None:
             return super().keeps(split)
@@ -209,12 +207,12 @@ class FileNoise(LabelNoise):
         saved = NoiseRecord.load(self.path)
         if saved.clean_label is None or saved.transition_matrix is None:
             raise InputError(
-                f"noise record '{self.path}' holds labels without the true ones, so there are no "
-                "flips to repeat; write noise=none, and data.labels= where a CSV gave the labels"
+                f"noise record '{self.path}' has no true labels, so there are no flips to repeat; "
+                "write noise=none, and data.labels= if a CSV gave the labels"
             )
         if saved.num_classes != split.num_classes:
             raise InputError(
-                f"noise record '{self.path}' has {saved.num_classes} classes and the data "
+                f"noise record '{self.path}' has {saved.num_classes} classes but the data have "
                 f"{split.num_classes}; write the record of a run on these data"
             )
         if split.part != "train":
@@ -231,7 +229,7 @@ class FileNoise(LabelNoise):
 
 
 def _classes(split: CleanSplit) -> tuple[int, ...]:
-    """The published numbers of the data's classes."""
+    """The published numbers of the classes of the data."""
     return tuple(range(split.num_classes) if split.source_classes is None else split.source_classes)
 
 
@@ -240,7 +238,7 @@ def _names(split: CleanSplit) -> str:
 
 
 def _to_data(label: Int[Tensor, " n"], classes: Sequence[int]) -> Int[Tensor, " n"]:
-    """Published labels as places in ``classes``, -1 for a label that is not among them."""
+    """Published labels as positions in ``classes``; -1 for a label outside ``classes``."""
     places = torch.full_like(label, -1)
     for place, number in enumerate(classes):
         places[label == number] = place
@@ -250,13 +248,13 @@ def _to_data(label: Int[Tensor, " n"], classes: Sequence[int]) -> Int[Tensor, " 
 def _check_order(
     path: str | Path, in_file: Integer[Tensor, " n"], in_data: Integer[Tensor, " n"]
 ) -> None:
-    """Refuse a file whose true labels are not the data's: its labels are of other samples."""
+    """Refuse a file with other true labels than the data."""
     differ = (in_file != in_data).nonzero().flatten()
     if len(differ):
         place = int(differ[0])
         raise InputError(
             f"'{path}' is in another order than the data: true labels differ at {len(differ)} of "
-            f"{len(in_data)} places, first at {place} (file {int(in_file[place])}, data "
+            f"{len(in_data)} positions, first at {place} (file {int(in_file[place])}, data "
             f"{int(in_data[place])}); write the file of these data"
         )
 

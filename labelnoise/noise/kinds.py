@@ -1,4 +1,4 @@
-"""The kinds of label noise that are drawn: each says which labels a split's samples are given."""
+"""The kinds of label noise that a run draws."""
 
 from __future__ import annotations
 
@@ -26,23 +26,23 @@ from labelnoise.seeding import stream
 
 @dataclass(frozen=True, eq=False)
 class CleanSplit:
-    """The split whose labels a kind of noise draws, with all that it may know of it.
+    """A split before label noise, with everything that a kind of noise may use.
 
     Attributes:
         clean_label: (n,) integers 0..K-1.
         num_classes: K.
-        part: "train", "val" or "test"; each draws from a random stream of its own.
+        part: "train", "val" or "test"; each has its own random stream.
         features: (n, *shape) floats, or a function from an index (b,) to them, for noise that
             depends on the input.
         class_names: K names, for noise between named classes.
-        source_index: (n,) places in the published data set, for labels from a file.
-        source_classes: K numbers of the classes in the published data set, where these are some of
-            them; None for all, in order.
-        source_size: training samples in the published data set.
-        labels_are_true: whether ``clean_label`` is known to be true. Where it is not, flips are
-            made from it all the same, and "clean" then means the label before our flip; noise that
-            asks for no flip leaves labels of unknown truth.
-        train_record: of the training labels, for another part that is drawn after them.
+        source_index: (n,) positions in the published data set, for labels from a file.
+        source_classes: the K published numbers of the classes if the data have only some of them;
+            None for all classes in order.
+        source_size: number of training samples in the published data set.
+        labels_are_true: whether ``clean_label`` is known to be true. If not, flips are still drawn
+            from it, and "clean" then means the label before the flip. Noise without flips then
+            leaves the truth unknown.
+        train_record: the record of the training labels, for splits that are drawn later.
     """
 
     clean_label: Int[Tensor, " n"]
@@ -58,31 +58,31 @@ class CleanSplit:
 
 
 class LabelNoise(ABC):
-    """A kind of label noise: a frozen dataclass that fills in ``kind``, ``seed`` and ``_draw``."""
+    """A kind of label noise; a subclass is a frozen dataclass with ``kind`` and ``_draw``."""
 
     kind: ClassVar[str]
     seed: int
 
     def sources(self) -> dict[str, str | None]:
-        """A fingerprint for each option that names a file, None where the file is not there."""
+        """A fingerprint for each option that names a file; None if the file does not exist."""
         return {}
 
     def draw(self, split: CleanSplit) -> NoiseRecord:
-        """Draw the given labels of one split from its true ones.
+        """Draw the given labels of a split from its true labels.
 
         Raises:
-            InputError: for labels out of range, a rate too high, or something missing.
+            InputError: labels out of range, a rate that is too high, or missing information.
         """
         clean = check_labels(split.clean_label, split.num_classes, "clean_label")
         generator = stream(self.seed, "noise", split.part)
         record = self._draw(replace(split, clean_label=clean), generator)
-        known = split.labels_are_true or _asks_for_flips(record)
+        known = split.labels_are_true or _can_flip(record)
         return record if known else record.without_truth()
 
     def keeps(self, split: CleanSplit) -> Bool[Tensor, " n"]:
-        """Which training samples to keep: all, unless a file labels some outside the classes.
+        """Mask of the training samples to keep: all, unless a file has labels outside the classes.
 
-        To be asked before `draw`, which then wants the samples kept.
+        Call it before `draw`, and pass only the kept samples to `draw`.
         """
         return torch.ones(len(split.clean_label), dtype=torch.bool)
 
@@ -108,8 +108,8 @@ class LabelNoise(ABC):
         return self._record(split, label, rate, matrix)
 
 
-def _asks_for_flips(record: NoiseRecord) -> bool:
-    """Whether the record is of a draw that can flip a label, or of labels that somebody gave."""
+def _can_flip(record: NoiseRecord) -> bool:
+    """Whether the draw of a record can flip labels, or the labels were given."""
     matrix = record.matrix_requested
     if record.truth != "made":
         return True
@@ -120,7 +120,7 @@ def _asks_for_flips(record: NoiseRecord) -> bool:
 
 @dataclass(frozen=True)
 class NoNoise(LabelNoise):
-    """Every label stays as it is: the true one, where the data's labels are known to be true."""
+    """No label changes."""
 
     seed: int = 0
     kind: ClassVar[str] = "none"
@@ -132,7 +132,7 @@ class NoNoise(LabelNoise):
 
 @dataclass(frozen=True)
 class SymmetricNoise(LabelNoise):
-    """Exactly int(rate * n) labels move to another class, each equally likely.
+    """Exactly int(rate * n) labels move to another class, drawn uniformly.
 
     Example:
         >>> split = CleanSplit(torch.arange(10).repeat(10), num_classes=10)
@@ -166,7 +166,7 @@ class PairFlipNoise(LabelNoise):
 
 @dataclass(frozen=True)
 class AsymmetricNoise(LabelNoise):
-    """CIFAR's classes flip to the ones they are like; needs ``class_names``."""
+    """Classes of CIFAR flip to similar classes; needs ``class_names``."""
 
     rate: float
     seed: int = 0
@@ -174,9 +174,9 @@ class AsymmetricNoise(LabelNoise):
 
     def _draw(self, split: CleanSplit, generator: torch.Generator) -> NoiseRecord:
         if split.class_names is None:
-            # Ten classes without names may be digits: the map would be silently meaningless.
+            # Ten classes without names may be digits; flips between them would have no meaning.
             raise InputError(
-                "asymmetric noise confuses CIFAR's classes and these data name none; "
+                "asymmetric noise needs the classes of CIFAR, but these data have no class names; "
                 "write noise=pairflip or noise=class_conditional for other data"
             )
         matrix = asymmetric_matrix(split.num_classes, self.rate, split.class_names)
@@ -185,10 +185,10 @@ class AsymmetricNoise(LabelNoise):
 
 @dataclass(frozen=True)
 class ClassConditionalNoise(LabelNoise):
-    """Each class has a rate of its own, spread evenly over the other classes.
+    """Each class has its own rate, spread evenly over the other classes.
 
-    For two classes the theory's names do: tau_plus = P(noisy = -1 | y = +1) = T[1, 0] and
-    tau_minus = P(noisy = +1 | y = -1) = T[0, 1]. For any number of classes ``rates`` does.
+    Two classes can use the names of the theory: tau_plus = P(noisy = -1 | y = +1) = T[1, 0] and
+    tau_minus = P(noisy = +1 | y = -1) = T[0, 1]. ``rates`` is for any number of classes.
 
     Source:
         arXiv 2505.18909, where y = +1 is class 1 here.
@@ -213,24 +213,24 @@ class ClassConditionalNoise(LabelNoise):
         return self._from_matrix(split, rate, matrix, generator)
 
     def _rates(self, num_classes: int) -> list[float]:
-        """One rate a class, from whichever form was written."""
+        """One rate for each class, from ``rates`` or from the two taus."""
         taus = (self.tau_minus, self.tau_plus)
         if self.rates is not None:
             if taus != (None, None):
                 raise InputError(
-                    "class-conditional noise has rates and tau_plus or tau_minus; "
+                    "class-conditional noise has both rates and tau_plus or tau_minus; "
                     "write noise.rates=[...] noise.tau_plus=null noise.tau_minus=null, or no rates"
                 )
             if len(self.rates) != num_classes:
                 raise InputError(
                     f"class-conditional noise has {len(self.rates)} rates for {num_classes} "
-                    "classes; write one a class in noise.rates=[...]"
+                    "classes; write one for each class in noise.rates=[...]"
                 )
             return list(self.rates)
         if num_classes > 2:
             raise InputError(
-                f"class-conditional noise on {num_classes} classes needs a rate for each, since "
-                "tau_plus and tau_minus name two classes; "
+                f"class-conditional noise on {num_classes} classes needs a rate for each class, "
+                "because tau_plus and tau_minus are for two classes; "
                 "write noise.rates=[...] noise.tau_plus=null noise.tau_minus=null"
             )
         if self.tau_minus is None or self.tau_plus is None:
@@ -255,7 +255,7 @@ class InstanceDependentNoise(LabelNoise):
     def _draw(self, split: CleanSplit, generator: torch.Generator) -> NoiseRecord:
         if split.features is None:
             raise InputError(
-                "instance-dependent noise needs the samples' features and these data give none; "
+                "instance-dependent noise needs features of the samples, but these data have none; "
                 "write noise=symmetric or noise=class_conditional"
             )
         label = instance_dependent_labels(
@@ -264,7 +264,7 @@ class InstanceDependentNoise(LabelNoise):
             split.num_classes,
             self.rate,
             generator,
-            # Test labels are wrong where training labels of such samples are.
+            # The same projection for all splits: similar samples flip to similar classes.
             stream(self.seed, "noise", "projection"),
         )
         return self._record(split, label, float(self.rate), None)

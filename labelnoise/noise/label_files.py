@@ -1,4 +1,4 @@
-"""Reading labels that people gave from a file: .npz, .csv, or a .pt as CIFAR-N is published."""
+"""Read human labels from a file: .npz, .csv, or .pt as CIFAR-N is published."""
 
 from __future__ import annotations
 
@@ -18,17 +18,17 @@ from torch import Tensor
 from labelnoise.errors import InputError
 
 CLEAN_COLUMNS = ("clean", "clean_label")
-# CIFAR-100N holds labels of the superclasses too.
+# CIFAR-100N also has labels of the superclasses.
 CLEAN_COARSE_COLUMNS = ("clean_coarse", "clean_coarse_label")
 INDEX_COLUMN = "index"
 
-# From the names a file holds to the ones to read: a big file is not read whole.
+# Maps the names in a file to the names to read, so that a large file is not read completely.
 Pick = Callable[[list[str]], list[str]]
 
 
 @dataclass(frozen=True, eq=False)
 class GivenLabels:
-    """A file's labels: one column of given ones, and the true ones if the file has them."""
+    """A column of given labels of a file, and the true labels if the file has them."""
 
     column: str
     label: Int[Tensor, " n"]
@@ -36,23 +36,23 @@ class GivenLabels:
 
 
 def read_labels(path: str | Path, column: str | None = None) -> GivenLabels:
-    """Read one column of labels, and beside it the true ones where the file has them.
+    """Read a column of labels, and the true labels if the file has them.
 
-    A column of that very name is taken first; else the one whose name is the same but for CIFAR-N's
-    ``_label``: ``worse`` is also ``worse_label``, ``random1`` also ``random_label1``, and the other
-    way round. The true labels are ``clean`` or ``clean_label``; of a column of superclasses, such
-    as CIFAR-100N's ``noisy_coarse_label``, they are ``clean_coarse_label``.
+    A column with exactly this name is used. If there is none, the names are compared without the
+    ``_label`` of CIFAR-N: ``worse`` also means ``worse_label``, ``random1`` also means
+    ``random_label1``, and the other way round. The true labels are ``clean`` or ``clean_label``;
+    for a column of superclasses, such as ``noisy_coarse_label`` of CIFAR-100N, they are
+    ``clean_coarse_label``.
 
-    A file of type .npz or .pt holds a named array per column; a .csv names them in its first line.
-    A column ``index`` has to count 0, 1, 2, ...: labels belong to samples by their place.
+    An .npz or .pt has a named array for each column; a .csv has the names in its first line. A
+    column ``index`` must be 0, 1, 2, ..., because labels belong to samples by their position.
 
     Args:
-        path: the file; its ending says how it is read. Nothing in it is ever run.
-        column: which labels; None if the file holds one column beside the true labels.
+        path: the file; its ending determines the format. No code in it is executed.
+        column: the column of labels; None if the file has one column besides the true labels.
 
     Raises:
-        InputError: for a file that cannot be read, a column it lacks, or labels that are not
-            integers.
+        InputError: a file that cannot be read, a missing column, or labels that are not integers.
 
     Source:
         github.com/UCSC-REAL/cifar-10-100n for the names in the published files.
@@ -60,9 +60,9 @@ def read_labels(path: str | Path, column: str | None = None) -> GivenLabels:
     file = Path(path).expanduser()
     reader = _READERS.get(file.suffix.lower())
     if reader is None:
-        raise InputError(f"label file '{file}' has to end in {', '.join(_READERS)}")
+        raise InputError(f"label file '{file}' must end in {', '.join(_READERS)}")
     if not file.is_file():
-        raise InputError(f"label file '{file}' is no file; write noise.path=<a file of labels>")
+        raise InputError(f"label file '{file}' is not a file; write noise.path=<a file of labels>")
 
     def pick(names: list[str]) -> list[str]:
         wanted = _given_column(file, names, column)
@@ -75,11 +75,11 @@ def read_labels(path: str | Path, column: str | None = None) -> GivenLabels:
     except InputError:
         raise
     except Exception as error:  # a damaged or foreign file can raise anything
-        # What torch was asked to call, and did not.
+        # The function that the pickle names; torch did not call it.
         asked = re.search(r"GLOBAL ([\w.]+)", str(error))
         reason = f"it asks for {asked[1]}" if asked else type(error).__name__
         raise InputError(
-            f"label file '{file}' cannot be read ({reason}): it is damaged, or holds "
+            f"label file '{file}' cannot be read ({reason}): it is damaged, or contains "
             "more than plain arrays; write an .npz or .csv of integer columns"
         ) from error
     checked = {name: _as_labels(file, name, values) for name, values in columns.items()}
@@ -92,21 +92,21 @@ def _joined(file: Path, columns: Mapping[str, Tensor]) -> GivenLabels:
     for name, values in columns.items():
         if len(values) != len(columns[wanted]):
             raise InputError(
-                f"label file '{file}' has {len(columns[wanted])} values in '{wanted}' and "
-                f"{len(values)} in '{name}'; write columns of one length"
+                f"label file '{file}' has {len(columns[wanted])} values in '{wanted}' but "
+                f"{len(values)} in '{name}'; write columns of equal length"
             )
     index = columns.get(INDEX_COLUMN)
     if index is not None and not torch.equal(index, torch.arange(len(index))):
         raise InputError(
-            f"label file '{file}' has an '{INDEX_COLUMN}' that does not count 0, 1, 2, ...; "
-            "sort its lines into the data's order, none left out"
+            f"label file '{file}' has an '{INDEX_COLUMN}' that is not 0, 1, 2, ...; "
+            "sort its lines into the order of the data, with a line for every sample"
         )
     clean = next((columns[name] for name in _clean_columns(wanted) if name in columns), None)
     return GivenLabels(wanted, columns[wanted], clean)
 
 
 def _given_column(file: Path, names: list[str], column: str | None) -> str:
-    """The column that is meant."""
+    """The full name of the column."""
     if column is not None and column in names:
         return column
     if column is not None:
@@ -117,15 +117,15 @@ def _given_column(file: Path, names: list[str], column: str | None) -> str:
     given = [name for name in names if name not in known]
     if column is None and len(given) == 1:
         return given[0]
-    came = "and no column was chosen" if column is None else f"and no column '{column}'"
+    came = "and no column was chosen" if column is None else f"but no column '{column}'"
     raise InputError(
-        f"label file '{file}' holds {', '.join(names) or 'nothing'} {came}; "
+        f"label file '{file}' has the columns {', '.join(names) or 'none'} {came}; "
         "write noise.column=<one of them>"
     )
 
 
 def short_name(column: str) -> str:
-    """The column's name without CIFAR-N's ``_label``.
+    """The name of the column without the ``_label`` of CIFAR-N.
 
     Example:
         >>> short_name("worse_label"), short_name("random_label1"), short_name("random1")
@@ -140,11 +140,11 @@ def _clean_columns(column: str) -> tuple[str, ...]:
 
 
 def _as_labels(file: Path, name: str, values: np.ndarray) -> Tensor:
-    """(n,) int64."""
+    """The values of a column as (n,) int64."""
     if values.ndim != 1 or values.dtype.kind not in "iu":
         raise InputError(
             f"label file '{file}' has '{name}' of shape {values.shape} and type {values.dtype}; "
-            "write integers, one a sample"
+            "write one integer for each sample"
         )
     if len(values) and not 0 <= int(values.min()) <= int(values.max()) < 2**31:
         raise InputError(
@@ -155,7 +155,7 @@ def _as_labels(file: Path, name: str, values: np.ndarray) -> Tensor:
 
 
 def _read_npz(path: Path, pick: Pick) -> dict[str, np.ndarray]:
-    # Opened here, since numpy leaves a damaged file open.
+    # Opened here, because numpy does not close a damaged file.
     with open(path, "rb") as file, np.load(file, allow_pickle=False) as arrays:
         return {name: arrays[name] for name in pick(list(arrays.files))}
 
@@ -185,14 +185,14 @@ def _read_csv(path: Path, pick: Pick) -> dict[str, np.ndarray]:
 
 
 def _integer(word: str) -> int:
-    """A number in plain digits; Python's own int() takes 1_0 for 10."""
+    """An integer in plain digits; int() would also accept 1_0."""
     if not re.fullmatch(r"\s*[+-]?[0-9]+\s*", word):
         raise ValueError(word)
     return int(word)
 
 
 def _read_pt(path: Path, pick: Pick) -> dict[str, np.ndarray]:
-    # What an array's pickle names: a function that numpy 2 moved, and the types of its integers.
+    # The names in the pickle of an array: a function that numpy 2 moved, and the integer types.
     rebuild = np.empty(0).__reduce__()[0]
     integers = [type(np.dtype(f"{sign}{size}")) for sign in "iu" for size in (1, 2, 4, 8)]
     allowed: list[Any] = [
@@ -207,11 +207,11 @@ def _read_pt(path: Path, pick: Pick) -> dict[str, np.ndarray]:
         warnings.catch_warnings(action="ignore", category=UserWarning),
         open(path, "rb") as file,
     ):
-        # torch warns of a plain pickle before it refuses it.
+        # torch warns about a plain pickle before it refuses it.
         arrays = torch.load(file, map_location="cpu", weights_only=True)
     if not isinstance(arrays, dict):
         raise InputError(
-            f"label file '{path}' holds a {type(arrays).__name__}; save a dict of named arrays"
+            f"label file '{path}' contains a {type(arrays).__name__}; save a dict of named arrays"
         )
     by_name = {str(name): values for name, values in arrays.items()}
     return {name: np.asarray(by_name[name]) for name in pick(list(by_name))}

@@ -1,4 +1,4 @@
-"""What the words of a label file mean: names of classes, or their numbers."""
+"""Read the words of a label file as class names or class numbers."""
 
 from __future__ import annotations
 
@@ -12,9 +12,9 @@ SHOWN = 5
 
 
 def plain(name: str) -> str:
-    """The name in Unicode's composed form (NFC), the one in which names are compared.
+    """The name in Unicode's composed form (NFC), for comparing names.
 
-    Systems write an accented letter as one character or as two that look the same.
+    Some systems write an accented letter as one character, others as two.
 
     Example:
         >>> plain("cafe\\u0301") == "caf\\u00e9"
@@ -26,26 +26,26 @@ def plain(name: str) -> str:
 def read_classes(
     words: Sequence[str], class_names: Sequence[str], source: str, samples: Sequence[str]
 ) -> tuple[list[int], str | None]:
-    """Read the labels of a file as class names or as class numbers, never partly as both.
+    """Read the labels of a file either as class names or as class numbers.
 
     ========================  ======================================================================
-    all are class names       names
+    all are class names       read as names
     some are class names      refused
-    none is a class name      numbers 0..K-1, or names of the same value (1 for 01): the one that is
-                              possible; refused where both are and they differ
+    none is a class name      read as numbers 0..K-1, or as names of the same value (1 for 01), if
+                              only one is possible; refused if both are possible and differ
     ========================  ======================================================================
 
     Args:
-        words: n labels as the file has them.
+        words: the n labels in the file.
         class_names: K names.
         source: the file, for messages.
         samples: n names of the samples, for messages.
 
     Returns:
-        The n classes, and a line that says how the labels were read; None where they are names.
+        The n classes, and a line that says how the labels were read; None if they are names.
 
     Raises:
-        InputError: a label is no class, or the labels can be read in two ways; shows both.
+        InputError: a label is not a class, or the labels can be read in two ways.
 
     Example:
         >>> read_classes(["dog", "cat"], ["cat", "dog"], "labels.csv", ["a", "b"])
@@ -80,12 +80,14 @@ def read_classes(
 
 
 def check_places(numbers: Iterable[int], class_names: Sequence[str], source: str) -> None:
-    """Refuse numbers that are places of classes, and names of other classes just as well.
+    """Refuse numbers that can be positions of classes and also names of other classes.
 
-    Eleven classes 0 to 10 are sorted as 0, 1, 10, 2, ...: number 2 is then the place of class 10.
+    For example, eleven class folders 0 to 10 are sorted as 0, 1, 10, 2, ..., so the number 2 is the
+    position of the class named 10.
 
     Raises:
-        InputError: all numbers are names too, and not of the classes in their place.
+        InputError: all numbers are also class names, and some name another class than their
+            position.
     """
     distinct = [str(number) for number in sorted(set(numbers))]
     by_name = _of_equal_value(distinct, class_names)
@@ -100,7 +102,7 @@ def check_places(numbers: Iterable[int], class_names: Sequence[str], source: str
 
 
 def _of_equal_value(words: Iterable[str], class_names: Sequence[str]) -> dict[str, int]:
-    """For words that are numbers, the one class whose name is that number, as 01 is 1."""
+    """Maps each word that is a number to the only class with a name of this value, as 01 for 1."""
     values = [_value(name) for name in class_names]
     wanted = {word: _value(word) for word in words}
     return {
@@ -128,8 +130,8 @@ def _refuse_unknown(
     ]
     if unknown:
         raise InputError(
-            f"{source} has {len(unknown)} labels that are no class or number of "
-            f"{some(class_names)}, the first is {unknown[0]}"
+            f"{source} has {len(unknown)} labels that are neither a name nor a number of the "
+            f"classes {some(class_names)}, the first is {unknown[0]}"
         )
 
 
@@ -141,8 +143,8 @@ def _two_readings(
     class_names: Sequence[str],
 ) -> InputError:
     return InputError(
-        f"{_ways(source, distinct, by_name, by_number, class_names)}; write the class names as the "
-        f"folders have them: {some(class_names)}"
+        f"{_ways(source, distinct, by_name, by_number, class_names)}; write the class names of the "
+        f"folders: {some(class_names)}"
     )
 
 
@@ -167,7 +169,7 @@ def _shown(words: Sequence[str], table: Mapping[str, int], class_names: Sequence
 
 
 def some(words: Sequence[str], most: int = 10) -> str:
-    """The first words, and how many more there are.
+    """The first words, and the number of further words.
 
     Example:
         >>> some(["a", "b", "c"], most=2)

@@ -17,7 +17,7 @@ def symmetric_matrix(num_classes: int, rate: float) -> Float[Tensor, "K K"]:
     """Every wrong class is equally likely: T[i, i] = 1 - rate, else T[i, j] = rate / (K-1).
 
     Raises:
-        InputError: for a rate outside [0, (K-1)/K).
+        InputError: a rate outside [0, (K-1)/K).
 
     Example:
         >>> symmetric_matrix(3, 0.5)
@@ -30,13 +30,13 @@ def symmetric_matrix(num_classes: int, rate: float) -> Float[Tensor, "K K"]:
 
 
 def class_conditional_matrix(rates: Sequence[float]) -> Float[Tensor, "K K"]:
-    """Each class has its own rate, spread evenly over the others.
+    """Each class has its own rate, spread evenly over the other classes.
 
-    T[i, i] = 1 - rates[i] and T[i, j] = rates[i] / (K-1) for j != i. With two classes, where class
-    1 is y = +1, ``rates`` is (tau_-, tau_+).
+    T[i, i] = 1 - rates[i] and T[i, j] = rates[i] / (K-1) for j != i. With two classes (class 1 is
+    y = +1) ``rates`` is (tau_-, tau_+).
 
     Raises:
-        InputError: for fewer than two rates, or one outside [0, (K-1)/K).
+        InputError: fewer than two rates, or a rate outside [0, (K-1)/K).
 
     Example:
         >>> class_conditional_matrix([0.25, 0.0])
@@ -59,7 +59,7 @@ def pairflip_matrix(num_classes: int, rate: float) -> Float[Tensor, "K K"]:
     """A wrong label is always the next class: T[i, (i+1) mod K] = rate, T[i, i] = 1 - rate.
 
     Raises:
-        InputError: for a rate outside [0, 1/2), where the next class would win over the true one.
+        InputError: a rate outside [0, 1/2).
 
     Source:
         Co-teaching (B. Han et al., NeurIPS 2018), section 4, "pair flipping".
@@ -78,24 +78,25 @@ def pairflip_matrix(num_classes: int, rate: float) -> Float[Tensor, "K K"]:
 def asymmetric_matrix(
     num_classes: int, rate: float, class_names: Sequence[str] | None = None
 ) -> Float[Tensor, "K K"]:
-    """CIFAR's confusions: a confused class flips with probability ``rate`` to the one it is like.
+    """Classes of CIFAR flip to a similar class with probability ``rate``.
 
-    Of CIFAR-10 truck->automobile, bird->airplane, cat<->dog, deer->horse; the other five classes
-    never flip, so that over balanced classes half of ``rate`` is realised. Of CIFAR-100 every class
-    flips to the next of the five in its superclass, the last of them to the first.
+    CIFAR-10: truck->automobile, bird->airplane, cat<->dog, deer->horse. The other five classes
+    never flip, so with balanced classes the realised rate is ``rate`` / 2. CIFAR-100: every class
+    flips to the next of the five classes in its superclass, the last one to the first.
 
     Args:
         num_classes: 10 or 100.
         rate: in [0, 1/2).
-        class_names: the names in the order of the labels; None if they are in CIFAR's order.
+        class_names: the names in the order of the labels; None for the order of CIFAR.
 
     Raises:
-        InputError: for classes that are not CIFAR's, or a rate out of range.
+        InputError: classes that are not those of CIFAR, or a rate out of range.
 
     Source:
         G. Patrini et al., "Making Deep Neural Networks Robust to Label Noise", CVPR 2017, sec. 5.
-        Much code that follows it takes fine labels 0-4, 5-9, ... for CIFAR-100's superclasses; the
-        fine labels are alphabetical, so that such groups are none. Here they are the published.
+        Other code often uses the fine labels 0-4, 5-9, ... as superclasses of CIFAR-100. The fine
+        labels are alphabetical, so these groups are wrong. Here the superclasses are the published
+        ones.
 
     Example:
         >>> from labelnoise.noise import CIFAR10_CLASSES, CIFAR100_CLASSES
@@ -112,8 +113,8 @@ def asymmetric_matrix(
     if not known or sorted(names) != sorted(known):
         came = f"{num_classes} classes" + (f" ({_shown(names)})" if names else "")
         raise InputError(
-            "asymmetric noise confuses CIFAR-10's ten classes or CIFAR-100's hundred, and these "
-            f"are {came}; write noise=pairflip or noise=class_conditional for other data"
+            "asymmetric noise needs the ten classes of CIFAR-10 or the hundred of CIFAR-100, got "
+            f"{came}; write noise=pairflip or noise=class_conditional for other data"
         )
     rate = check_rate(rate, num_classes, wrong_classes=1)
     matrix = torch.eye(num_classes, dtype=torch.float64)
@@ -130,12 +131,12 @@ def _shown(names: Sequence[str], most: int = 10) -> str:
 def transition_matrix(
     clean_label: Integer[Tensor, " n"], label: Integer[Tensor, " n"], num_classes: int
 ) -> Float[Tensor, "K K"]:
-    """The realised matrix: T[i, j] = share of class i's samples whose given label is j.
+    """The realised matrix: T[i, j] = share of the samples of class i with given label j.
 
-    A class without samples gets the identity's row.
+    A class without samples has the row of the identity matrix.
 
     Raises:
-        InputError: for labels out of range, or two lengths that differ.
+        InputError: labels out of range, or unequal lengths.
 
     Example:
         >>> transition_matrix(torch.tensor([0, 0, 1]), torch.tensor([0, 1, 1]), num_classes=3)
@@ -146,7 +147,9 @@ def transition_matrix(
     clean = check_labels(clean_label, num_classes, "clean_label")
     noisy = check_labels(label, num_classes)
     if len(clean) != len(noisy):
-        raise InputError(f"{len(noisy)} labels for {len(clean)} clean labels; give one a sample")
+        raise InputError(
+            f"{len(noisy)} labels for {len(clean)} clean labels; give one for each sample"
+        )
     pairs = torch.bincount(clean * num_classes + noisy, minlength=num_classes**2)
     counts = pairs.reshape(num_classes, num_classes).double()
     samples = counts.sum(dim=1, keepdim=True)

@@ -1,4 +1,4 @@
-"""The artefact a draw of label noise leaves behind: what was asked for and what came out."""
+"""The record of a draw of label noise: the request and the result."""
 
 from __future__ import annotations
 
@@ -21,41 +21,41 @@ from labelnoise.noise.matrices import transition_matrix
 from labelnoise.noise.record_file import read_record_arrays
 from labelnoise.noise.truth import TRUTHS, Truth, known
 
-# Records of earlier versions do not say where their labels come from. We flipped those of all other
-# kinds; those took the folders' names for the true labels of a CSV without asking.
+# For records of earlier versions, which have no ``truth``. The labels of all other kinds were
+# drawn. The labels of "csv" are unknown, because folder names were assumed to be the true labels.
 _OLDER: dict[str, Truth] = {"human": "given", "csv": "unknown"}
 
 
 @dataclass(frozen=True, eq=False)
 class NoiseRecord:
-    """One split's given labels, beside its true ones where these are known, and how they were made.
+    """The given labels of a split, the true labels if known, and the source of the labels.
 
-    ``truth`` says where the labels come from:
+    ``truth`` is the source of the labels:
 
     =======  =====================================================================================
-    made     we flipped labels that we took for true ones, none of them under ``noise=none``
-    given    somebody gave the labels, and the true ones are known
-    unknown  somebody gave the labels, and nobody knows which of them are wrong: ``clean_label`` and
-             all that follows from it are None, and ``is_noisy`` raises
+    made     the run drew the given labels from labels that count as true
+    given    the given labels are from a file, and the true labels are known
+    unknown  the given labels are from a file, and the true labels are unknown: ``clean_label`` and
+             everything that depends on it is None, and ``is_noisy`` raises
     =======  =====================================================================================
 
     Attributes:
-        kind: the noise's name, as in ``noise=symmetric``.
-        seed: what the draw was seeded with.
-        rate_requested: the rate as it was asked for; None where no single number was.
-        matrix_requested: (K, K) float64, the matrix drawn from; None where there is none.
-        clean_label: (n,) int64, the true labels; None where they are not known.
+        kind: the name of the noise, as in ``noise=symmetric``.
+        seed: the seed of the draw.
+        rate_requested: the requested rate; None if there is no single number.
+        matrix_requested: (K, K) float64, the matrix of the draw; None if there is none.
+        clean_label: (n,) int64, the true labels; None if they are unknown.
         label: (n,) int64, the given labels.
         num_classes: K.
-        dropped_outside_classes: training samples left out because the file's label is none of the
-            data's classes.
-        source_index: (n,) int64, places in the published data set where samples were left out;
-            else None.
+        dropped_outside_classes: number of training samples that were dropped because their label in
+            the file is outside the classes of the data.
+        source_index: (n,) int64, positions in the published data set if samples were dropped; else
+            None.
         truth: "made", "given" or "unknown".
 
     Raises:
-        InputError: for labels out of range, lengths that differ, or true labels where ``truth``
-            says that there are none.
+        InputError: labels out of range, unequal lengths, or ``clean_label`` that contradicts
+            ``truth``.
 
     Example:
         >>> clean, label = torch.tensor([0, 0, 1, 1]), torch.tensor([0, 1, 1, 1])
@@ -89,56 +89,47 @@ class NoiseRecord:
         if self.clean_label is not None and len(self.label) != len(self.clean_label):
             raise InputError(
                 f"{len(self.label)} labels for {len(self.clean_label)} clean labels; "
-                "give one a sample"
+                "give one for each sample"
             )
         if self.source_index is not None and len(self.source_index) != len(self.label):
             raise InputError(
-                f"{len(self.source_index)} places in source_index for {len(self.label)} labels; "
-                "give one a sample"
+                f"{len(self.source_index)} positions in source_index for {len(self.label)} labels; "
+                "give one for each sample"
             )
 
     @property
     def truth_known(self) -> bool:
-        """Whether there are true labels."""
+        """Whether the true labels are known."""
         return self.clean_label is not None
 
     @property
     def is_noisy(self) -> Bool[Tensor, " n"]:
-        """The given label is not the true one; raises UnknownTruth where that is not known."""
+        """Whether the given label differs from the true label; UnknownTruth if that is unknown."""
         return self.label != known(self.clean_label)
 
     @property
     def rate_realised(self) -> float | None:
-        """The share of wrong labels, 0 of no samples; None where it is not known."""
+        """The share of wrong labels (0 for no samples); None if unknown."""
         if not self.truth_known:
             return None
         return self.is_noisy.double().mean().item() if len(self.label) else 0.0
 
     @property
     def transition_matrix(self) -> Float[Tensor, "K K"] | None:
-        """The realised matrix, float64; a class without samples has the identity's row.
-
-        None where it is not known.
-        """
+        """The realised matrix of :func:`transition_matrix`; None if unknown."""
         if self.clean_label is None:
             return None
         return transition_matrix(self.clean_label, self.label, self.num_classes)
 
     @property
     def per_class_rates(self) -> Float[Tensor, " K"] | None:
-        """The share of wrong labels among the samples of each true class, float64.
-
-        None where it is not known.
-        """
+        """The share of wrong labels in each true class, float64; None if unknown."""
         matrix = self.transition_matrix
         return None if matrix is None else 1 - matrix.diagonal()
 
     @property
     def fingerprint(self) -> str:
-        """16 hex digits of the SHA-256 over K, clean_label and label, the same on every machine.
-
-        Without clean_label where the true labels are not known.
-        """
+        """16 hex digits of the SHA-256 over K, clean_label (if known) and label."""
         digest = hashlib.sha256()
         for part in (torch.tensor([self.num_classes]), self.clean_label, self.label):
             if part is not None:
@@ -146,10 +137,7 @@ class NoiseRecord:
         return digest.hexdigest()[:16]
 
     def without_truth(self) -> NoiseRecord:
-        """The record of the same given labels, where nobody knows the true ones.
-
-        Nothing was flipped either, so that nothing was asked for.
-        """
+        """The record of the same given labels without true labels and without a request."""
         return replace(
             self,
             seed=None,
@@ -160,7 +148,7 @@ class NoiseRecord:
         )
 
     def summary(self) -> dict[str, Any]:
-        """The record without its labels, in plain types that JSON can hold; None if not known."""
+        """The record without its labels, in plain types for JSON; None for unknown values."""
         return {
             "kind": self.kind,
             "truth": self.truth,
@@ -181,10 +169,10 @@ class NoiseRecord:
         rates, rate = self.per_class_rates, self.rate_realised
         if rates is None or rate is None:
             return (
-                f"{len(self.label)} labels as given, the true ones are not known; "
+                f"{len(self.label)} labels as given, the true labels are unknown; "
                 f"{outside}fingerprint {self.fingerprint}"
             )
-        asked = "" if self.rate_requested is None else f"asked {self.rate_requested:.2%}, "
+        asked = "" if self.rate_requested is None else f"requested {self.rate_requested:.2%}, "
         return (
             f"noise {self.kind}: {asked}realised {rate:.2%} "
             f"({int(self.is_noisy.sum())} of {len(self.label)} labels wrong, "
@@ -193,8 +181,8 @@ class NoiseRecord:
         )
 
     def save(self, path: str | os.PathLike[str]) -> None:
-        """Write the record to ``path``, an .npz of plain arrays, whole or not at all."""
-        # None would become an object array, which only a pickle can hold.
+        """Write the record to ``path`` as an .npz of plain arrays, completely or not at all."""
+        # None would become an object array, which needs a pickle.
         values = {f.name: getattr(self, f.name) for f in fields(self)}
         write_arrays(Path(path), {k: v for k, v in values.items() if v is not None})
 
@@ -203,7 +191,7 @@ class NoiseRecord:
         """Read a record that ``save`` wrote.
 
         Raises:
-            InputError: for a file that is missing, damaged, or holds something else.
+            InputError: a file that is missing, damaged, or not a record.
         """
         source = Path(path).expanduser()
         arrays = read_record_arrays(source)
@@ -226,20 +214,20 @@ class NoiseRecord:
                 clean_label=None if truth == "unknown" else labels["clean_label"],
                 label=labels["label"],
                 num_classes=num_classes,
-                # Records of earlier versions have none of these.
+                # Records of earlier versions may lack these.
                 dropped_outside_classes=int(arrays.get("dropped_outside_classes", np.array(0))),
                 source_index=None if places is None else torch.from_numpy(places),
                 truth=truth,
             )
         except (ValueError, TypeError) as error:  # InputError is a ValueError
             raise InputError(
-                f"noise record '{source}' holds {', '.join(arrays)}, and not as a record does: "
+                f"noise record '{source}' has {', '.join(arrays)}, but these are not a record: "
                 f"{error}; write the noise.npz of an earlier run"
             ) from error
 
 
 def _rounded(values: Tensor | None) -> list[Any] | None:
-    """Nested lists of numbers with six decimals; None of None."""
+    """Nested lists of numbers with six decimals; None for None."""
     if values is None:
         return None
     rows: list[Any] = np.round(values.numpy().astype(np.float64), 6).tolist()

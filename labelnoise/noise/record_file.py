@@ -1,4 +1,4 @@
-"""The arrays of a saved noise record, read from a file that may be damaged or foreign."""
+"""Read the arrays of a saved noise record; the file may be damaged or of another kind."""
 
 from __future__ import annotations
 
@@ -12,28 +12,30 @@ _REQUIRED = ("kind", "num_classes", "clean_label", "label")
 
 
 def read_record_arrays(path: Path) -> dict[str, np.ndarray]:
-    """Every array of the file, which has all that a record cannot be without.
+    """Every array of the file; the arrays that a record needs are checked.
 
     A record of unknown truth has no clean_label.
 
     Raises:
-        InputError: for a file that is missing, damaged, or lacks an array.
+        InputError: a file that is missing, damaged, or lacks an array.
     """
     if not path.is_file():
-        raise InputError(f"noise record '{path}' is no file; write the noise.npz of an earlier run")
+        raise InputError(
+            f"noise record '{path}' is not a file; write the noise.npz of an earlier run"
+        )
     try:
         arrays = _read_npz(path)
-    except Exception as error:  # damage can surface as any error, from zip's to zlib's
+    except Exception as error:  # a damaged file can raise any error
         raise InputError(
             f"noise record '{path}' cannot be read ({type(error).__name__}): it is damaged "
-            "or no .npz of plain arrays; write the noise.npz of an earlier run"
+            "or not an .npz of plain arrays; write the noise.npz of an earlier run"
         ) from error
     unknown = "truth" in arrays and str(arrays["truth"]) == "unknown"
     required = [name for name in _REQUIRED if not (unknown and name == "clean_label")]
     missing = [name for name in required if name not in arrays]
     if missing:
         raise InputError(
-            f"noise record '{path}' holds {', '.join(arrays) or 'nothing'} and lacks "
+            f"noise record '{path}' has {', '.join(arrays) or 'nothing'} and lacks "
             f"{', '.join(missing)}; write the noise.npz of an earlier run"
         )
     return arrays
@@ -41,6 +43,6 @@ def read_record_arrays(path: Path) -> dict[str, np.ndarray]:
 
 def _read_npz(path: Path) -> dict[str, np.ndarray]:
     """Every array of the file; reading them all checks that none is damaged."""
-    # Opened here, since numpy leaves a damaged file open.
+    # Opened here, because numpy does not close a damaged file.
     with open(path, "rb") as file, np.load(file, allow_pickle=False) as arrays:
         return {name: arrays[name] for name in arrays.files}

@@ -1,4 +1,4 @@
-"""Whether the true labels of a data set are known, and the refusal of all that needs them."""
+"""Whether the true labels are known, and the error if something needs unknown true labels."""
 
 from __future__ import annotations
 
@@ -11,51 +11,51 @@ Labels = TypeVar("Labels")
 Truth = Literal["made", "given", "unknown"]
 TRUTHS: tuple[Truth, ...] = get_args(Truth)
 
-# What a technique can only be told where the true labels are known.
+# Oracle knowledge that needs known true labels.
 FROM_TRUE_LABELS = ("true labels", "transition matrix")
 
 
 class UnknownTruth(InputError):
-    """The true labels are not known, so that clean and noisy samples cannot be told apart.
+    """The true labels are unknown, so clean and noisy samples cannot be distinguished.
 
     Args:
-        needed_by: what asked for them.
-        fact: what it asked for.
+        needed_by: the option that needs the fact.
+        fact: the required fact.
 
     Example:
         >>> str(UnknownTruth("monitor=gradients")).partition(":")[0]
-        'monitor=gradients needs the true labels, and those of these data are not known'
+        'monitor=gradients needs the true labels, but the true labels of these data are unknown'
     """
 
     def __init__(self, needed_by: str = "this", fact: str = "true labels") -> None:
         needs = "the true labels" if fact == "true labels" else f"the {fact} from the true labels"
         super().__init__(
-            f"{needed_by} needs {needs}, and those of these data are not known: choose another "
-            "option, leave it out, or write data.truth=folders if the folders' names are the true "
-            "labels"
+            f"{needed_by} needs {needs}, but the true labels of these data are unknown: choose "
+            "another option, leave it out, or write data.truth=folders if the folder names are the "
+            "true labels"
         )
 
 
 def known(clean_label: Labels | None) -> Labels:
-    """The true labels themselves.
+    """The true labels.
 
     Raises:
-        UnknownTruth: there are none.
+        UnknownTruth: they are None.
     """
     if clean_label is None:
         raise UnknownTruth
     return clean_label
 
 
-def check_truth(truth: Truth, told: Mapping[str, Iterable[str]]) -> None:
-    """Refuse, before training, what needs true labels that are not known.
+def check_truth(truth: Truth, needs: Mapping[str, Iterable[str]]) -> None:
+    """Refuse, before training, choices that need unknown true labels.
 
     Args:
-        truth: of the training labels.
-        told: by choice, ``"technique=early_stop"`` say, the facts that it is told or looks at.
+        truth: the ``truth`` of the training labels.
+        needs: the facts that each choice, such as ``"technique=early_stop"``, uses.
 
     Raises:
-        UnknownTruth: names the first choice that needs them.
+        UnknownTruth: names the first choice that needs the true labels.
 
     Example:
         >>> check_truth("unknown", {"technique=co_teaching": ["noise rate"]})
@@ -63,7 +63,7 @@ def check_truth(truth: Truth, told: Mapping[str, Iterable[str]]) -> None:
     """
     if truth != "unknown":
         return
-    for choice, facts in told.items():
+    for choice, facts in needs.items():
         for fact in facts:
             if fact in FROM_TRUE_LABELS:
                 raise UnknownTruth(choice, fact)

@@ -1,1 +1,1 @@
-"""Grids of exact theory runs: the second door, ``python phase_diagram.py``."""
+"""Phase diagrams: grids of exact theory runs, by ``python phase_diagram.py``."""

@@ -1,4 +1,4 @@
-"""Where the theory draws a line through a diagram."""
+"""The lines of the theory in a diagram."""
 
 from __future__ import annotations
 
@@ -13,25 +13,26 @@ from labelnoise.theory.simulation import Setting
 
 
 class Boundary(NamedTuple):
-    """A line where a field has a level.
+    """A level line of a field.
 
     Attributes:
-        label: with ``{level:g}`` where the level goes.
-        field: of a cell's setting, and of the mean that is drawn there.
+        label: the label, with ``{level:g}`` for the level.
+        field: maps the setting of a cell and its drawn mean to a number.
     """
 
     label: str
     field: Callable[[Setting, float], float]
 
 
-# Constants that the theory leaves open are the level's to choose.
+# The level of a line replaces the unknown constant of the theory.
 BOUNDARIES: dict[str, Boundary] = {
     "n_snr_squared": Boundary(
         r"$n\,$SNR$^2$ = {level:g}",
         lambda s, _: bounds.n_snr_squared(s.n, s.signal_norm, s.xi_std, s.d),
     ),
-    # 1: the largest gamma and rho_bar grow alike in the first steps. A filter active on +mu sees
-    # y = +1 alone, so that the largest gamma is that of the class with fewer wrong labels.
+    # At level 1 the largest gamma and the largest rho_bar grow equally in the first steps. A filter
+    # that is active on +mu is active only for y = +1, so the largest gamma is that of the class
+    # with fewer wrong labels.
     "early_ratio": Boundary(
         r"$n\,$SNR$^2 (1 - 2\tau) / 2$ = {level:g}",
         lambda s, _: bounds.early_ratio(
@@ -50,7 +51,7 @@ BOUNDARIES: dict[str, Boundary] = {
         r"$n m / \eta\sigma_\xi^2 d$ = {level:g}",
         lambda s, _: bounds.stage_one_length(s.n, s.m, s.eta, s.xi_std, s.d),
     ),
-    # Drawn where the quantity itself passes the floor: use it with test errors, at level 0.
+    # The line where the drawn quantity equals the floor: use it with test errors, at level 0.
     "stage_two_floor": Boundary(
         r"min($\tau_+, \tau_-$) / 2",
         lambda s, value: value - bounds.stage_two_error_floor(s.tau_plus, s.tau_minus),
@@ -59,11 +60,7 @@ BOUNDARIES: dict[str, Boundary] = {
 
 
 def line(name: str, settings: Sequence[Setting], mean: NDArray[Any]) -> NDArray[np.float64]:
-    """The field of a boundary over cells, in the shape of ``mean``.
-
-    Raises:
-        InputError: there is no such boundary.
-    """
+    """The field of a boundary over the cells, in the shape of ``mean``."""
     field = BOUNDARIES[name].field
     found = [field(s, v) for s, v in zip(settings, mean.ravel().tolist(), strict=True)]
     return np.array(found).reshape(mean.shape)

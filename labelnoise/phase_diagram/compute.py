@@ -1,4 +1,4 @@
-"""Compute a diagram in parts that are kept as they are finished."""
+"""Compute a diagram in parts; each finished part is saved."""
 
 from __future__ import annotations
 
@@ -18,25 +18,25 @@ from labelnoise.phase_diagram.quantities import measured, read_off
 from labelnoise.phase_diagram.store import Store
 from labelnoise.theory.simulation import Setting, geometric_steps, simulate
 
-# Of a part: some seconds of work, so that a kill loses little and a file is no burden. Below a few
-# hundred runs a step takes as long for fewer of them.
+# Size of a part: some seconds of work, so that a kill loses little and there are not too many
+# files. Below a few hundred runs the time of a step does not fall.
 STEPS_OF_A_PART = 2_000_000
 RUNS_OF_A_PART = (250, 5000)
 
 
 @dataclass(frozen=True)
 class Task:
-    """How each cell is computed.
+    """The options for computing the cells.
 
     Attributes:
-        steps: of gradient descent.
-        seeds: of every cell.
-        tested: where test errors are measured, "none", "end" or "all" logged steps.
-        test_samples: fresh samples of a test error.
-        logged_per_decade: steps at which a run is looked at, on a logarithmic axis.
-        dtype: of the arithmetic, "float32" or "float64".
-        device: of the arithmetic.
-        memory_limit: bytes of the runs that are computed at once.
+        steps: number of steps of gradient descent.
+        seeds: the seeds of every cell.
+        tested: the logged steps with test errors: "none", "end" or "all".
+        test_samples: number of fresh samples for a test error.
+        logged_per_decade: number of measured steps per decade, on a logarithmic axis.
+        dtype: floating-point type, "float32" or "float64".
+        device: device of the computation.
+        memory_limit: bytes for the runs of a chunk.
     """
 
     steps: int
@@ -53,7 +53,7 @@ class Task:
 
 
 def parts_of(cells: int, task: Task) -> list[range]:
-    """The cells of every part, at least one cell each.
+    """The cells of each part; every part has at least one cell.
 
     Example:
         >>> task = Task(100, tuple(range(10)), "end", 1000, 10, "float32", "cpu", 2**28)
@@ -69,19 +69,19 @@ def parts_of(cells: int, task: Task) -> list[range]:
 def compute_parts(
     store: Store, settings: Sequence[Setting], task: Task, numbers: Sequence[int]
 ) -> None:
-    """Compute those of the parts ``numbers`` that are not there yet; says which were damaged."""
+    """Compute the parts ``numbers`` that are missing or damaged."""
     parts = parts_of(len(settings), task)
     console = Console(stderr=True)
     missing = []
     for number in numbers:
         found = store.read_part(number, _shape(parts[number], task), measured(task.tested))
         if isinstance(found, str):
-            console.print(f"{found}: computed again", highlight=False)
+            console.print(f"{found}: computing it again", highlight=False)
         if not isinstance(found, dict):
             missing.append(number)
     done = sum(len(parts[n]) for n in numbers) - sum(len(parts[n]) for n in missing)
     if done:
-        console.print(f"{done:,} cells are finished and kept", highlight=False)
+        console.print(f"{done:,} cells are already finished", highlight=False)
     columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn())
     hidden = not console.is_terminal
     with Progress(*columns, TimeRemainingColumn(), console=console, disable=hidden) as progress:
@@ -93,11 +93,11 @@ def compute_parts(
 
 
 def compute_cells(cells: Sequence[Setting], task: Task) -> dict[str, NDArray[Any]]:
-    """Every quantity of some cells, (cells, seeds) each."""
+    """Every quantity of the cells, (cells, seeds) each."""
     whole: dict[str, NDArray[Any]] = {}
     alike: dict[int, list[int]] = defaultdict(list)
     for i, cell in enumerate(cells):
-        alike[cell.n].append(i)  # a batch has one n
+        alike[cell.n].append(i)  # all runs of a batch have the same n
     for members in alike.values():
         runs = [cells[i] for i in members for _ in task.seeds]
         steps = task.logged_steps()
@@ -123,10 +123,10 @@ def compute_cells(cells: Sequence[Setting], task: Task) -> dict[str, NDArray[Any
 
 
 def assemble(store: Store, settings: Sequence[Setting], task: Task) -> Mapping[str, NDArray[Any]]:
-    """All parts together, (cells, seeds) a quantity.
+    """All parts together, (cells, seeds) for each quantity.
 
     Raises:
-        InputError: a part that is missing or damaged.
+        InputError: a part is missing or damaged.
     """
     found = []
     for number, cells in enumerate(parts_of(len(settings), task)):

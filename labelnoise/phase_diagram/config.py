@@ -26,7 +26,7 @@ RANGES = {
 
 @dataclass
 class PhaseDiagramConfig:
-    """Types of the keys; conf/phase_diagram.yaml documents them and holds their values."""
+    """Types of the keys; conf/phase_diagram.yaml has their documentation and values."""
 
     x: Any = MISSING
     y: Any = MISSING
@@ -50,7 +50,7 @@ class PhaseDiagramConfig:
 
 
 def register_schema() -> None:
-    """Make the schema known to Hydra, ``phase_diagram_schema`` for the defaults list."""
+    """Register the schema (``phase_diagram_schema`` in the defaults list) with Hydra."""
     ConfigStore.instance().store(name="phase_diagram_schema", node=PhaseDiagramConfig)
 
 
@@ -66,10 +66,10 @@ def compose(overrides: Sequence[str] = ()) -> DictConfig:
 
 
 def check(cfg: DictConfig) -> None:
-    """Refuse what is wrong before anything slow is imported.
+    """Check the configuration before slow imports.
 
     Raises:
-        InputError: one line that says what came and what is allowed.
+        InputError: one line with the bad value and the allowed values.
     """
     check_places(cfg, PhaseDiagramConfig)
     for key, allowed in RANGES.items():

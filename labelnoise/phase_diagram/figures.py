@@ -1,4 +1,4 @@
-"""Pictures of a diagram: maps with the theory's lines, and a quantity against what theory says."""
+"""Figures of a diagram: maps with lines of the theory, and a quantity against a theory value."""
 
 from __future__ import annotations
 
@@ -26,22 +26,22 @@ from labelnoise.theory.simulation import Setting
 
 FIGURE = ("quantity", "kind", "against", "contours", "boundaries", "title")
 MARKERS = ("o", "s", "^", "v", "D")
-# What stands alone on a logarithmic axis: the floor is drawn where a quantity passes it.
+# Fields for the horizontal axis; stage_two_floor depends on the drawn quantity.
 AGAINST = tuple(name for name in BOUNDARIES if name != "stage_two_floor")
 LINES = ("--", "-.", ":", (0, (5, 1, 1, 1, 1, 1)))
 
 
 @dataclass(frozen=True)
 class Drawing:
-    """What is asked of the picture.
+    """The options of the figure.
 
     Attributes:
-        kind: of ``KINDS``.
-        quantity: of ``QUANTITIES``.
-        contours: levels of the quantity.
-        boundaries: names of ``BOUNDARIES``, each with levels of the theory's line.
-        against: for "scaling", the line's field on the horizontal axis.
-        title: above the panels.
+        kind: a key of ``KINDS``.
+        quantity: a key of ``QUANTITIES``.
+        contours: contour levels of the quantity.
+        boundaries: keys of ``BOUNDARIES``, each with its levels.
+        against: for "scaling", the key of ``BOUNDARIES`` for the horizontal axis.
+        title: the title above the panels.
     """
 
     kind: str
@@ -53,10 +53,10 @@ class Drawing:
 
     @classmethod
     def read(cls, words: Any) -> Drawing:
-        """From the configuration's ``figure``.
+        """From ``figure`` in the configuration.
 
         Raises:
-            InputError: says what came and what is allowed.
+            InputError: a bad value; the message has the allowed values.
         """
         words = mapping("figure", words, FIGURE, "{quantity: test_error, kind: map, ...}")
         lines, example = words.get("boundaries") or [], "{name: n_snr_squared, levels: [4]}"
@@ -85,10 +85,10 @@ class Drawing:
         )
 
     def check(self, grid: Grid, settings: Sequence[Setting]) -> None:
-        """Refuse before anything is computed what could not be drawn then.
+        """Refuse, before computing, a figure that could not be drawn.
 
         Raises:
-            InputError: a panel of a scaling with fewer than three places.
+            InputError: a panel of a scaling with fewer than three horizontal values.
         """
         if self.kind == "scaling":
             assert self.against is not None
@@ -96,22 +96,25 @@ class Drawing:
             places = min(len(np.unique(panel)) for panel in theory)
             if places < 3:
                 raise InputError(
-                    f"a power law needs three values of figure.against={self.against}, the axes "
-                    f"give {places} in a panel: choose an axis that changes it"
+                    f"a power law needs three values of figure.against={self.against}, but the "
+                    f"axes give {places} in a panel: choose an axis that changes it"
                 )
 
 
 def draw(drawing: Drawing, grid: Grid, settings: Sequence[Setting], values: NDArray[Any]) -> Figure:
-    """The picture of one quantity.
+    """The figure of a quantity.
 
     Args:
+        drawing: the options.
+        grid: the axes.
+        settings: the settings of all cells.
         values: (panels, y, x, seeds).
     """
     return KINDS[drawing.kind](drawing, grid, settings, values)
 
 
 def _map(drawing: Drawing, grid: Grid, settings: Sequence[Setting], values: NDArray[Any]) -> Figure:
-    """A panel a value: colours are typical over seeds, white where half of them have no number."""
+    """A map per panel; a cell is white if fewer than half of its seeds have a number."""
     quantity = QUANTITIES[drawing.quantity]
     mean = _typical(values, quantity)
     panels = grid.shape[0]
@@ -134,7 +137,7 @@ def _map(drawing: Drawing, grid: Grid, settings: Sequence[Setting], values: NDAr
         finish(axes, grid.x.label, grid.y.label if panel == 0 else "", name)
         axes.grid(visible=False)
     for name, level in sorted(missed):
-        print(f"the line {name} = {level:g} lies outside of the map")
+        print(f"the line {name} = {level:g} is outside the map")
     figure.colorbar(shown, ax=list(row), label=quantity.label)
     if drawing.title:
         figure.suptitle(drawing.title, fontsize=11)
@@ -155,7 +158,7 @@ def _norm(mean: NDArray[Any], quantity: Quantity) -> Normalize:
 
 
 def _spread(values: NDArray[Any]) -> Normalize:
-    """Logarithmic where that is possible."""
+    """A logarithmic scale if all values are above 0, else a linear one."""
     if values.min() > 0 and values.max() > values.min():
         return LogNorm(values.min(), values.max())
     return Normalize(values.min(), values.max())
@@ -183,7 +186,7 @@ def _runs_through(field: NDArray[Any], level: float) -> bool:
 def _boundaries(
     axes: Axes, drawing: Drawing, grid: Grid, settings: Sequence[Setting], mean: NDArray[Any]
 ) -> set[tuple[str, float]]:
-    """The theory's lines that run through the panel, named in a legend; which these are."""
+    """Draw the theory lines that cross the panel, with a legend; returns their names and levels."""
     drawn: set[tuple[str, float]] = set()
     if not _is_drawable(grid):
         return drawn
@@ -212,9 +215,9 @@ def _boundaries(
 def _scaling(
     drawing: Drawing, grid: Grid, settings: Sequence[Setting], values: NDArray[Any]
 ) -> Figure:
-    """Every cell's mean against what theory says, with a fitted power for each panel's value.
+    """The mean of every cell against the theory value, with a fitted power law for each panel.
 
-    Cells where any seed has no number are neither drawn nor fitted.
+    Cells with a seed without a number are neither drawn nor fitted.
     """
     assert drawing.against is not None
     mean = np.where(is_complete(values), over_seeds(values)[0], np.nan)
@@ -245,13 +248,13 @@ def _value(grid: Grid, panel: int) -> str:
 
 
 def _typical(values: NDArray[Any], quantity: Quantity) -> NDArray[Any]:
-    """Means over seeds, or medians of what may spread over decades, as steps do.
+    """Means over seeds, or medians of logarithmic quantities such as steps.
 
-    nan where fewer than half of them have a number, and any of both were luck.
+    nan if fewer than half of the seeds have a number.
     """
     mean, _, count = over_seeds(values)
     if quantity.log:
-        with warnings.catch_warnings():  # of cells that have no number
+        with warnings.catch_warnings():  # from cells without a number
             warnings.simplefilter("ignore", RuntimeWarning)
             mean = np.nanmedian(values, -1)
     return np.where(2 * count < values.shape[-1], np.nan, mean)

@@ -1,4 +1,4 @@
-"""What is varied: two axes and panels, and the cells that they make."""
+"""The grid of a diagram: two axes, panels and their cells."""
 
 from __future__ import annotations
 
@@ -20,13 +20,13 @@ from labelnoise.theory.simulation import Setting
 
 AXIS = ("name", "values", "from", "to", "points", "scale")
 SCALES = ("linear", "log")
-# Beyond these a command is a slip rather than a map.
+# Larger numbers are typing errors.
 MOST_POINTS, MOST_CELLS = 100_000, 10_000_000
 
 
 @dataclass(frozen=True)
 class Axis:
-    """A parameter and its values, ascending.
+    """A parameter and its ascending values.
 
     Example:
         >>> words = {"name": "d", "from": 10, "to": 1000, "points": 3, "scale": "log"}
@@ -44,10 +44,10 @@ class Axis:
 
     @classmethod
     def read(cls, where: str, words: Any) -> Axis:
-        """An axis from its part of the configuration: ``values``, or ``from``, ``to``, ``points``.
+        """An axis from the configuration: ``values``, or ``from``, ``to`` and ``points``.
 
         Raises:
-            InputError: names ``where`` and what is wrong there.
+            InputError: names ``where`` and the bad value.
         """
         example = "{name: d, values: [200,800]} or {name: d, from: 100, to: 1e6, points: 5}"
         words = mapping(where, words, AXIS, example)
@@ -81,11 +81,11 @@ class Axis:
 
 @dataclass(frozen=True)
 class Grid:
-    """Panels of cells, all ways to put one value of each axis together.
+    """The cells for all combinations of the values of the axes.
 
     Attributes:
         x, y: the axes of every panel.
-        panels: a third parameter with a panel a value; None for one panel.
+        panels: a third parameter with a panel for each value; None for one panel.
         base: the parameters that no axis sets.
     """
 
@@ -96,7 +96,7 @@ class Grid:
 
     @property
     def axes(self) -> list[Axis]:
-        """Panels, y, x: the order of the arrays' dimensions."""
+        """Panels, y, x: the order of the dimensions of the arrays."""
         return [axis for axis in (self.panels, self.y, self.x) if axis is not None]
 
     @property
@@ -109,10 +109,10 @@ class Grid:
         )
 
     def settings(self) -> list[Setting]:
-        """Of every cell, in the order of the arrays.
+        """The setting of every cell, in the order of the arrays.
 
         Raises:
-            InputError: an axis set twice, or a cell out of range.
+            InputError: a parameter on two axes, or a cell out of range.
         """
         names = [axis.name for axis in self.axes]
         if len(set(names)) < len(names):

@@ -1,4 +1,4 @@
-"""The words in which a diagram's settings are said, and what a run's setting follows from them."""
+"""The parameters of a diagram, and the setting of a run that follows from them."""
 
 from __future__ import annotations
 
@@ -16,12 +16,12 @@ Values = Mapping[str, float]
 
 
 class Parameter(NamedTuple):
-    """What a word sets.
+    """A parameter of a diagram.
 
     Attributes:
-        label: for an axis.
-        sets: fields of :class:`Setting`.
-        value: of these fields, from the word's value and the fields before it in the table.
+        label: the label of an axis.
+        sets: the fields of :class:`Setting` that it sets.
+        value: maps the value of the parameter, and the fields set before, to the field value.
     """
 
     label: str
@@ -33,7 +33,7 @@ def _given(value: float, _: Values) -> float:
     return value
 
 
-# In the order in which they are worked out: every formula reads fields set above it.
+# In the order of evaluation: a formula reads only fields that are set above it.
 PARAMETERS: dict[str, Parameter] = {
     "n": Parameter("n", ("n",), _given),
     "m": Parameter("m", ("m",), _given),
@@ -69,7 +69,7 @@ PARAMETERS: dict[str, Parameter] = {
     ),
 }
 WHOLE = ("n", "m", "d")
-# The largest values that are no slip, and the words that may be 0.
+# The largest allowed values (larger ones are typing errors), and the parameters that may be 0.
 MOST = {"n": 10**5, "m": 10**5, "d": 10**15}
 FROM_0 = ("tau", "tau_plus", "tau_minus", "sigma_0", "start_scale")
 
@@ -78,7 +78,7 @@ def known(name: str, where: str) -> Parameter:
     """The parameter of this name.
 
     Raises:
-        InputError: there is none; names ``where`` it was asked for.
+        InputError: there is no such parameter; names ``where``.
     """
     if name not in PARAMETERS:
         raise InputError(f"{where}={name} does not exist, choose from: {', '.join(PARAMETERS)}")
@@ -86,10 +86,10 @@ def known(name: str, where: str) -> Parameter:
 
 
 def combine(base: Values, chosen: Values) -> dict[str, float]:
-    """``chosen`` and what ``base`` says of all else.
+    """``chosen``, and the parameters of ``base`` that set other fields.
 
     Raises:
-        InputError: two words of one side set the same field.
+        InputError: two parameters of ``base`` or of ``chosen`` set the same field.
 
     Example:
         >>> combine({"signal_norm": 3.0, "d": 100}, {"n_snr_squared": 8.0})
@@ -118,10 +118,10 @@ def _check_range(name: str, value: float) -> None:
 
 
 def setting_of(words: Values) -> Setting:
-    """The setting of one run.
+    """The setting of a run.
 
     Raises:
-        InputError: a field that no word sets, or that is out of range.
+        InputError: a field that no parameter sets, or a value out of range.
 
     Example:
         >>> words = {"n": 20, "m": 10, "xi_std": 1, "orthogonal": False, "d_over_n": 5, "tau": 0.1}
@@ -141,7 +141,7 @@ def setting_of(words: Values) -> Setting:
             for target in parameter.sets:
                 if value > MOST.get(target, math.inf):
                     raise InputError(
-                        f"{target} can be up to {MOST[target]:g}, "
+                        f"{target} can be up to {MOST[target]:g}, but "
                         f"setting.{name}={words[name]:g} makes it {value:g}"
                     )
             whole = name in WHOLE and value == int(value)

@@ -1,4 +1,4 @@
-"""What can be drawn: numbers read off each run."""
+"""The quantities of a diagram, measured on each run."""
 
 from __future__ import annotations
 
@@ -15,18 +15,18 @@ Array = NDArray[np.float64]
 
 
 class Outcome(NamedTuple):
-    """A batch of runs and where their stages end."""
+    """A batch of runs and the steps of their stages."""
 
     trajectories: Trajectories
     settings: Sequence[Setting]
     stages: StageSteps
 
     def last(self, measure: str) -> Array:
-        """(runs,) at the last step."""
+        """(runs,) values at the last step."""
         return np.asarray(self.trajectories.measures[measure][-1], dtype=float)
 
     def at(self, measure: str, steps: Array) -> Array:
-        """(runs,) at each run's own step; nan where that is nan."""
+        """(runs,) values at each run's own step; nan if the step is nan."""
         return np.asarray(at_steps(self.trajectories, measure, steps), dtype=float)
 
 
@@ -34,12 +34,12 @@ class Quantity(NamedTuple):
     """A number of a run.
 
     Attributes:
-        label: for the colour bar.
-        value: (runs,) from an outcome; nan where a run has no such number.
-        tested: test errors that it needs: "none", "end" or "all" logged steps.
-        span: of the colours, None for that of the values.
-        log: whether a logarithmic colour scale serves it.
-        signed: whether 0 divides good from bad, so that colours part there.
+        label: the label of the colour bar.
+        value: maps an outcome to (runs,) values; nan if a run has no such number.
+        tested: the logged steps at which it needs test errors: "none", "end" or "all".
+        span: the range of the colours; None for the range of the values.
+        log: whether the colour scale is logarithmic.
+        signed: whether the colour scale diverges at 0.
     """
 
     label: str
@@ -131,23 +131,23 @@ QUANTITIES: dict[str, Quantity] = {
 
 
 def _or_end(outcome: Outcome, steps: Array) -> Array:
-    """The last step where a run never reached one of ``steps``."""
+    """``steps``, with nan replaced by the last step."""
     return np.where(np.isnan(steps), float(outcome.trajectories.step[-1]), steps)
 
 
 def _passed(outcome: Outcome, steps: Array) -> Array:
-    """nan where it is the last step: a lead that still grows has not been seen to peak."""
+    """``steps``, with the last step replaced by nan: there the peak has not been reached yet."""
     return np.where(steps == outcome.trajectories.step[-1], np.nan, steps)
 
 
 def measured(tested: str) -> list[str]:
-    """The quantities that are known where test errors were measured at "none", "end" or "all"."""
+    """The quantities that are known with test errors at "none", "end" or "all" logged steps."""
     return [n for n, q in QUANTITIES.items() if TESTED.index(q.tested) <= TESTED.index(tested)]
 
 
 def read_off(
     trajectories: Trajectories, settings: Sequence[Setting], tested: str
 ) -> dict[str, NDArray[Any]]:
-    """Every quantity that can be known, (runs,) each."""
+    """Every known quantity, (runs,) each."""
     outcome = Outcome(trajectories, settings, stage_steps(trajectories))
     return {name: QUANTITIES[name].value(outcome) for name in measured(tested)}

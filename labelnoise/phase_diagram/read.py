@@ -1,4 +1,4 @@
-"""Values of the configuration as what they have to be, or one line that says what came."""
+"""Check and convert values of the configuration."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ def number(key: str, value: Any) -> float:
     """A finite number.
 
     Raises:
-        InputError: anything else, true and false among it.
+        InputError: another value, including true and false.
 
     Example:
         >>> number("steps", 3)
@@ -25,10 +25,10 @@ def number(key: str, value: Any) -> float:
 
 
 def numbers(key: str, values: Any) -> list[float]:
-    """Finite numbers, one at least.
+    """A list of at least one finite number.
 
     Raises:
-        InputError: anything else.
+        InputError: another value.
     """
     if not isinstance(values, list) or not values:
         raise InputError(f"{key} must be a list of numbers as [1,2.5], got {values}")
@@ -36,10 +36,10 @@ def numbers(key: str, values: Any) -> list[float]:
 
 
 def mapping(key: str, value: Any, known: Iterable[str], example: str) -> Mapping[str, Any]:
-    """A mapping with no other keys than those known.
+    """A mapping with only known keys.
 
     Raises:
-        InputError: anything else; shows ``example``.
+        InputError: another value; the message has ``example``.
     """
     if not isinstance(value, dict):
         raise InputError(f"{key} must be as {example}, got {value}")
@@ -50,10 +50,10 @@ def mapping(key: str, value: Any, known: Iterable[str], example: str) -> Mapping
 
 
 def choice(key: str, value: Any, allowed: Iterable[str]) -> str:
-    """One of the allowed words.
+    """An allowed word.
 
     Raises:
-        InputError: anything else.
+        InputError: another value.
     """
     if not isinstance(value, str) or value not in allowed:
         raise InputError(f"{key}={value} does not exist, choose from: {', '.join(allowed)}")

@@ -1,4 +1,4 @@
-"""From the configuration to a finished diagram."""
+"""Compute and draw a diagram from its configuration."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ from labelnoise.phase_diagram.statistics import over_seeds
 from labelnoise.phase_diagram.store import Store, flat
 from labelnoise.theory.simulation import Setting
 
-# What determines the numbers; the rest says where they lie, how they are made and drawn.
+# The keys that determine the numbers; the others are for storage, computation and drawing.
 COMPUTED = (
     "x", "y", "panels", "setting", "steps", "seed", "seeds", "test_samples", "test_at",
     "logged_per_decade", "dtype",
@@ -37,13 +37,14 @@ MEGABYTE = 2**20
 
 
 def phase_diagram(cfg: DictConfig, directory: Path) -> dict[str, Any]:
-    """Compute what is missing of a diagram in ``directory``, and draw it when it is whole.
+    """Compute the missing parts of the diagram in ``directory``, and draw it when it is complete.
 
     Returns:
-        The manifest's figures: cells, runs, seconds of this call, and the mean of the quantity.
+        Numbers for the manifest: cells, runs and seconds of this call, and the mean of the
+        quantity.
 
     Raises:
-        InputError: one line that says what came and what is allowed.
+        InputError: one line with the bad value and the allowed values.
     """
     plain: Any = OmegaConf.to_container(cfg, resolve=True)
     drawing = Drawing.read(plain["figure"])
@@ -64,7 +65,7 @@ def phase_diagram(cfg: DictConfig, directory: Path) -> dict[str, Any]:
     mine = range(len(parts)) if block is None else range(block, len(parts), blocks)
     with _released_on_refusal(store, begins):
         for source in sources:
-            print(f"{store.take_over(source)} parts taken over from {source}")
+            print(f"{store.take_over(source)} parts copied from {source}")
         compute_parts(store, settings, task, mine)
     cells = sum(len(parts[n]) for n in mine)
     outcome: dict[str, Any] = {
@@ -76,7 +77,7 @@ def phase_diagram(cfg: DictConfig, directory: Path) -> dict[str, Any]:
     if absent:
         print(
             f"block {block} of {blocks}: {cells:,} cells in {outcome['seconds']:.1f} s; {absent} "
-            f"of {len(parts)} parts are still to come, the last block joins and draws them all"
+            f"of {len(parts)} parts are missing; the last block joins and draws them all"
         )
         return outcome
     outcome["mean"] = _draw_whole(store, grid, settings, task, drawing)
@@ -117,15 +118,15 @@ def _figure_of(store: Store, drawing: Drawing) -> Path:
 
 
 def read_grid(plain: Mapping[str, Any]) -> Grid:
-    """The axes and the parameters beside them.
+    """The axes and the other parameters.
 
     Raises:
-        InputError: an axis or a parameter that cannot be.
+        InputError: a bad axis or parameter.
     """
     panels = plain["panels"]
     words = mapping("setting", plain["setting"], PARAMETERS, "{n: 20, d: 1000, ...}")
     base = {
-        # true and false are numbers for this word alone, and any other is out of its range
+        # Only for this parameter, true and false are numbers.
         name: float(value)
         if name == "orthogonal" and isinstance(value, bool)
         else number(f"setting.{name}", value)
@@ -147,7 +148,7 @@ def _sources(merge: Any) -> list[Path]:
 
 
 def measured_there(directory: Path) -> str | None:
-    """Where a diagram in ``directory`` measured test errors; None where none lies there."""
+    """The ``test_at`` of the diagram in ``directory``; None if there is none."""
     try:
         test_at = json.loads((directory / "manifest.json").read_text())["config"]["test_at"]
     except (OSError, ValueError, KeyError, TypeError):
@@ -156,7 +157,7 @@ def measured_there(directory: Path) -> str | None:
 
 
 def _tested(test_at: str | None, quantity: str, directory: Path) -> str:
-    """Where test errors are measured: as asked or as there, enough for the quantity."""
+    """The steps with test errors, from the option or the directory; enough for the quantity."""
     needed = QUANTITIES[quantity].tested
     there = measured_there(directory)
     found = test_at or there or needed
@@ -165,7 +166,7 @@ def _tested(test_at: str | None, quantity: str, directory: Path) -> str:
         return found
     if test_at is None:
         raise InputError(
-            f"{directory} was measured with test_at={there}, figure.quantity={quantity} needs "
+            f"{directory} was measured with test_at={there}, but figure.quantity={quantity} needs "
             f"{needed}: choose another name="
         )
     raise InputError(f"figure.quantity={quantity} needs test_at={needed}, got {test_at}")
@@ -177,7 +178,7 @@ def _task(plain: Mapping[str, Any], tested: str) -> Task:
     check_word("dtype", plain["dtype"], ("float32", "float64"))
     check_word("device", plain["device"], ("cpu", "cuda"))
     if plain["device"] == "cuda" and not torch.cuda.is_available():
-        raise InputError("device=cuda and no GPU was found: leave device= out")
+        raise InputError("device=cuda but no GPU was found: leave device= out")
     return Task(
         steps=plain["steps"],
         seeds=tuple(range(plain["seed"], plain["seed"] + plain["seeds"])),

@@ -1,4 +1,4 @@
-"""A power law through the cells of a diagram."""
+"""Fit a power law to the cells of a diagram."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from labelnoise.errors import InputError
 
 @dataclass(frozen=True)
 class Power:
-    """y = factor x^slope, and the slope's confidence interval of 95 %, nan with one seed."""
+    """y = factor x^slope, with the 95 % confidence interval of the slope; nan with one seed."""
 
     slope: float
     low: float
@@ -27,17 +27,17 @@ class Power:
 
 
 def fit_power(x: NDArray[Any], y: NDArray[Any]) -> Power:
-    """Least squares in logarithms for every seed: their mean slope, and Student's t interval of it.
+    """Least squares in logarithms for every seed; the mean slope with Student's t interval.
 
-    The cells of a diagram share their seeds, so seeds are what is independent, not cells. A cell
-    where any seed has no number is left out: the mean of the others were that of the early ones.
+    The cells of a diagram share their seeds, so only the seeds are independent. A cell with a seed
+    without a number is left out, because the mean of the other seeds would be biased.
 
     Args:
         x: (cells,).
-        y: (cells, seeds); nan where a run has no number.
+        y: (cells, seeds); nan if a run has no number.
 
     Raises:
-        InputError: fewer than three cells with numbers above 0, or all at one x.
+        InputError: fewer than three cells with numbers above 0, or only one distinct x.
 
     Example:
         >>> x = np.array([1.0, 10.0, 100.0, 1000.0])
@@ -48,8 +48,8 @@ def fit_power(x: NDArray[Any], y: NDArray[Any]) -> Power:
     a, b = np.log(x[kept]), np.log(y[kept])
     if len(a) < 3 or np.ptp(a) == 0:
         raise InputError(
-            "a power law needs three cells at different places where all seeds have a number, "
-            f"there are {len(a)}"
+            "a power law needs three cells at different x with a number for all seeds, "
+            f"got {len(a)}"
         )
     slopes, offsets = np.polyfit(a, b, 1)
     slope, seeds = float(slopes.mean()), y.shape[1]
@@ -60,5 +60,5 @@ def fit_power(x: NDArray[Any], y: NDArray[Any]) -> Power:
 
 
 def is_complete(y: NDArray[Any]) -> NDArray[np.bool_]:
-    """(...,) whether all seeds of a cell, along the last axis, have a number above 0."""
+    """(...,) whether all seeds (last axis) have a number above 0."""
     return np.asarray((np.nan_to_num(y) > 0).all(-1))

@@ -1,4 +1,4 @@
-"""Many seeds of a cell as one number."""
+"""Statistics over the seeds of a cell."""
 
 from __future__ import annotations
 
@@ -17,6 +17,6 @@ def over_seeds(values: NDArray[Any]) -> tuple[NDArray[Any], NDArray[Any], NDArra
         [[2.0], [1.4142135623730951], [2]]
     """
     count = (~np.isnan(values)).sum(-1)
-    with warnings.catch_warnings():  # of cells that have no number, or one
+    with warnings.catch_warnings():  # from cells with no number or one number
         warnings.simplefilter("ignore", RuntimeWarning)
         return np.nanmean(values, -1), np.nanstd(values, -1, ddof=1), count

@@ -1,4 +1,4 @@
-"""Where a diagram lies: its manifest, the finished parts, and what is made of them."""
+"""The directory of a diagram: its manifest, its finished parts and its results."""
 
 from __future__ import annotations
 
@@ -27,17 +27,17 @@ class Store:
     """The directory of one diagram.
 
         manifest.json          configuration, its fingerprint, versions, seconds
-        parts/00000.npz        cells that are finished, as killed runs leave them
+        parts/00000.npz        finished cells
         diagram.npz            axes, and every quantity as (panels, y, x, seeds)
-        diagram.csv            a row a cell: mean, standard deviation and count over seeds
+        diagram.csv            a row for each cell: mean, standard deviation and count over seeds
         figures/QUANTITY.png
 
-    Several processes may write parts of one diagram: each appears whole or not at all.
+    Several processes may write parts of one diagram. A part is written completely or not at all.
 
     Args:
         path: the directory.
-        config: what determines the numbers, as plain values.
-        fingerprint: of ``config``.
+        config: the options that determine the numbers, as plain values.
+        fingerprint: a hash of ``config``.
     """
 
     def __init__(self, path: Path, config: Mapping[str, Any], fingerprint: str) -> None:
@@ -48,10 +48,10 @@ class Store:
         self.figures = path / "figures"
 
     def claim(self) -> bool:
-        """Begin here, or go on with the same diagram; whether it begins.
+        """Start a diagram here or continue the same diagram; True if it starts.
 
         Raises:
-            InputError: another diagram lies here, or something else.
+            InputError: the directory has another diagram or other files.
         """
         remove_parts(self.path, self.path / "parts")
         if self.manifest.is_file():
@@ -64,11 +64,11 @@ class Store:
         return False
 
     def release(self) -> None:
-        """Leave nothing of a diagram that could not begin, so that another one may."""
+        """Remove the files of a diagram that could not start, so that another one can."""
         if not any((self.path / "parts").glob("*")):
             self.manifest.unlink(missing_ok=True)
             for folder in (self.path / "parts", self.path):
-                with contextlib.suppress(OSError):  # not there, or of others too
+                with contextlib.suppress(OSError):  # missing or not empty
                     folder.rmdir()
 
     def describe(self, **more: Any) -> None:
@@ -81,7 +81,7 @@ class Store:
         return self.path / "parts" / f"{number:05}.npz"
 
     def write_part(self, number: int, arrays: Arrays) -> None:
-        """Keep the cells of one part."""
+        """Write the cells of a part."""
         path = self.part(number)
         path.parent.mkdir(parents=True, exist_ok=True)
         write_arrays(path, {"fingerprint": self.fingerprint, "number": number, **arrays})
@@ -89,7 +89,7 @@ class Store:
     def read_part(
         self, number: int, shape: tuple[int, int], names: Iterable[str]
     ) -> Arrays | str | None:
-        """A finished part's quantities; None where there is none, or what is wrong with it."""
+        """The quantities of a finished part; None if it is missing, a message if it is damaged."""
         path = self.part(number)
         if not path.is_file():
             return None
@@ -107,17 +107,17 @@ class Store:
         return arrays
 
     def check_source(self, other: Path) -> None:
-        """Refuse a directory whose parts are not this diagram's.
+        """Refuse a directory that does not have parts of this diagram.
 
         Raises:
-            InputError: no diagram lies there, or another one.
+            InputError: the directory has no diagram or another one.
         """
         if not (other / "manifest.json").is_file():
-            raise InputError(f"merge: {other} holds no diagram, it has no manifest.json")
+            raise InputError(f"merge: {other} holds no diagram: it has no manifest.json")
         self._refuse_another(other / "manifest.json", "leave it out of merge=")
 
     def take_over(self, other: Path) -> int:
-        """Copy the parts of the same diagram from another directory; how many there were."""
+        """Copy the parts of the same diagram from another directory; returns their number."""
         found = [path for path in sorted((other / "parts").glob("*.npz")) if path.stem.isdecimal()]
         for path in found:
             if not self.part(int(path.stem)).is_file():
@@ -129,14 +129,14 @@ class Store:
     def write_whole(self, grid: Grid, seeds: list[int], arrays: Arrays) -> None:
         """Write diagram.npz and diagram.csv."""
         axes = {"x": grid.x, "y": grid.y} | ({"panels": grid.panels} if grid.panels else {})
-        said = {f"{k}_name": np.array(axis.name) for k, axis in axes.items()}
+        names = {f"{k}_name": np.array(axis.name) for k, axis in axes.items()}
         values = {k: axis.values for k, axis in axes.items()}
         fields = {name: a.reshape(*grid.shape, len(seeds)) for name, a in arrays.items()}
-        write_arrays(self.whole, {"seeds": seeds, **said, **values, **fields}, compressed=True)
+        write_arrays(self.whole, {"seeds": seeds, **names, **values, **fields}, compressed=True)
         self._write_table(grid, arrays)
 
     def _write_table(self, grid: Grid, arrays: Arrays) -> None:
-        """A row a cell, as many columns as there are axes and three a quantity."""
+        """A row for each cell, a column for each axis and three columns for each quantity."""
         columns: dict[str, NDArray[Any]] = {}
         mesh = np.meshgrid(*(axis.values for axis in grid.axes), indexing="ij")
         for axis, values in zip(grid.axes, mesh, strict=True):
@@ -163,19 +163,19 @@ class Store:
         ]
         if changed:
             raise InputError(
-                f"{manifest.parent} holds another diagram, nothing was changed there "
-                f"({'; '.join(changed)}): {advice}"
+                f"{manifest.parent} holds another diagram ({'; '.join(changed)}), and nothing was "
+                f"changed there: {advice}"
             )
 
 
 def _is_ours(entry: Path) -> bool:
-    """What a sweep leaves before its first job begins, or another job while it begins."""
+    """Whether an entry is from a sweep before its first job, or from another starting job."""
     known = ("multirun.yaml", "parts", ".submitit")
     return entry.name in known or entry.name.startswith((".manifest.", ".lock"))
 
 
 def flat(config: Mapping[str, Any]) -> dict[str, Any]:
-    """Every value under its path, numbers as floats: 32 and 32.0 are one configuration.
+    """Every value by its path, with numbers as floats, because 32 and 32.0 are equal.
 
     Example:
         >>> flat({"x": {"name": "d", "to": 32}, "seeds": 10})
@@ -190,7 +190,7 @@ def flat(config: Mapping[str, Any]) -> dict[str, Any]:
     return found
 
 
-def _said(value: Any) -> str:
+def _as_text(value: Any) -> str:
     return f"{value:g}" if isinstance(value, float) else str(value)
 
 
@@ -201,9 +201,9 @@ def _as_float(value: Any) -> Any:
 
 
 def differences(ours: Mapping[str, Any], theirs: Mapping[str, Any]) -> list[str]:
-    """``key: ours instead of theirs`` for what differs."""
+    """``key: OURS instead of THEIRS`` for each difference."""
     return [
-        f"{key}: {_said(ours.get(key))} instead of {_said(theirs.get(key))}"
+        f"{key}: {_as_text(ours.get(key))} instead of {_as_text(theirs.get(key))}"
         for key in sorted(ours.keys() | theirs.keys())
         if ours.get(key) != theirs.get(key)
     ]

@@ -1,4 +1,4 @@
-"""Reports are made from what a run left behind: summary, metrics and arrays.
+"""Reports on finished runs, from their summary, metrics and arrays.
 
-Nothing is imported here: the command line needs ``report.sweep`` before it can afford matplotlib.
+Nothing is imported here, so that the command line starts without matplotlib.
 """

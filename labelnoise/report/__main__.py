@@ -1,4 +1,4 @@
-"""Look into what finished runs left behind.
+"""Show reports on finished runs.
 
 python -m labelnoise.report suspects outputs/NAME
 python -m labelnoise.report attribution outputs/NAME
@@ -22,13 +22,13 @@ Argument = tuple[str, dict[str, Any]]
 
 @dataclass(frozen=True)
 class Command:
-    """One subcommand.
+    """A subcommand.
 
     Attributes:
-        help: what it does, in one line.
-        function: ``"module:name"``, imported once it is asked for, so that --help waits for no
+        help: its description in one line.
+        function: ``"module:name"``, imported only when it is called, so that --help does not import
             torch. It is called with the arguments by name and returns the text to print.
-        arguments: what ``argparse.ArgumentParser.add_argument`` takes.
+        arguments: the arguments of ``argparse.ArgumentParser.add_argument``.
     """
 
     help: str
@@ -42,7 +42,7 @@ CHECKPOINT: Argument = (
     {
         "default": "selected",
         "metavar": "selected|last|PATH",
-        "help": "whose weights: those of the network kept, of the last one saved, or of a file",
+        "help": "the weights: of the kept network, of the last checkpoint, or of a file",
     },
 )
 ALLOW_TARGETS: Argument = (
@@ -51,24 +51,24 @@ ALLOW_TARGETS: Argument = (
         "nargs": "+",
         "default": [],
         "metavar": "MODULE",
-        "help": "modules of your own that parts of the run may be of, as allow_targets of run.py",
+        "help": "your own modules that the run may use, as allow_targets of run.py",
     },
 )
-SEED: Argument = ("--seed", {"type": int, "default": 0, "help": "of all random draws"})
+SEED: Argument = ("--seed", {"type": int, "default": 0, "help": "seed of all random draws"})
 
 ATTRIBUTION = Command(
-    "which pixels of noisy and of clean training images speak for a class",
+    "the pixels of noisy and clean training images that support a class",
     "labelnoise.attribution.maps:report_attribution",
     (
         RUN,
         CHECKPOINT,
         (
             "--samples",
-            {"type": int, "default": 100, "help": "noisy and as many clean images to explain"},
+            {"type": int, "default": 100, "help": "number of noisy and of clean images to explain"},
         ),
         (
             "--background",
-            {"type": int, "default": 100, "help": "other clean images to compare them with"},
+            {"type": int, "default": 100, "help": "number of other clean images as background"},
         ),
         (
             "--method",
@@ -78,19 +78,22 @@ ATTRIBUTION = Command(
                 "help": "gradient_shap or deep_lift_shap",
             },
         ),
-        ("--draws", {"type": int, "default": 200, "help": "draws of gradient_shap an image"}),
+        (
+            "--draws",
+            {"type": int, "default": 200, "help": "number of draws of gradient_shap per image"},
+        ),
         SEED,
         ALLOW_TARGETS,
     ),
 )
 
 SUSPECTS = Command(
-    "which labels are probably wrong, by a score of your choice (writes suspects.csv)",
+    "the labels that are probably wrong, ranked by a score (writes suspects.csv)",
     "labelnoise.report.tables.suspects:report_suspects",
     (
         RUN,
         ("--score", {"default": "aum", "help": "loss, aum, wrong_events, forgetting_events, ..."}),
-        ("--top", {"type": int, "default": 10, "help": "how many to print"}),
+        ("--top", {"type": int, "default": 10, "help": "number of labels to print"}),
     ),
 )
 FIGURES = Command(
@@ -100,7 +103,7 @@ FIGURES = Command(
 )
 
 COMPARISON = Command(
-    "techniques side by side, from the runs of some sweeps, as Markdown",
+    "a Markdown table of techniques, from the runs of sweeps",
     "labelnoise.report.tables.comparison:report_comparison",
     (
         (
@@ -141,10 +144,10 @@ def parser() -> argparse.ArgumentParser:
 
 
 def main(words: Sequence[str] | None = None) -> None:
-    """Run one subcommand and print what it has to say.
+    """Run a subcommand and print its text.
 
     Raises:
-        InputError: something typed, or in the run, cannot be used.
+        InputError: an argument or the run cannot be used.
     """
     options = vars(parser().parse_args(words))
     module, _, function = COMMANDS[options.pop("command")].function.partition(":")

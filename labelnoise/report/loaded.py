@@ -1,4 +1,4 @@
-"""A run read back from its directory."""
+"""Read a run from its directory."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ SAMPLES = ("label", "source_index", "name", "class_names")
 
 @dataclass(frozen=True)
 class LoadedRun:
-    """What a finished run left: its summary, its curves and its resolved configuration.
+    """A finished run: its summary, its metrics and its resolved configuration.
 
     Example:
         ``load_run("outputs/NAME").history.series("train/acc_noisy")`` gives steps and values.
@@ -55,15 +55,15 @@ class LoadedRun:
 
 @dataclass(frozen=True)
 class LoadedDynamics:
-    """The per-sample log of a run, with what its columns are.
+    """The per-sample log of a run, with the description of its columns.
 
     Attributes:
         log: the rows; ``log.arrays["margin"]`` is (rows, n), on disk.
         label, source_index: (n,).
-        clean_label_if_known: (n,); None where the true labels are not known.
-        name: (n,) the file in an image folder, elsewhere the place in the published data set.
+        clean_label_if_known: (n,); None if the true labels are unknown.
+        name: (n,) file names for an image folder, else positions in the published data set.
         class_names: (K,).
-        scores: over all rows.
+        scores: the scores over the rows.
     """
 
     log: DynamicsLog
@@ -76,46 +76,46 @@ class LoadedDynamics:
 
     @property
     def truth_known(self) -> bool:
-        """Whether there are true labels."""
+        """Whether the true labels are known."""
         return self.clean_label_if_known is not None
 
     @property
     def clean_label(self) -> NDArray[np.int64]:
-        """(n,), the true labels; raises UnknownTruth where they are not known."""
+        """(n,), the true labels; raises UnknownTruth if they are unknown."""
         return known(self.clean_label_if_known)
 
     @property
     def is_noisy(self) -> NDArray[np.bool_]:
-        """(n,): the given label is not the true one; raises as ``clean_label`` does."""
+        """(n,), whether the given label differs from the true label; raises UnknownTruth."""
         return self.label != self.clean_label
 
 
 @contextmanager
 def reading(path: Path) -> Iterator[None]:
-    """Around reading what a run left: a file that is damaged or missing becomes one line."""
+    """Turn errors from reading the files of a run into an InputError of one line."""
     try:
         yield
     except InputError:
         raise
     except FileNotFoundError as error:
-        raise InputError(f"{path} is not complete, it lacks {error.filename}") from error
+        raise InputError(f"{path} is not complete: it lacks {error.filename}") from error
     except (ValueError, KeyError, IndexError, TypeError, OSError, BadZipFile) as error:
         reason = " ".join(str(error).split()) or type(error).__name__
-        raise InputError(f"{path} cannot be read, a file there is damaged: {reason}") from error
+        raise InputError(f"{path} cannot be read because a file is damaged: {reason}") from error
 
 
 def read_dynamics(run: RunDirectory, rows: int | None = None) -> LoadedDynamics:
-    """Read the per-sample log of a run that finished.
+    """Read the per-sample log of a finished run.
 
     Args:
-        run: where it lies.
-        rows: how many of its first rows the scores are taken over; None for all.
+        run: the run directory.
+        rows: number of first rows for the scores; None for all.
 
     Raises:
-        InputError: the run kept none.
+        InputError: the run has no per-sample log.
     """
     log = DynamicsLog(run.dynamics)
-    if run.summary.exists():  # a run that is reporting has not told their checksums yet
+    if run.summary.exists():  # before the summary exists, there are no checksums yet
         run.manifest.check(*sorted(run.dynamics.glob("*.np[yz]")))
     with reading(run.dynamics):
         with np.load(run.dynamics / "samples.npz", allow_pickle=False) as arrays:
@@ -136,17 +136,17 @@ def read_dynamics(run: RunDirectory, rows: int | None = None) -> LoadedDynamics:
 
 
 def load_run(path: str | Path) -> LoadedRun:
-    """Read the run that finished in ``path``.
+    """Read the finished run in ``path``.
 
     Raises:
-        InputError: no finished run lies there.
+        InputError: there is no finished run.
     """
     directory = RunDirectory(Path(path))
     with reading(directory.path):
         summary = directory.read_summary()
         directory.manifest.check(directory.metrics)
         for key in ("noise", "stages", "final", "report_card"):
-            summary[key]  # whatever reads it may rely on these
+            summary[key]  # raises if a required key is missing
         history, config = History.read_csv(directory.metrics), _plain(directory.read_config())
         return LoadedRun(directory, summary, history, config)
 

@@ -1,4 +1,4 @@
-"""What a run shows in TensorBoard beside its scalars: charts, figures and final metrics."""
+"""Charts, figures and final metrics of a run in TensorBoard."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ CHARTS = {
     "accuracy on all, clean and noisy samples": [curve.metric for curve in ACCURACIES],
     "held-out accuracy": [curve.metric for curve in ERRORS],
 }
-# Where the true labels are not known.
+# If the true labels are unknown.
 CHARTS_AS_GIVEN = {
     "accuracy": ["train/acc", "test/acc"],
     "held-out accuracy": CHARTS["held-out accuracy"],
@@ -28,7 +28,7 @@ CHARTS_AS_GIVEN = {
 
 
 def add_layout(logger: Logger, truth_known: bool = True) -> None:
-    """Lay out the custom-scalars page: gamma against rho_bar, and the accuracies."""
+    """Set the layout of the custom-scalars page: gamma and rho_bar, and the accuracies."""
     if isinstance(logger, TensorBoardLogger):
         charts = CHARTS if truth_known else CHARTS_AS_GIVEN
         layout = {title: ["Multiline", metrics] for title, metrics in charts.items()}
@@ -38,15 +38,15 @@ def add_layout(logger: Logger, truth_known: bool = True) -> None:
 def add_results(
     logger: Logger, cfg: DictConfig, summary: Mapping[str, Any], figures: Mapping[str, Path]
 ) -> None:
-    """Add the figures and, on the HPARAMS page, the run's settings with its final metrics."""
+    """Add the figures and, on the HPARAMS page, the settings and the final metrics."""
     if not isinstance(logger, TensorBoardLogger):
         return
     for name, path in figures.items():
-        with Image.open(path) as opened:  # add_figure would draw it a second time
+        with Image.open(path) as opened:  # add_figure would draw it again
             pixels = np.asarray(opened.convert("RGB"))
         logger.experiment.add_image(name, pixels, summary["step"], dataformats="HWC")
     metrics = {f"final/{k}": v for k, v in summary["final"].items()}
     metrics |= {f"stages/{k}": v for k, v in summary["stages"].items()}
     known = {name: value for name, value in metrics.items() if value is not None}
-    # Every choice and option: which of them a sweep compares, a run does not know.
+    # All choices and options, because a run does not know which of them a sweep compares.
     logger.log_hyperparams(settings_of(run_config(cfg)), known)

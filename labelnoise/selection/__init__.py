@@ -1,7 +1,9 @@
-"""Which samples to train on: rules that read losses, probabilities and records, and return masks.
+"""Selection rules: they read losses, probabilities and records, and return masks of samples.
 
-Nothing here knows of a trainer; :class:`labelnoise.techniques.SampleSelection` says when to select
-and acts on it.
+This package does not use a trainer. :class:`labelnoise.techniques.SampleSelection` applies the
+rules in training.
+
+Axes: n training samples, K classes, b samples of a batch.
 """
 
 from labelnoise.selection.aum import aum_threshold, other_classes, select_aum

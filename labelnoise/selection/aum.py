@@ -1,4 +1,4 @@
-"""The area under the margin, against that of labels which are wrong."""
+"""Selection by the area under the margin (AUM), compared with the AUM of random labels."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from torch import Tensor
 def other_classes(
     label: Int[Tensor, " n"], classes: int, generator: torch.Generator
 ) -> Int[Tensor, " n"]:
-    """For each sample a class drawn uniformly from the K - 1 that it was not given.
+    """For each sample, a class drawn uniformly from the K - 1 classes other than the given one.
 
     Example:
         >>> other_classes(torch.tensor([0, 1, 1]), 2, torch.Generator()).tolist()
@@ -24,13 +24,13 @@ def other_classes(
 def aum_threshold(other_aum: Float[Tensor, " n"], percentile: float) -> float:
     """The percentile, in (0, 100], of the AUM of labels drawn at random, linearly interpolated.
 
-    Margins that are not finite do not count; infinity where none is finite.
+    Margins that are not finite do not count. If no margin is finite, the result is infinity.
 
     Example:
         >>> aum_threshold(torch.tensor([-4.0, -3.0, -2.0, -1.0, 0.0]), 75)
         -1.0
     """
-    # numpy's: torch's quantile refuses more than 16 million numbers.
+    # numpy, because torch.quantile refuses more than 16 million numbers.
     finite = other_aum[other_aum.isfinite()].cpu().numpy()
     return float(np.percentile(finite, percentile)) if len(finite) else float("inf")
 
@@ -38,24 +38,23 @@ def aum_threshold(other_aum: Float[Tensor, " n"], percentile: float) -> float:
 def select_aum(
     aum: Float[Tensor, " n"], other_aum: Float[Tensor, " n"], percentile: float
 ) -> Bool[Tensor, " n"]:
-    """Keep the samples whose AUM lies above that of nearly all labels drawn at random.
+    """Keep the samples with a larger AUM than nearly all labels drawn at random.
 
         AUM_i = mean over epochs of z_label - max_{k != label} z_k
-        kept = AUM_i > percentile of the AUM that the same samples have with another class's label
+        kept_i = AUM_i > percentile over all samples of the AUM with a label drawn at random
 
-    Source: AUM (arXiv 2001.10528), which gives a share of the samples an extra class and trains on
-    it, so that their AUM is that of labels known to be wrong; a percentile of it is the threshold.
-    Here the network keeps its K outputs and no label is changed: every sample is also measured
-    with a class drawn from the others (:func:`other_classes`), on which it is *not* trained. That
-    differs in two ways. Labels that nothing is trained on have lower margins than memorized ones,
-    which lets more wrong labels pass; and for about noise rate / (K - 1) of the samples the class
-    drawn is the true one, which raises the threshold where K is small. With two classes the high
-    percentiles are those of clean samples: few samples are kept, nearly all of them clean, unless
-    ``percentile`` is lowered.
+    Source: AUM (arXiv 2001.10528). The paper trains a share of the samples on an extra class. Their
+    labels are wrong, and the threshold is a percentile of their AUM. Here the network keeps its K
+    outputs and no label is changed: the margin of every sample is also measured with a class drawn
+    from the other classes (:func:`other_classes`), on which it is *not* trained. This has two
+    effects. Labels without training have lower margins than memorized labels, so more wrong labels
+    pass. For about noise rate / (K - 1) of the samples the drawn class is the true class, which
+    raises the threshold if K is small. With two classes and the default ``percentile``, few samples
+    are kept, and nearly all of them are clean.
 
     Args:
-        aum: with the given label.
-        other_aum: with the class drawn.
+        aum: AUM of the given labels.
+        other_aum: AUM of the drawn labels.
         percentile: in (0, 100].
 
     Example:

@@ -1,4 +1,4 @@
-"""What every rule is to be compared with: chance below, the truth above."""
+"""Baselines for the selection rules: a random subset, and the clean samples."""
 
 from __future__ import annotations
 
@@ -8,14 +8,14 @@ from torch import Tensor
 
 
 def select_random(n: int, keep_share: float, generator: torch.Generator) -> Bool[Tensor, " n"]:
-    """Keep round(keep_share n) samples drawn at random, and one at least, whatever their labels.
+    """Keep round(keep_share n) samples drawn at random, and at least one.
 
-    Its precision is 1 - noise rate on average: what a rule finds, it finds beyond that.
+    The mean precision is 1 - noise rate.
 
     Args:
-        n: samples.
+        n: number of samples.
         keep_share: in (0, 1].
-        generator: of the CPU.
+        generator: a generator on the CPU.
 
     Example:
         >>> select_random(5, 0.6, torch.Generator().manual_seed(0)).sum()
@@ -26,7 +26,7 @@ def select_random(n: int, keep_share: float, generator: torch.Generator) -> Bool
 
 
 def select_oracle(is_noisy: Bool[Tensor, " n"]) -> Bool[Tensor, " n"]:
-    """Keep just the clean samples, which takes their true labels.
+    """Keep exactly the clean samples; this uses the true labels.
 
     Example:
         >>> select_oracle(torch.tensor([False, True])).tolist()

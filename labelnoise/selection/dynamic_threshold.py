@@ -1,4 +1,4 @@
-"""A threshold that follows every sample's recorded loss, at a noise rate estimated from it."""
+"""Selection by recorded losses, with a noise rate estimated from early and late losses."""
 
 from __future__ import annotations
 
@@ -11,29 +11,27 @@ from labelnoise.selection.loss import select_smallest
 def select_dynamic_threshold(
     losses: Float[Tensor, "epochs n"],
 ) -> tuple[Bool[Tensor, " n"], Float[Tensor, " n"], float]:
-    """Keep the samples of small loss in the later epochs, in an estimated number.
+    """Keep the samples of small late loss; early and late losses give the number of samples.
 
-    With early_i and late_i the means of sample i's losses over the first and the last h = T // 2 of
-    T recorded epochs,
+    Of T recorded epochs, early_i and late_i are the means of the loss of sample i over the first
+    and over the last T // 2 epochs. Then
 
         noise rate = share of the samples with late_i >= early_i,
-        kept = the round((1 - noise rate) n) samples of smallest late_i.
+        kept = the (1 - noise rate) n samples of smallest late_i.
 
-    In Stage I the network learns the signal. The losses of clean samples fall, and the losses of
-    noisy samples rise. The threshold is the largest late loss that is kept. Each selection sets it
-    anew. In Stage II all losses fall, and the estimated noise rate falls too, so the rule is for
-    early training. A loss that is not finite counts as risen and is never kept. If every loss has
-    risen, no sample is kept.
+    In Stage I the network learns the signal: the losses of clean samples fall, and the losses of
+    noisy samples rise. In Stage II all losses fall, and so does the estimated noise rate. The rule
+    is therefore for early training. A loss that is not finite counts as risen and is never kept. If
+    every loss has risen, no sample is kept.
 
-    Source: the idea, to record every sample's loss and to set a threshold by a noise rate from
-    early against late loss, is that of DLT (arXiv 2104.02570). Formula, halves and the score are
-    our choice, not the paper's.
+    Source: DLT (arXiv 2104.02570) has the idea to record losses and to estimate the noise rate from
+    early and late losses. The formula, the halves and the score are our choice.
 
     Args:
-        losses: one row an epoch, two at least, in their order.
+        losses: one row for each epoch in order, at least two.
 
     Returns:
-        The mask, late_i as a score of suspicion, and the estimated noise rate.
+        The mask, the score late_i (higher is more suspicious), and the estimated noise rate.
 
     Example:
         >>> import torch

@@ -1,4 +1,4 @@
-"""Rules that count how often training went against the given label."""
+"""Selection by wrong events: the epochs with a prediction other than the given label."""
 
 from __future__ import annotations
 
@@ -12,10 +12,11 @@ def select_wrong_events(
     """Keep the samples for which wrong_events <= max_wrong_share * epochs.
 
     Args:
-        wrong_events: epochs in which another class than the given one was predicted.
-        epochs: that were recorded.
-        max_wrong_share: in [0, 1). The threshold is our choice: at one half a sample is kept that
-            was predicted as its given label in at least half of the epochs.
+        wrong_events: number of epochs in which the network predicted another class than the given
+            label.
+        epochs: number of recorded epochs.
+        max_wrong_share: in [0, 1). With 0.5 a sample is kept if it was predicted as its given label
+            in at least half of the epochs. The threshold is our choice.
 
     Example:
         >>> import torch

@@ -1,4 +1,4 @@
-"""How well a selection found the clean samples, judged by the true labels."""
+"""Quality of a selection, measured with the true labels."""
 
 from __future__ import annotations
 
@@ -12,17 +12,17 @@ from labelnoise.dynamics import auc
 def selection_metrics(
     kept: Bool[Tensor, " n"], score: Float[Tensor, " n"], is_noisy: Bool[Tensor, " n"] | None
 ) -> dict[str, float | None]:
-    """How well a selection found the clean samples.
+    """Precision, recall, F1 and AUC of a selection.
 
     Args:
-        kept: the selection.
-        score: of the rule, the higher, the more suspicious; the loss where it has none.
-        is_noisy: whose given label is wrong; None where that is not known.
+        kept: mask of the kept samples.
+        score: the score of the rule (higher is more suspicious), or the loss if it has no score.
+        is_noisy: mask of the noisy samples; None if the true labels are unknown.
 
-    Returns, each in [0, 1], NaN where it is undefined, None where the true labels are not known:
+    Returns, each in [0, 1]; NaN if undefined, None if the true labels are unknown:
         precision: share of the kept samples that are clean.
         recall: share of the clean samples that are kept.
-        f1: their harmonic mean.
+        f1: harmonic mean of precision and recall.
         auc: area under the ROC curve of the score as a detector of noisy samples.
 
     Example:
@@ -54,8 +54,8 @@ def class_metrics(
     """``kept``, ``precision`` and ``recall`` of the samples of each given label.
 
     Returns:
-        Three lists of as many numbers as there are classes, NaN where a share is undefined. The
-        last two are None where the true labels are not known.
+        Three lists with a number for each class; NaN if a share is undefined. ``precision`` and
+        ``recall`` are None if the true labels are unknown.
 
     Example:
         >>> kept = torch.tensor([True, True, False, True])

@@ -1,4 +1,4 @@
-"""What the rules remember of every sample from epoch to epoch."""
+"""Records of every training sample over the epochs, for the selection rules."""
 
 from __future__ import annotations
 
@@ -13,15 +13,15 @@ from labelnoise.dynamics import EpochRecorder, Measurements, RunningScores
 
 
 class Records:
-    """Measurements of all training samples over the epochs so far, as the rules need them.
+    """Measurements of all training samples over the epochs so far.
 
-    Batches are added as they are trained on (:class:`labelnoise.dynamics.EpochRecorder`), by all
-    processes, each its own share; :meth:`end_epoch` takes the whole row in.
+    :meth:`add` records each training batch (:class:`labelnoise.dynamics.EpochRecorder`). Every
+    process adds its own part of the batch. :meth:`end_epoch` completes the row of the epoch.
 
     Args:
         label: (n,) given labels, on the device of the batches.
-        other_label: (n,) a class other than the given one, for rules that compare with it.
-        keep_losses: keep every epoch's losses, n numbers an epoch.
+        other_label: (n,) a class other than the given one, for the rule "aum".
+        keep_losses: keep the losses of all epochs, n numbers for each epoch.
 
     Example:
         >>> records = Records(torch.tensor([0, 1]), keep_losses=True)
@@ -48,12 +48,12 @@ class Records:
         self._losses: list[Tensor] | None = [] if keep_losses else None
 
     def add(self, index: Int[Tensor, " b"], logits: Float[Tensor, "b K"]) -> None:
-        """Measure the samples at ``index`` by the logits of the step that trained on them."""
+        """Measure the samples at ``index`` by the logits of their training step."""
         for name, label in self._labels.items():
             self._recorders[name].add(index, logits, label[index])
 
     def end_epoch(self) -> None:
-        """Take in the epoch, of which every sample has been added."""
+        """Complete the row of an epoch, after all samples were added."""
         for name, recorder in self._recorders.items():
             row = recorder.finish()
             assert row is not None, f"{recorder.unseen} samples were not in this epoch"
@@ -64,12 +64,12 @@ class Records:
 
     @property
     def epochs(self) -> int:
-        """How many were taken in."""
+        """Number of complete epochs."""
         return self._scores["given"].epochs
 
     @property
     def losses(self) -> Float[Tensor, "epochs n"]:
-        """Of every epoch."""
+        """The losses of every epoch."""
         assert self._losses, "keep_losses=True, and an epoch, come first"
         return torch.stack(self._losses)
 
@@ -85,7 +85,7 @@ class Records:
 
     @property
     def wrong_events(self) -> Float[Tensor, " n"]:
-        """Epochs in which another class than the given one was predicted."""
+        """Number of epochs in which another class than the given label was predicted."""
         return torch.from_numpy(self._scores["given"].scores()["wrong_events"].copy())
 
     def state_dict(self) -> dict[str, Any]:

@@ -1,4 +1,4 @@
-"""Every rule by name: what it reads, what it needs to know, and the mask that it returns."""
+"""The table of selection rules: for each name, a function from evidence and options to a mask."""
 
 from __future__ import annotations
 
@@ -29,16 +29,16 @@ from labelnoise.selection.records import Records
 
 @dataclass(frozen=True)
 class Options:
-    """What the rules can be told; each reads its own.
+    """The options of all rules; each rule reads its own.
 
     Attributes:
-        noise_rate: in [0, 1), for "keep_rate", and for "random" without ``keep_share``; None: an
-            estimate by the confident joint when a selection is due.
+        noise_rate: in [0, 1), for "keep_rate", and for "random" without ``keep_share``. None: the
+            estimate by the confident joint at the selection.
         keep_share: in (0, 1], for "random"; None: 1 - noise_rate.
         max_wrong_share: in [0, 1), for "wrong_events".
         percentile: in (0, 100], for "aum".
-        prune: for "confident_learning", one of ``PRUNE``.
-        seed: of what rules draw.
+        prune: for "confident_learning", a word of ``PRUNE``.
+        seed: seed of the random draws of the rules.
     """
 
     noise_rate: float | None = None
@@ -52,7 +52,7 @@ class Options:
         """Refuse an unknown rule and values out of range.
 
         Raises:
-            InputError: says which.
+            InputError: names the option.
         """
         prefix = "technique.sample_selection."
         check_word(f"{prefix}rule", rule, RULES)
@@ -61,15 +61,15 @@ class Options:
 
 @dataclass(frozen=True)
 class Evidence:
-    """What a rule may look at when a selection is due.
+    """The data that a rule reads at a selection.
 
     Attributes:
-        logits: (n, K) of all training samples at one set of weights.
+        logits: (n, K) logits of all training samples at the current weights.
         label: (n,) given labels.
-        is_noisy: (n,) whose label is wrong, which the oracle alone may ask for; None where that is
-            not known.
+        is_noisy: (n,) mask of the noisy samples, for the rule "oracle" only; None if the true
+            labels are unknown.
         records: of the epochs so far; None for rules that need none.
-        step: when.
+        step: the step of the selection.
     """
 
     logits: Float[Tensor, "n K"]
@@ -85,23 +85,23 @@ class Evidence:
 
     @cached_property
     def is_finite(self) -> Bool[Tensor, " n"]:
-        """Whose logits and loss are numbers; the others tell nothing and are never kept."""
+        """Mask of the samples with finite logits and loss; the others are never kept."""
         return self.logits.isfinite().all(1) & self.loss.isfinite()
 
     @property
     def recorded(self) -> Records:
-        """The records, where the rule asked for them."""
+        """The records, for rules that need recorded epochs."""
         assert self.records is not None, "a rule without epochs has no records"
         return self.records
 
 
 class Selection(NamedTuple):
-    """What a rule decided.
+    """The result of a rule.
 
     Attributes:
-        kept: the samples to train on.
-        score: the higher, the more suspicious; None: the rule has none of its own.
-        noise_rate: as the rule estimates it; None: the share of samples that it leaves out.
+        kept: mask of the samples to train on.
+        score: higher is more suspicious; None if the rule has no score.
+        noise_rate: the estimate of the rule; None: the share of samples that it leaves out.
     """
 
     kept: Bool[Tensor, " n"]
@@ -111,12 +111,13 @@ class Selection(NamedTuple):
 
 @dataclass(frozen=True)
 class Rule:
-    """One way to select.
+    """A selection rule.
 
     Attributes:
-        select: from evidence and options; its docstring begins with what is kept, for the docs.
-        epochs: how many have to be recorded before; 0 for rules that look at one moment.
-        keep_losses, other_labels: what of them :class:`Records` has to hold.
+        select: maps evidence and options to a selection. The docs quote the first line of its
+            docstring, which names the kept samples.
+        epochs: number of epochs to record before the first selection; 0 for rules without records.
+        keep_losses, other_labels: options of :class:`Records`.
     """
 
     select: Callable[[Evidence, Options], Selection]
@@ -126,7 +127,7 @@ class Rule:
 
 
 def _log2(evidence: Evidence, options: Options) -> Selection:
-    """Losses below log 2."""
+    """Samples with loss below log 2."""
     return Selection(select_log2(evidence.loss))
 
 
@@ -134,39 +135,39 @@ def _noise_rate(evidence: Evidence, options: Options) -> float:
     if options.noise_rate is not None:
         return options.noise_rate
     estimate = estimate_noise_rate(evidence.logits, evidence.label)
-    assert estimate is not None, "apply_rule asks for no selection without finite logits"
+    assert estimate is not None, "apply_rule selects only if some logits are finite"
     return estimate
 
 
 def _keep_rate(evidence: Evidence, options: Options) -> Selection:
-    """The share 1 - noise rate of smallest loss."""
+    """The share 1 - noise rate of the samples, with the smallest losses."""
     return Selection(select_keep_rate(evidence.loss, 1.0 - _noise_rate(evidence, options)))
 
 
 def _gmm(evidence: Evidence, options: Options) -> Selection:
-    """What a mixture of two Gaussians assigns to the component of lower loss."""
+    """Samples that a mixture of two Gaussians assigns to the component of lower loss."""
     return Selection(select_gmm(evidence.loss))
 
 
 def _dynamic_threshold(evidence: Evidence, options: Options) -> Selection:
-    """Small recorded losses, as many as early against late ones tell."""
+    """Samples of small recorded loss; early and late losses give their number."""
     return Selection(*select_dynamic_threshold(evidence.recorded.losses))
 
 
 def _aum(evidence: Evidence, options: Options) -> Selection:
-    """Mean margins above those of labels drawn at random."""
+    """Samples with a larger mean margin than labels drawn at random."""
     aum, other = evidence.recorded.aum, evidence.recorded.other_aum
     return Selection(select_aum(aum, other, options.percentile), -aum)
 
 
 def _wrong_events(evidence: Evidence, options: Options) -> Selection:
-    """What was seldom predicted as another class."""
+    """Samples that were rarely predicted as another class."""
     wrong, epochs = evidence.recorded.wrong_events, evidence.recorded.epochs
     return Selection(select_wrong_events(wrong, epochs, options.max_wrong_share), wrong)
 
 
 def _confident_learning(evidence: Evidence, options: Options) -> Selection:
-    """What the confident joint does not contradict."""
+    """Samples that the confident joint does not contradict."""
     kept = evidence.is_finite.clone()
     probability, label = evidence.logits[kept].double().softmax(1), evidence.label[kept]
     kept[evidence.is_finite], noise_rate = select_confident_learning(
@@ -176,7 +177,7 @@ def _confident_learning(evidence: Evidence, options: Options) -> Selection:
 
 
 def _random(evidence: Evidence, options: Options) -> Selection:
-    """Any samples, as many as a noise rate or `keep_share` says, to compare with."""
+    """A random subset of the share `keep_share` or 1 - noise rate, as a baseline."""
     share = options.keep_share
     if share is None:
         share = 1.0 - _noise_rate(evidence, options)
@@ -185,7 +186,7 @@ def _random(evidence: Evidence, options: Options) -> Selection:
 
 
 def _oracle(evidence: Evidence, options: Options) -> Selection:
-    """Just the clean samples, by their true labels, to compare with."""
+    """Exactly the clean samples, by the true labels, as a baseline."""
     if evidence.is_noisy is None:
         raise UnknownTruth("rule=oracle")
     return Selection(select_oracle(evidence.is_noisy), evidence.is_noisy.float())
@@ -205,7 +206,7 @@ RULES: dict[str, Rule] = {
 
 
 def reads_noise_rate(rule: str, options: Options) -> bool:
-    """Whether a rule keeps as many samples as a noise rate says.
+    """Whether a rule takes the number of kept samples from a noise rate.
 
     Example:
         >>> reads_noise_rate("keep_rate", Options()), reads_noise_rate("gmm", Options())
@@ -217,9 +218,9 @@ def reads_noise_rate(rule: str, options: Options) -> bool:
 
 
 def apply_rule(rule: str, evidence: Evidence, options: Options) -> Selection:
-    """What a rule selects; samples without a finite loss are never kept.
+    """The selection of a rule, without samples with a loss that is not finite.
 
-    Nothing is kept where no loss is finite, as in a run that diverged.
+    If no loss is finite (a run that diverged), no sample is kept.
 
     Example:
         >>> import torch

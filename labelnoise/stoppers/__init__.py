@@ -1,7 +1,7 @@
-"""Rules that say when to stop, as detectors that see one measurement after another.
+"""Stopping rules: detectors that read one measurement after another.
 
-One rule serves twice: a technique stops training with it, and a run's report card tells where it
-would have stopped a run that went on. Both give the same detector the same recorded numbers.
+The techniques ``early_stop`` and ``label_wave`` stop training by a rule. The report card has the
+step at which each rule would have stopped the run. Both read the same recorded metrics.
 """
 
 from labelnoise.stoppers.detectors import (

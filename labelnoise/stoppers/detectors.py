@@ -1,4 +1,4 @@
-"""Detectors: what sees one measurement after another and says when to stop."""
+"""Detectors: they read one measurement after another and trigger the stop."""
 
 from __future__ import annotations
 
@@ -11,30 +11,30 @@ from labelnoise.state import Stateful
 
 
 class Detector(Protocol):
-    """What a stopping rule is made of; one of ``labelnoise.theory.StageDetector`` is another.
+    """The interface of a detector; ``labelnoise.theory.StageDetector`` has it too.
 
     Attributes:
-        candidate_step: the step whose network it would keep, None while there is none.
+        candidate_step: the step of the network that it would keep; None if there is none yet.
     """
 
     candidate_step: int | None
 
     @property
     def update(self) -> Callable[..., bool]:
-        """``update(step, *values)``: take in what was measured at a step; True once it stops."""
+        """``update(step, *values)``: read the values of a step; True from the trigger on."""
 
     def state_dict(self) -> dict[str, Any]:
-        """Everything seen so far, as plain values, to go on after a checkpoint."""
+        """The state of the detector as plain values, for a checkpoint."""
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
-        """Go on from what :meth:`state_dict` returned."""
+        """Continue from a :meth:`state_dict`."""
 
 
 class PatienceDetector(Stateful):
     """Triggers when a value has not fallen below its best for ``patience`` observations in a row.
 
-    ``candidate_step`` is the step of the best value so far, the one whose network is worth keeping;
-    without any, as where all were NaN, nothing triggers.
+    ``candidate_step`` is the step of the lowest value so far. If all values were NaN, there is no
+    candidate and no trigger.
 
     Example:
         >>> detector = PatienceDetector(patience=2)
@@ -63,7 +63,7 @@ class PatienceDetector(Stateful):
 class ThresholdDetector(Stateful):
     """Triggers when a value was below ``threshold`` for ``patience`` observations in a row.
 
-    ``candidate_step`` is the first of them. NaN is passed over.
+    ``candidate_step`` is the step of the first of these observations. NaN is skipped.
 
     Example:
         >>> detector = ThresholdDetector(1.0, patience=2)
@@ -96,17 +96,16 @@ class ThresholdDetector(Stateful):
 class LocalMinimumDetector(Stateful):
     """Triggers at the first local minimum of a value's moving average.
 
-    With m_t = (v_{t-w+1} + ... + v_t) / w over the last w = ``window`` observations, defined from
-    the w-th on, ``candidate_step`` is the step of the lowest m_t that lies below the one before it:
-    where the average only rises, as at the start of training, there is no minimum. It triggers when
-    the ``patience`` averages that follow all lie strictly above the candidate's. An average equal
-    to it neither confirms nor replaces it, and the counting begins anew: a plateau is no minimum
-    until it is left upwards, and then its first step is kept. A lower average is the new candidate.
-    NaN is passed over. The window trails: the step is that of the last observation in it.
+    The average m_t = (v_{t-w+1} + ... + v_t) / w is over the last w = ``window`` observations; its
+    step is the step of the last one. ``candidate_step`` is the step of the lowest m_t so far with
+    m_t < m_{t-1}; while the average only rises, there is no candidate. The detector triggers when
+    ``patience`` averages in a row are strictly above the candidate. An equal average restarts this
+    count and does not replace the candidate, so the candidate of a plateau is its first step. A
+    lower average is the new candidate. NaN is skipped.
 
     Args:
-        window: observations averaged, at least 1; 1 averages nothing.
-        patience: averages in a row that confirm a minimum, at least 1; 1 stops at the first rise.
+        window: number of observations in an average, at least 1; 1 means no averaging.
+        patience: number of averages in a row that confirm a minimum, at least 1.
 
     Raises:
         InputError: a number below 1.

@@ -1,4 +1,4 @@
-"""Where a rule would have stopped a run that went on."""
+"""The step at which a stopping rule would have stopped a run."""
 
 from __future__ import annotations
 
@@ -9,14 +9,14 @@ from labelnoise.stoppers.table import Stopper
 
 
 class Stop(NamedTuple):
-    """Where a rule stops: the step it is sure at, and the step of the network it keeps."""
+    """The step at which a rule stops, and the step of the network that it keeps."""
 
     stopped_step: int
     selected_step: int
 
 
 def shadow_stop(stopper: Stopper, history: History) -> Stop | None:
-    """Where ``stopper`` would have stopped the run that left ``history``; None where nowhere.
+    """Where ``stopper`` would have stopped the run with ``history``; None if it never triggers.
 
     Example:
         >>> from labelnoise.stoppers import STOPPERS
@@ -34,5 +34,5 @@ def shadow_stop(stopper: Stopper, history: History) -> Stop | None:
 
 
 def is_measured(stopper: Stopper, history: History) -> bool:
-    """Whether the run that left ``history`` measured what ``stopper`` looks at."""
+    """Whether ``history`` has the metrics that ``stopper`` reads."""
     return any(stopper.values(row) is not None for row in history.rows.values())

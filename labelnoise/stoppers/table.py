@@ -16,19 +16,19 @@ from labelnoise.theory import OvertakeDetector
 
 
 class Stopper(NamedTuple):
-    """A stopping rule that can be followed from what a run has logged.
+    """A stopping rule on logged metrics.
 
     Attributes:
-        metrics: what its detector is given, in this order; a leading "-" turns the sign.
-        detector: makes a new one; its options are set by keyword, ``detector(patience=3)``.
-        happened: what it saw where it stops, as half a sentence.
-        keeps_best: whether it keeps its candidate also where training ends before it stops.
-        knows: what it is told that a user would not have; empty where nothing.
+        metrics: the metrics that the detector reads, in this order; a leading "-" negates a value.
+        detector: creates a detector; keywords set its options, ``detector(patience=3)``.
+        event: the event that triggers the rule, as a clause.
+        keeps_best: whether the candidate is kept also if training ends before the trigger.
+        knows: the oracle knowledge that it uses; empty if none.
     """
 
     metrics: tuple[str, ...]
     detector: Callable[..., Detector]
-    happened: str
+    event: str
     keeps_best: bool = False
     knows: str = ""
 
@@ -38,7 +38,7 @@ class Stopper(NamedTuple):
         return tuple(metric.lstrip("-") for metric in self.metrics)
 
     def values(self, row: Mapping[str, float]) -> tuple[float, ...] | None:
-        """What the detector is given of the metrics of one step; None where some are missing.
+        """The values for the detector from the metrics of one step; None if a metric is missing.
 
         Example:
             >>> STOPPERS["val_acc"].values({"val/acc": 0.5, "val/loss": 1.0})
@@ -50,11 +50,10 @@ class Stopper(NamedTuple):
         return tuple(sign * row[name] for sign, name in zip(signs, self.names, strict=True))
 
 
-# How many observations in a row confirm a rule, and how many it averages, where nobody says
-# otherwise: all are our choice. Those of label_wave and gmm_gap were chosen after the fact, among
-# 27 and 160 variants, by their regret on 15 runs on CIFAR-10 (airplane against automobile, 900 to
-# 1,800 samples), and that of label_wave did not carry over to 8 other runs: no evidence that they
-# are good elsewhere.
+# The default values of patience and window are our choice. Those of label_wave and gmm_gap were
+# chosen after the fact, among 27 and 160 variants, by their regret on 15 runs on CIFAR-10 (airplane
+# against automobile, 900 to 1,800 samples). The choice for label_wave was not confirmed on 8 other
+# runs. There is no evidence that these values are good elsewhere.
 STOPPERS = {
     "val_loss": Stopper(
         ("val/loss",),

@@ -1,1 +1,1 @@
-"""Many runs: where each job of a sweep lies, and the report at its end."""
+"""Sweeps: the folders of their jobs, and the report at their end."""

@@ -1,4 +1,4 @@
-"""The jobs of a sweep: where each one lies, and which of them another process runs."""
+"""The jobs of a sweep: their folders, and jobs that another process runs."""
 
 from __future__ import annotations
 
@@ -16,12 +16,12 @@ from labelnoise.config.composition import config_hash
 from labelnoise.errors import BusyError, InputError
 from labelnoise.run_directory import RunDirectory
 
-# The folders of jobs that this process left to others.
+# The folders of jobs that this process left to other processes.
 _left: set[Path] = set()
 
 
 def job_folders(sweep: Path) -> list[Path]:
-    """The folders of a sweep's jobs, by their numbers."""
+    """The folders of the jobs of a sweep, sorted by number."""
     found = [path for path in sweep.glob("*/") if path.name.isdigit()]
     return sorted(found, key=lambda path: int(path.name))
 
@@ -29,12 +29,11 @@ def job_folders(sweep: Path) -> list[Path]:
 def train_in_sweep(
     cfg: DictConfig, numbered: Path, overrides: Sequence[str]
 ) -> dict[str, Any] | None:
-    """Train one job of a sweep in the folder that :func:`job_folder` gives it.
+    """Train a job of a sweep in its :func:`job_folder`.
 
     Returns:
-        The run's summary; None where another process is training the same run, which is no error:
-        the sweep goes on with its other jobs and waits for this one at its end
-        (:func:`wait_for_others`).
+        The summary of the run; None if another process trains the same run. The sweep then
+        continues with its other jobs, and waits for this one at its end (:func:`wait_for_others`).
     """
     from labelnoise.training.train import train
 
@@ -42,27 +41,27 @@ def train_in_sweep(
         folder = job_folder(numbered, cfg)
         if folder != numbered:
             with suppress(OSError):
-                numbered.rmdir()  # made for this job, unless another run lies there
+                numbered.rmdir()  # Hydra created it for this job; fails if another run is there
         try:
             return train(cfg, folder, overrides)
         except InputError as error:
             if job_folder(numbered, cfg) != folder:
-                continue  # another process took the folder for another job meanwhile
+                continue  # meanwhile another process took the folder for another job
             if not isinstance(error, BusyError):
                 raise
             if _hash_in(folder) == config_hash(cfg):
                 print(f"run {folder.name} is run by another process", flush=True)
                 _left.add(folder)
                 return None
-            time.sleep(0.1)  # that process has not written yet which run it is
+            time.sleep(0.1)  # the other process has not written its configuration yet
 
 
 def job_folder(numbered: Path, cfg: DictConfig) -> Path:
-    """Where a job's run lies: the order of jobs is not what a run is known by.
+    """The folder of a job, found by its configuration, because the order of jobs can change.
 
-    It is the folder of the sweep that holds the same configuration; where there is none, the one
-    with the job's own number, or with the next free number where another run lies there that is not
-    to be replaced (``rerun=true``).
+    It is the folder in the sweep with the same configuration. If there is none, it is the folder
+    with the job's own number. If another run is there and ``rerun`` is false, it is the folder with
+    the next free number.
     """
     if not numbered.name.isdigit():
         return numbered
@@ -78,10 +77,10 @@ def job_folder(numbered: Path, cfg: DictConfig) -> Path:
 
 
 def wait_for_others(sweep: Path) -> list[Path]:
-    """Wait for the jobs of a sweep that other processes are running.
+    """Wait for the jobs of a sweep in other processes.
 
     Returns:
-        The folders of jobs that others were running and did not finish.
+        The folders of jobs that the other processes did not finish.
     """
     left = {folder for folder in _left if folder.parent == sweep}
     for folder in job_folders(sweep):
@@ -104,11 +103,11 @@ def _finished(folder: Path) -> bool:
 
 
 def _hash_in(folder: Path) -> str | None:
-    """The hash of the configuration in a run's folder; None where there is none to be read."""
+    """The hash of the configuration in the folder of a run; None if it cannot be read."""
     path = RunDirectory(folder).config
     try:
         return _hash_of(path, path.stat().st_mtime_ns)
-    except Exception:  # gone, or damaged in any way: what the run's own check then tells
+    except Exception:  # missing or damaged; the check of the run reports this
         return None
 
 

@@ -1,4 +1,4 @@
-"""At the end of a sweep: a table over all runs, and figures where they are few."""
+"""The report at the end of a sweep: tables and figures of its runs."""
 
 from __future__ import annotations
 
@@ -18,30 +18,30 @@ from labelnoise.sweeps.jobs import job_folders, wait_for_others
 if TYPE_CHECKING:  # which imports torch
     from labelnoise.report.loaded import LoadedRun
 
-# The sweep under way in this process, from its start to its report.
+# The directory of the current sweep of this process.
 _directory: Path | None = None
 
 
 class SweepReport(Callback):
-    """Hydra's callback: remembers where the sweep lies, for :func:`sweep_reported`."""
+    """A Hydra callback that remembers the directory of the sweep for :func:`sweep_reported`."""
 
     def on_multirun_start(self, config: DictConfig, **kwargs: Any) -> None:
         global _directory
         directory = Path(config.hydra.sweep.dir)
         if (directory / ".hydra").exists():
-            # Hydra turns a callback's exceptions into warnings, but lets it exit.
-            sys.stderr.write(f"error: {directory} holds a run: choose another name= to sweep\n")
+            # Hydra turns exceptions of a callback into warnings, but SystemExit works.
+            sys.stderr.write(f"error: {directory} contains a run: choose another name= to sweep\n")
             raise SystemExit(1)
         _directory = directory
 
 
 @contextmanager
 def sweep_reported() -> Iterator[None]:
-    """Around a door: report on a sweep at its end, also when some of its runs failed.
+    """Wrap a command: report on a sweep at its end, also if runs failed.
 
-    Hydra tells its callbacks of the end only where every run went well. Runs that another process
-    is training, as the same sweep started twice, are waited for; the process ends with status 1
-    where one of them is not finished then.
+    Hydra calls its callbacks at the end only if all runs succeed. If the same sweep was started
+    twice, this waits for the runs in the other process. The exit status is 1 if one of them is not
+    finished then.
     """
     global _directory
     left: list[Path] = []
@@ -63,9 +63,9 @@ def sweep_reported() -> Iterator[None]:
 
 
 def report_sweep(directory: Path) -> None:
-    """Write sweep.csv (a row a run) and the figures, print mean and range over seeds.
+    """Write sweep.csv (a row for each run) and the figures, and print mean and range over seeds.
 
-    Runs that did not finish are named, and the others are reported all the same.
+    Unfinished runs are named, and the other runs are reported.
     """
     from labelnoise.report.loaded import load_run  # torch is imported here
 

@@ -1,4 +1,10 @@
-"""Techniques intervene: they stop, select, reset or replace the loss. They never draw a picture."""
+"""Techniques change the training: they stop it, select samples, reset weights or set the loss.
+
+Techniques draw no figures.
+
+Axes: n samples (of a batch or of the training set), K classes, b samples of a batch, e dimension
+of the embedding; "n 2" has a column for each of two networks, "n terms" for each loss term.
+"""
 
 from labelnoise.techniques.co_teaching import CoTeaching
 from labelnoise.techniques.composition import check_composition, conflict, learner_of

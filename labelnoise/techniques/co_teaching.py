@@ -1,4 +1,4 @@
-"""Co-teaching: two networks, each trained on the samples that the other finds easy."""
+"""Co-teaching: each of two networks trains on the samples of small loss to the other network."""
 
 from __future__ import annotations
 
@@ -12,16 +12,16 @@ from labelnoise.techniques.two_networks import TwoNetworks
 
 
 def exchange(loss: Float[Tensor, "n 2"], share: float) -> Bool[Tensor, "n 2"]:
-    """The samples that each of two networks trains on: those of smallest loss to the *other* one.
+    """The samples that each of two networks trains on: the smallest losses of the *other* network.
 
     Args:
-        loss: a column a network.
-        share: R in [0, 1]; each network chooses round(R n) samples, and one at least.
+        loss: one column for each network.
+        share: R in [0, 1]; each network chooses round(R n) samples, and at least one.
 
     Returns:
-        Column k is what network k trains on, chosen by the other.
+        Column k marks the samples for network k, which the other network chose.
 
-    Source: Co-teaching (NeurIPS 2018); rounding to the nearest is our choice.
+    Source: Co-teaching (NeurIPS 2018). Rounding to the nearest integer is our choice.
 
     Example:
         >>> exchange(torch.tensor([[0.1, 9.0], [0.2, 0.1], [9.0, 0.2]]), 2 / 3).T.tolist()
@@ -32,13 +32,12 @@ def exchange(loss: Float[Tensor, "n 2"], share: float) -> Bool[Tensor, "n 2"]:
 
 
 class CoTeaching(TwoNetworks):
-    """Two networks that each choose, in every batch, the small-loss samples the other trains on.
+    """In every batch each of two networks chooses the small-loss samples for the other network.
 
-    Epoch t keeps the share R(t) = 1 - min(t / T_k tau, tau) of a batch,
-    :func:`labelnoise.techniques.two_networks.keep_share`. A network that errs in its choice is
-    not the one that trains on it.
-    Source: Co-teaching (NeurIPS 2018). Its options and what it logs are those of
-    :class:`labelnoise.techniques.two_networks.TwoNetworks`.
+    Epoch t keeps the share R(t) = 1 - min(t / T_k tau, tau) of a batch
+    (:func:`labelnoise.techniques.two_networks.keep_share`). A network does not train on its own
+    wrong choices. Options and metrics: :class:`labelnoise.techniques.two_networks.TwoNetworks`.
+    Source: Co-teaching (NeurIPS 2018).
     """
 
     name = "co_teaching"

@@ -1,4 +1,4 @@
-"""Which techniques go together."""
+"""Which techniques can be combined in one run."""
 
 from __future__ import annotations
 
@@ -11,39 +11,40 @@ from labelnoise.techniques.technique import ROLES, Technique
 
 
 def conflict(name: str, technique: Technique, other_name: str, other: Technique) -> str | None:
-    """Why two techniques cannot run together, as a clause that names both; None where they can.
+    """The reason why two techniques cannot be combined, with both names; None if they can.
 
     Example:
         >>> from labelnoise.techniques import EarlyStopping, SampleSelection
         >>> conflict("early_stop", EarlyStopping(), "sample_selection", SampleSelection())
         >>> conflict("a", SampleSelection(), "b", SampleSelection("gmm"))
-        'a chooses the samples that count, and so does b'
+        'a chooses the samples to train on, and so does b'
     """
     if technique.role is not None and technique.role == other.role:
         return f"{name} {ROLES[technique.role]}, and so does {other_name}"
-    for (one, its), (two, of_two) in (
-        ((name, technique), (other_name, other)),
-        ((other_name, other), (name, technique)),
+    for refusing_name, refusing, refused_name, refused in (
+        (name, technique, other_name, other),
+        (other_name, other, name, technique),
     ):
-        if of_two.role in its.refuses:
-            return f"{one} does not go with {two}, which {its.refuses[of_two.role]}"
+        if refused.role in refusing.refuses:
+            reason = refusing.refuses[refused.role]
+            return f"{refusing_name} cannot be combined with {refused_name}, which {reason}"
     return None
 
 
 def check_composition(techniques: Mapping[str, Technique]) -> None:
-    """Refuse techniques that take hold of the same thing, or of things that exclude each other.
+    """Refuse techniques that cannot be combined.
 
     Raises:
-        InputError: names the first two that do not go together, and why.
+        InputError: names the first such pair and the reason.
     """
     for (name, technique), (other_name, other) in combinations(techniques.items(), 2):
         reason = conflict(name, technique, other_name, other)
         if reason is not None:
-            raise InputError(f"technique=[{name},{other_name}]: {reason}; choose one of them")
+            raise InputError(f"technique=[{name},{other_name}]: {reason}; choose one of the two")
 
 
 def learner_of(techniques: Mapping[str, Technique]) -> type[NoisyLabelClassifier]:
-    """What the techniques train together; one of them at most has a ``learner`` of its own.
+    """The class of the module that the techniques train; at most one technique sets ``learner``.
 
     Example:
         >>> from labelnoise.techniques import CoTeaching, EarlyStopping
@@ -53,5 +54,5 @@ def learner_of(techniques: Mapping[str, Technique]) -> type[NoisyLabelClassifier
         'TwoNetworkClassifier'
     """
     learners = [t.learner for t in techniques.values() if t.learner is not None]
-    assert len(learners) <= 1, "techniques with a learner have one role, which one of them can have"
+    assert len(learners) <= 1, "all techniques with a learner have the same role"
     return learners[0] if learners else NoisyLabelClassifier

@@ -1,4 +1,4 @@
-"""DAL: a loss that turns, while training goes on, from fitting into ignoring what is not fitted."""
+"""DAL: a loss that first fits all samples and later ignores the samples that it has not fitted."""
 
 from __future__ import annotations
 
@@ -21,8 +21,9 @@ from labelnoise.techniques.loss import Loss
 def dal_schedule(progress: float, q_start: float, q_end: float) -> tuple[float, float]:
     """q_t and lambda_t at ``progress`` = t/T in [0, 1] (arXiv 2303.11562).
 
-    q_t = q_s + (q_e - q_s) t/T, and lambda_t = max(0, (t - t0) / (T - t0)) from t0, where q_t = 1,
-    on. That is (q_t - 1) / (q_e - 1), and 0 throughout where q_e is at most 1.
+    q_t = q_s + (q_e - q_s) t/T. Let t0 be the time at which q_t = 1. Then
+    lambda_t = max(0, (t - t0) / (T - t0)) = max(0, (q_t - 1) / (q_e - 1)). If q_e is at most 1,
+    lambda_t is always 0.
 
     Example:
         >>> [dal_schedule(progress, 0.5, 1.5) for progress in (0.0, 0.5, 0.75, 1.0)]
@@ -38,7 +39,7 @@ def dal(
     """(1 - p_y^q) / q + lambda H(p) / (q ln K), H the entropy of p (arXiv 2303.11562).
 
     Args:
-        q: above 0; beyond 1 samples count the less, the smaller their p_y.
+        q: above 0; above 1, samples with a smaller p_y have a smaller weight in the gradient.
         entropy_weight: lambda.
 
     Example:
@@ -53,11 +54,11 @@ def dal(
 
 
 class DAL(Loss):
-    """Trains on :func:`dal` with q rising from ``q_start`` to ``q_end`` over the whole training.
+    """Trains on :func:`dal`; q rises from ``q_start`` to ``q_end`` over the whole training.
 
-    At its start it is generalized cross-entropy with q_start. Beyond q = 1 the entropy's weight
-    rises from 0 to 1. The length of training is that which is planned, whether or not a technique
-    ends it earlier; t counts optimizer steps (our choice). Source: arXiv 2303.11562.
+    At the start the loss is generalized cross-entropy with q_start. From q = 1 on, the weight of
+    the entropy rises from 0 to 1. t counts optimizer steps (our choice). T is the planned number of
+    steps, also if a technique ends the training earlier. Source: arXiv 2303.11562.
 
     Args:
         q_start: in (0, 1].
@@ -78,8 +79,8 @@ class DAL(Loss):
         """Nothing depends on the data."""
 
     def on_train_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
-        # Not in setup: asking for the number of batches makes the loader, which has to wait until
-        # a resumed run knows where it was.
+        # Not in setup: reading this number creates the loader, and a resumed run has to restore
+        # its position first.
         self.steps = trainer.estimated_stepping_batches
 
     def on_train_batch_start(
@@ -92,5 +93,5 @@ class DAL(Loss):
         return dal(logits, batch.label, self.q, self.entropy_weight)
 
     def report(self) -> dict[str, Any]:
-        """q and the entropy's weight at the last step."""
+        """q and the weight of the entropy at the last step."""
         return {"q": self.q, "entropy_weight": self.entropy_weight}

@@ -1,4 +1,4 @@
-"""Stop before the wrong labels are memorized, and keep the network from before."""
+"""Stop before the wrong labels are memorized, and keep an earlier network."""
 
 from __future__ import annotations
 
@@ -31,40 +31,40 @@ TRIGGERS = ("auto", *STOPPERS)
 
 
 class EarlyStopping(Technique):
-    """Stops training by one of :data:`labelnoise.stoppers.STOPPERS`, and keeps the rule's network.
+    """Stops training by a rule of :data:`labelnoise.stoppers.STOPPERS` and keeps its network.
 
-    The rule sees what monitors and validation record, as they record it, so that it stops where the
-    report card's ``stop_NAME`` says of the same run continued. The coefficients it computes itself,
-    of the samples in training, without a monitor.
+    The rule reads the values that monitors and validation record. It therefore stops at the step
+    that the report card of the same run without this technique has as ``stop_NAME``. The trigger
+    "coefficients" needs no monitor: it computes the coefficients of the samples in training itself.
 
     ============  ============================================================================
-    val_loss      no better noisy validation loss for ``patience`` validations (10)
-    val_acc       no better noisy validation accuracy for as many (10)
-    coefficients  max rho above max gamma at ``patience`` checks in a row (3): signal-noise data,
-                  arXiv 2505.18909, early stopping at the end of Stage I
-    dominance     |g_clean| / |g_noise| below 1 at ``patience`` observations in a row (2): needs
-                  monitor=gradients, and is told the true labels; arXiv 2306.02533
-    label_wave    first local minimum of the prediction changes, confirmed by ``patience`` averages
-                  (1): needs monitor=dynamics; arXiv 2502.07551, see :class:`LabelWave`
+    val_loss      no better noisy validation loss for ``patience`` (10) validations
+    val_acc       no better noisy validation accuracy for ``patience`` (10) validations
+    coefficients  max rho above max gamma at ``patience`` (3) checks in a row; signal-noise data
+                  only; arXiv 2505.18909, early stopping at the end of Stage I
+    dominance     |g_clean| / |g_noise| below 1 at ``patience`` (2) observations in a row; needs
+                  monitor=gradients and the true labels; arXiv 2306.02533
+    label_wave    first local minimum of the averaged prediction changes, confirmed by
+                  ``patience`` (1) averages; needs monitor=dynamics; arXiv 2502.07551, see
+                  :class:`LabelWave`
     gmm_gap       first local maximum of the mean over 3 epochs of ``dynamics/gmm_gap``, the gap
-                  between two groups of losses, confirmed by ``patience`` of them (1): needs
+                  between two groups of losses, confirmed by ``patience`` (1) means; needs
                   monitor=dynamics
     ============  ============================================================================
 
-    docs/techniques.md lists all of them.
-
-    The network kept is the one of the step that the rule names: the best validation, the first
-    check of the streak, the minimum. It is the one that is tested and saved. By validation it is
-    kept also where training ends without a trigger; the other rules then keep the last.
+    The run keeps, tests and saves the network of the step that the rule names: the best validation,
+    the first check of the streak, or the minimum. If training ends without a trigger, the rules
+    that read validation metrics keep the network of the best validation. The other rules then keep
+    the last network.
 
     Args:
-        trigger: a rule's name, or "auto": coefficients where they exist, else val_loss.
-        patience: observations in a row that have to agree; None is the rule's own number.
+        trigger: the name of a rule, or "auto": coefficients if they exist, else val_loss.
+        patience: number of observations in a row that trigger the rule; None is its default.
         every_n_steps: interval of the coefficient checks.
 
     Raises:
-        InputError: an unknown trigger, a number below 1, or at the start of training a trigger
-            that the data do not allow or whose metrics no monitor records.
+        InputError: an unknown trigger or a number below 1. At the start of training: a trigger that
+            the data do not allow, or metrics that no monitor records.
     """
 
     role = "stop"
@@ -93,7 +93,7 @@ class EarlyStopping(Technique):
         if self.trigger == "auto":
             exists = has_coefficients(trainer, pl_module)
             self.trigger = "coefficients" if exists else "val_loss"
-        # Before a checkpoint is loaded, which sets its state.
+        # In setup, because loading a checkpoint sets the state of the detector.
         self.detector = STOPPERS[self.trigger].detector(**self.options)
         if self.trigger == "coefficients":
             require_coefficients(trainer, pl_module, f"technique={self.name}")
@@ -102,21 +102,21 @@ class EarlyStopping(Technique):
         if monitor is not None:
             raise InputError(
                 f"technique={self.name} with trigger {self.trigger} reads "
-                f"{', '.join(self.reads())}, and no monitor records it: write "
+                f"{', '.join(self.reads())}, but no monitor records it: write "
                 f"monitor=[memorization,{monitor}]"
             )
 
     def on_fit_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
         if self.trigger in ("val_loss", "val_acc") and data_of(trainer).val is None:
             raise InputError(
-                f"technique={self.name} watches {self.trigger}, and there are no validation "
+                f"technique={self.name} reads {self.trigger}, but there are no validation "
                 "samples: raise data.val_fraction (images) or data.n_val (signal-noise)"
             )
 
-    # Monitors stand before techniques: what they measured at this step is in the history already.
+    # Monitors run before techniques, so the history already has their values of this step.
 
     def on_train_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
-        if trainer.global_step == 0:  # a resumed run goes on between two looks
+        if trainer.global_step == 0:  # a resumed run continues after the first reading
             self._read_history(trainer)
 
     def on_train_batch_end(
@@ -135,7 +135,7 @@ class EarlyStopping(Technique):
         self._read_history(trainer)
 
     def _read_history(self, trainer: pl.Trainer) -> None:
-        """Take in this step's row of the history, once it has all that the rule reads."""
+        """Give this step's row of the history to the rule, once the row is complete."""
         metrics = classifier_of(trainer).history.rows.get(trainer.global_step, {})
         values = STOPPERS[self.trigger].values(metrics)
         if values is not None and self.trigger != "coefficients":
@@ -156,7 +156,7 @@ class EarlyStopping(Technique):
             trainer.should_stop = True
 
     def on_train_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
-        self._read_history(trainer)  # monitors look once more after the last step
+        self._read_history(trainer)  # monitors measure once more after the last step
         assert self.detector is not None
         keeps = self.stopped_step is not None or STOPPERS[self.trigger].keeps_best
         if keeps and self.snapshot is not None:
@@ -171,7 +171,7 @@ class EarlyStopping(Technique):
         if self.stopped_step is None:
             return f"never triggered; kept the network of step {self.selected_step}"
         return (
-            f"{STOPPERS[self.trigger].happened} at step {self.selected_step}, confirmed at step "
+            f"{STOPPERS[self.trigger].event} at step {self.selected_step}, confirmed at step "
             f"{self.stopped_step}; kept the network of step {self.selected_step}"
         )
 
@@ -184,7 +184,7 @@ class EarlyStopping(Technique):
         }
 
     def reads(self) -> tuple[str, ...]:
-        # The coefficients it computes itself.
+        # The technique computes the coefficients itself.
         known = self.trigger in STOPPERS and self.trigger != "coefficients"
         return STOPPERS[self.trigger].names if known else ()
 

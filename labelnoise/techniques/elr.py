@@ -1,4 +1,4 @@
-"""ELR: hold on to what the network predicted before it began to memorize."""
+"""ELR: a loss that holds the predictions near their temporal average from early training."""
 
 from __future__ import annotations
 
@@ -20,11 +20,11 @@ def elr(
 ) -> Float[Tensor, " n"]:
     """Early-learning regularization, CE + lambda log(1 - <t, p>) (NeurIPS 2020).
 
-    p is clamped to [1e-4, 1 - 1e-4], which keeps the logarithm finite; the gradient goes through p
-    and not through the target t.
+    p is clamped to [1e-4, 1 - 1e-4], which keeps the logarithm finite. The gradient flows through
+    p but not through the target t.
 
     Args:
-        target: t, temporal averages of predictions, rows summing to 1 at most.
+        target: t, temporal averages of predictions; a row sums to at most 1.
         strength: lambda, at least 0; 0 is cross-entropy.
 
     Example:
@@ -54,14 +54,14 @@ def _clamped(logits: Float[Tensor, "n K"]) -> Float[Tensor, "n K"]:
 
 
 class ELR(TargetLoss):
-    """Trains on :func:`elr`, the target of each sample being its temporal average so far.
+    """Trains on :func:`elr`; the target of a sample is the temporal average of its predictions.
 
-    Targets begin at 0 and take in the prediction that a sample is trained at before its loss is
-    taken. Where a technique leaves samples out, their targets follow all the same.
+    Targets start at 0. Each step first updates the targets of its batch with the current
+    predictions and then computes the loss. This also updates samples that a technique leaves out.
     Source: Liu et al., NeurIPS 2020 (github.com/shengliu66/ELR).
 
     Args:
-        beta: of the average, in [0, 1); higher is slower.
+        beta: momentum of the average, in [0, 1).
         strength: lambda, at least 0.
 
     Raises:

@@ -1,4 +1,4 @@
-"""JoCoR: two networks drawn towards each other, trained on the samples that both find easy."""
+"""JoCoR: two networks with one joint loss train on the samples with the smallest joint loss."""
 
 from __future__ import annotations
 
@@ -20,11 +20,11 @@ def joint_loss(
 ) -> Float[Tensor, " n"]:
     """(1 - lambda) (CE(p, y) + CE(q, y)) + lambda (KL(p || q) + KL(q || p)) of every sample.
 
-    p and q are the softmax of the two networks' logits. The sum of the two divergences is computed
-    as sum_k (p_k - q_k) (log p_k - log q_k). Gradients flow into both networks through all of it.
+    p and q are the softmax of the logits of the two networks. The sum of the two divergences is
+    sum_k (p_k - q_k) (log p_k - log q_k). Gradients flow into both networks.
 
     Args:
-        weight: lambda in [0, 1]: 0 is cross-entropy alone, 1 agreement alone.
+        weight: lambda in [0, 1]: 0 is cross-entropy only, 1 is agreement only.
 
     Source: JoCoR (CVPR 2020).
 
@@ -40,13 +40,13 @@ def joint_loss(
 
 
 class JoCoR(TwoNetworks):
-    """Two networks with one loss, trained on the samples of every batch that have it smallest.
+    """Two networks train on the samples of every batch with the smallest :func:`joint_loss`.
 
-    The loss is :func:`joint_loss`, the share of a batch that epoch t keeps is
-    R(t) = 1 - min(t / T_k tau, tau), :func:`labelnoise.techniques.two_networks.keep_share`. A
-    sample is left out where its label fits neither network, or where the two disagree.
-    Source: JoCoR (CVPR 2020). Its other options and what it logs are those of
-    :class:`labelnoise.techniques.two_networks.TwoNetworks`.
+    Epoch t keeps the share R(t) = 1 - min(t / T_k tau, tau) of a batch
+    (:func:`labelnoise.techniques.two_networks.keep_share`). A sample has a large joint loss if
+    neither network predicts its label or if the two networks disagree.
+    Other options and metrics: :class:`labelnoise.techniques.two_networks.TwoNetworks`.
+    Source: JoCoR (CVPR 2020).
 
     Args:
         agreement_weight: lambda in [0, 1]; the default is our choice.

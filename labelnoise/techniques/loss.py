@@ -1,4 +1,4 @@
-"""Losses as techniques: what takes the place of cross-entropy in training."""
+"""Losses as techniques: they replace cross-entropy in training."""
 
 from __future__ import annotations
 
@@ -18,12 +18,12 @@ from labelnoise.techniques.technique import Technique
 
 
 class Loss(Technique):
-    """Trains on a loss of its own; a subclass with a state per sample or in time overrides this.
+    """Trains on a loss function; losses with a state are subclasses.
 
-    Monitors go on to measure cross-entropy, so that curves of different losses can be compared.
+    Monitors still measure cross-entropy, so that runs with different losses can be compared.
 
     Args:
-        function: logits (n, K) and given labels (n,) to losses (n,), one of
+        function: maps logits (n, K) and given labels (n,) to losses (n,); a function of
             :mod:`labelnoise.losses` with its options filled in.
     """
 
@@ -40,15 +40,15 @@ class Loss(Technique):
         module.sample_loss = self.sample_loss
 
     def prepare(self, data: NoisyLabelDataModule) -> None:
-        """Refuse options, and make what depends on the data: before training, once."""
+        """Check the options and create the state that depends on the data; once before training."""
         try:
             self.function(torch.zeros(1, data.num_classes), torch.zeros(1).long())
-        except InputError as error:  # the function knows its options, not where they were typed
+        except InputError as error:  # the function does not know the full name of its options
             name = getattr(self.function, "func", self.function).__name__
             raise InputError(f"technique.{name}: {error}") from None
 
     def sample_loss(self, logits: Tensor, batch: Batch) -> Tensor:
-        """Of every sample in a batch, in place of the classifier's cross-entropy."""
+        """The loss of every sample in a batch; replaces the classifier's cross-entropy."""
         return self.function(logits, batch.label)
 
     def report(self) -> dict[str, Any]:

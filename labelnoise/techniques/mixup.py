@@ -1,4 +1,4 @@
-"""Mixup: train on weighted means of two samples, and of their losses."""
+"""Mixup: train on weighted means of two inputs and of the losses with their two labels."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ from labelnoise.techniques.technique import Technique
 def mix(
     input: Float[Tensor, "n ..."], partner: Int[Tensor, " n"], share: float
 ) -> Float[Tensor, "n ..."]:
-    """lambda x_i + (1 - lambda) x_j, j the partner of i (Zhang et al., ICLR 2018).
+    """lambda x_i + (1 - lambda) x_j; j is the partner of i (Zhang et al., ICLR 2018).
 
     Example:
         >>> mix(torch.tensor([[0.0], [1.0]]), torch.tensor([1, 0]), share=0.75)
@@ -33,7 +33,7 @@ def mix(
 
 
 def partners(batch: Batch, partner: Shaped[Tensor, " n"]) -> Batch:
-    """Everything but the input of the samples that a batch is mixed with."""
+    """The batch with the labels and indices of the partners; the input stays."""
     clean = batch.clean_label_if_known
     return Batch(
         batch.input,
@@ -50,23 +50,23 @@ def draw_share(alpha: float, seed: int, t: int) -> float:
         >>> 0 <= draw_share(1.0, seed=0, t=3) <= 1
         True
     """
-    # By numpy: torch draws no beta variable from a generator of one's own.
+    # numpy, because torch cannot draw a beta variable from a given generator.
     return float(np.random.default_rng(derive_seed(seed, "mixup", "share", t)).beta(alpha, alpha))
 
 
 class Mixup(Technique):
-    """Mixes each sample with another of its batch, and their losses with the same weights.
+    """Mixes each sample with another sample of its batch, and the two losses with the same weights.
 
-    The input is lambda x_i + (1 - lambda) x_j, the loss lambda l(f, y_i) + (1 - lambda) l(f, y_j),
-    with one lambda ~ Beta(alpha, alpha) a batch and j a permutation of it; l is cross-entropy or
-    the loss of a technique beside it. Draws are functions of the seed and the batch's number
-    alone. Each of several processes mixes the samples of its own share of a batch, so that a run of
-    several is not that of one.
+    The input is lambda x_i + (1 - lambda) x_j and the loss is
+    lambda l(f, y_i) + (1 - lambda) l(f, y_j). Each batch draws one lambda ~ Beta(alpha, alpha) and
+    one permutation i -> j. l is cross-entropy or the loss of another technique of the run. The
+    draws depend only on the seed, the number of the batch and the process. Each process mixes only
+    its own part of a batch, so the result depends on the number of processes.
     Source: Zhang et al., ICLR 2018 (arXiv 1710.09412).
 
     Args:
-        alpha: above 0; near 0 hardly mixes, 1 draws lambda uniformly.
-        seed: of the draws.
+        alpha: above 0; near 0 almost no mixing, at 1 lambda is uniform.
+        seed: seed of the draws.
 
     Raises:
         InputError: alpha is not above 0.
@@ -74,8 +74,8 @@ class Mixup(Technique):
 
     role = "batch"
     refuses: ClassVar = {
-        "networks": "trains two networks on samples that each chooses for the other",
-        "selection": "chooses samples, and mixing brings those left out back in",
+        "networks": "trains two networks, and the networks choose unmixed samples",
+        "selection": "chooses samples, and mixing would use the left-out samples again",
     }
 
     def __init__(self, alpha: float = 1.0, seed: int = 0) -> None:
@@ -92,7 +92,7 @@ class Mixup(Technique):
 
     def on_train_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
         module = classifier_of(trainer)
-        # After every setup: a loss may stand before this technique or behind it.
+        # After all setup() calls, because a loss technique may come before or after this one.
         plain = module.sample_loss
 
         def sample_loss(logits: Tensor, batch: Batch) -> Tensor:
@@ -111,7 +111,7 @@ class Mixup(Technique):
         self.partner = partner.to(batch.index.device)
 
     def prepare_batch(self, batch: Batch) -> Batch:
-        """The batch with its input mixed; the labels stay those of the samples themselves."""
+        """The batch with mixed input and unchanged labels."""
         return batch._replace(input=mix(batch.input, self.partner, self.share))
 
     def report(self) -> dict[str, Any]:

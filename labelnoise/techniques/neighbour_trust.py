@@ -1,4 +1,4 @@
-"""Trust a label where the neighbours in the mini-batch have the same one."""
+"""Trust a label if the neighbours of the sample in the mini-batch have the same label."""
 
 from __future__ import annotations
 
@@ -28,15 +28,15 @@ log = logging.getLogger(__name__)
 def diluted_labels(
     embedding: Float[Tensor, "b e"], label: Int[Tensor, " b"], num_classes: int, temperature: float
 ) -> Float[Tensor, "b K"]:
-    """What the other samples of a batch say of each one's label, by similarity.
+    """Similarity-weighted mean of the labels of the other samples in a batch, for each sample.
 
         d_i = sum_{j != i} a_ij e(label_j),   a_ij = softmax_{j != i}(cos(z_i, z_j) / temperature)
 
-    with e(k) the unit vector of class k: a wrong label is diluted among its neighbours' right ones.
-    A sample alone in its batch has its own label.
+    e(k) is the unit vector of class k and z_i is the embedding of sample i. If the batch has only
+    one sample, d_i = e(label_i).
 
     Raises:
-        InputError: a temperature that is not positive.
+        InputError: the temperature is not positive.
 
     Example:
         >>> embedding = torch.tensor([[1.0, 0.0], [1.0, 0.1], [0.0, 1.0]])
@@ -55,41 +55,43 @@ def diluted_labels(
 def trusted_labels(
     votes: Float[Tensor, "n K"], label: Int[Tensor, " n"], seen: Bool[Tensor, " n"]
 ) -> Bool[Tensor, " n"]:
-    """Whether the neighbours' votes are for the given label; samples not seen yet are trusted."""
+    """Whether the largest vote is for the given label; samples not seen yet are trusted."""
     return (votes.argmax(1) == label) | ~seen
 
 
 class NeighbourTrust(Technique):
-    """Gives weight 0 to the samples whose neighbours' labels speak for another class.
+    """Sets the weight of a sample to 0 if the labels of its neighbours indicate another class.
 
-    Every training step gives each sample of the batch a diluted label, see :func:`diluted_labels`,
-    in the embedding that enters the network's last linear layer, as it is in that step (in the
-    two-layer CNN its hidden units). They are averaged over the epochs,
+    Every training step computes d_i of each sample in the batch (:func:`diluted_labels`). The
+    embedding is the input of the last linear layer in this step; for the two-layer CNN it is the
+    hidden units. The votes v_i average d_i over the epochs:
 
-        v_i <- momentum v_i + (1 - momentum) d_i,   v_i = d_i the first time,
+        v_i <- momentum v_i + (1 - momentum) d_i,   v_i = d_i the first time.
 
-    and after a warm-up, at each epoch's end, sample i is trusted where argmax_k v_ik is its given
-    label. It gets weight 1, others 0; these go on to be asked and to vote, and can come back. A
-    sample that no batch had yet is trusted, and a selection that would keep nothing is not made.
+    After a warm-up, each selection trusts sample i if argmax_k v_ik is its given label. Trusted
+    samples get weight 1, the others weight 0. Samples with weight 0 still vote and are still voted
+    on, so they can be trusted again later. Samples that were in no batch yet are trusted. A
+    selection that would keep no sample is skipped.
 
-    The idea, that neighbours in a mini-batch dilute wrong labels, is that of LEND; the formula, the
-    momentum and all constants here are our choice.
+    The idea that neighbours in a mini-batch dilute wrong labels is from LEND. The formula, the
+    momentum and all constants are our choice.
 
     Args:
-        temperature: of the similarities; small ones leave the vote to the nearest.
-        momentum: of the average over epochs, in [0, 1).
-        start_step: select from this step on; None: after ``warmup_epochs``.
+        temperature: temperature of the softmax; a small one gives the nearest neighbour all weight.
+        momentum: momentum of the average over epochs, in [0, 1).
+        start_step: step of the first selection; None: after ``warmup_epochs``.
         warmup_epochs: length of the warm-up in epochs.
-        every_n_steps: interval of the selections; None is once an epoch.
+        every_n_steps: interval between selections; None: one epoch.
 
     Raises:
-        InputError: a number out of range; when training starts, a network without a linear layer.
+        InputError: a number out of range; at the start of training, a network without a linear
+            layer.
     """
 
     role = "selection"
     refuses: ClassVar[dict[str, str]] = {
-        "batch": "would mix the samples whose neighbours are asked",
-        "networks": "leaves open in which of its networks neighbours are looked for",
+        "batch": "mixes samples, but neighbours are compared unmixed",
+        "networks": "trains two networks, but the neighbours need one embedding",
     }
     state = ("votes", "seen", "selections")
 
@@ -144,13 +146,13 @@ class NeighbourTrust(Technique):
         batch_idx: int,
     ) -> None:
         module = classifier_of(trainer)
-        self._ask(trainer, batch)
+        self._update_votes(trainer, batch)
         if self.is_new_step(trainer) and self._is_due(trainer):
             self._select(trainer, module)
 
-    def _ask(self, trainer: pl.Trainer, batch: Batch) -> None:
+    def _update_votes(self, trainer: pl.Trainer, batch: Batch) -> None:
         assert self._embedding is not None
-        # The batch of all processes together, in one order: each of them has the same votes.
+        # The batches of all processes, in the same order, so that all processes have equal votes.
         index, embedding = gather_samples(batch.index, self._embedding[: len(batch.index)])
         data = data_of(trainer)
         label = data.train.label[index.to(data.train.label.device)].to(embedding.device)
@@ -175,7 +177,7 @@ class NeighbourTrust(Technique):
         votes, label = self.votes.cpu(), train.label.cpu()
         trusted = trusted_labels(votes, label, self.seen.cpu())
         if not trusted.any():
-            log.warning("neighbour_trust: no label is trusted, not selected")
+            log.warning("neighbour_trust: no label is trusted, so this selection is skipped")
             return
         module.sample_weight = trusted.to(module.sample_weight)
         doubt = 1 - votes.gather(1, label[:, None]).squeeze(1)
@@ -192,10 +194,10 @@ class NeighbourTrust(Technique):
 
 
 def last_linear(model: nn.Module) -> nn.Linear:
-    """The last linear layer of a network, which makes logits of an embedding.
+    """The last linear layer of a network, which maps the embedding to logits.
 
     Raises:
-        InputError: there is none.
+        InputError: the network has no linear layer.
     """
     layers = [layer for layer in model.modules() if isinstance(layer, nn.Linear)]
     if not layers:

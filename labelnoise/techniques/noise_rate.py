@@ -1,4 +1,4 @@
-"""Where a technique takes the noise rate from: the run's own noise, an estimate, or a number."""
+"""The noise rate that a technique uses: of the run's own noise, an estimate, or a number."""
 
 from __future__ import annotations
 
@@ -9,11 +9,11 @@ from labelnoise.errors import InputError
 
 log = logging.getLogger(__name__)
 
-# The word for a rate that is read off the network's predictions.
+# The option value for an estimate from the predictions of the network.
 ESTIMATE = "estimate"
 
-# The kinds of label noise that a run draws itself. human_twin is one of them: people's rates, drawn
-# at random. human, file and a folder's CSV are labels that were there before.
+# The kinds of label noise that a run draws itself. human_twin draws at random with the rates of
+# human labels. The labels of human, file and the CSV of a folder exist before the run.
 MADE = {
     "none",
     "symmetric",
@@ -26,10 +26,10 @@ MADE = {
 
 
 def check_noise_rate(option: str, value: float | str | None) -> None:
-    """Refuse what is neither null, nor the word estimate, nor a number in [0, 1).
+    """Accept null, the word estimate, or a number in [0, 1).
 
     Raises:
-        InputError: names the option and what came.
+        InputError: another value; names the option and the value.
 
     Example:
         >>> check_noise_rate("forget_rate", None), check_noise_rate("forget_rate", 0.2)
@@ -48,10 +48,10 @@ null, got 1.0
 
 
 def made_noise_rate(data: NoisyLabelDataModule) -> float | None:
-    """The realised noise rate of the labels that a run may see; None unless it made them wrong.
+    """The realised noise rate of the noise record; None if the run did not draw the noise itself.
 
-    It is the share of wrong labels among all that the noise record holds, whatever rate was asked
-    for: under noise=asymmetric noise_rate=0.4 about a fifth of all labels is wrong.
+    It can differ from the requested rate: with noise=asymmetric noise_rate=0.4 about a fifth of all
+    labels is wrong.
     """
     record = data.noise_record
     made = record.kind in MADE and record.truth == "made"
@@ -61,13 +61,13 @@ def made_noise_rate(data: NoisyLabelDataModule) -> float | None:
 def noise_rate_of(
     option: str, value: float | str | None, data: NoisyLabelDataModule
 ) -> float | None:
-    """The noise rate that an option stands for: a number as it is, null the run's own.
+    """The noise rate of an option: a number itself, null the rate of the run's own noise.
 
     Returns:
         None for the word estimate.
 
     Raises:
-        InputError: null, and the run did not make its labels wrong itself.
+        InputError: null, but the run did not draw the noise itself.
     """
     if value == ESTIMATE:
         return None
@@ -76,18 +76,18 @@ def noise_rate_of(
     rate = made_noise_rate(data)
     if rate is None:
         raise InputError(
-            f"{option} is null, the noise rate of label noise that the run makes itself, and these "
-            f"labels were given: write a number, as in {option}=0.2, or {option}={ESTIMATE} for an "
-            "estimate from the network's predictions"
+            f"{option} is null, which means the rate of the noise that the run draws itself, but "
+            f"the labels of this run were given: write a number, as in {option}=0.2, or "
+            f"{option}={ESTIMATE} for an estimate from the network's predictions"
         )
     log.info("%s is the noise rate of this run's labels, %.4f", option, rate)
     if not rate:
-        log.info("%s is 0, since no label is wrong: every sample is kept", option)
+        log.info("%s is 0 because no label is wrong: every sample is kept", option)
     return rate
 
 
 def rate_source(value: float | str | None) -> str:
-    """Where the rate is from, for reports.
+    """The source of the rate, for reports.
 
     Example:
         >>> rate_source(None), rate_source("estimate"), rate_source(0.2)
@@ -98,11 +98,11 @@ def rate_source(value: float | str | None) -> str:
     return ESTIMATE if value == ESTIMATE else "number"
 
 
-def told_noise_rate(value: float | str | None) -> list[str]:
-    """What an option tells that nobody with noisy data knows; a rate of 0 leaves nothing out.
+def noise_rate_knowledge(value: float | str | None) -> list[str]:
+    """The oracle knowledge in an option: a noise rate above 0 that is not an estimate.
 
     Example:
-        >>> told_noise_rate(None), told_noise_rate(0.2), told_noise_rate("estimate")
-        (['noise rate'], ['noise rate'], [])
+        >>> [noise_rate_knowledge(value) for value in (None, 0.2, "estimate")]
+        [['noise rate'], ['noise rate'], []]
     """
     return [] if value in (ESTIMATE, 0) else ["noise rate"]

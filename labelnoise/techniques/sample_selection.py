@@ -1,4 +1,4 @@
-"""Train on the samples that a rule takes for clean, from the end of Stage I on."""
+"""Train only on the samples that a rule judges clean, from the end of Stage I on."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ from labelnoise.selection import (
     reads_noise_rate,
     selection_metrics,
 )
-from labelnoise.techniques.noise_rate import check_noise_rate, noise_rate_of, told_noise_rate
+from labelnoise.techniques.noise_rate import check_noise_rate, noise_rate_knowledge, noise_rate_of
 from labelnoise.techniques.technique import Technique
 from labelnoise.theory import LeadPeakDetector
 
@@ -44,52 +44,51 @@ NOISE_RATE = "technique.sample_selection.noise_rate"
 
 
 class SampleSelection(Technique):
-    """Keeps the samples that a rule takes for clean after a warm-up, the others at weight 0.
+    """After a warm-up, keeps the samples that a rule judges clean; the others get weight 0.
 
-    The warm-up ends at ``start_step`` where that is given. Otherwise on signal-noise data it ends
-    with Stage I, read from the coefficients: at the peak of the gap between max gamma and max rho,
-    where memorization begins to grow faster than signal learning. That is the latest moment at
-    which fitting is still signal: later, noisy samples begin to pass the threshold, and much
-    earlier clean ones are not all fitted yet. On other data it ends after ``warmup_epochs``.
+    The warm-up ends at ``start_step`` if that is given. Otherwise, on signal-noise data it ends
+    with Stage I, at the peak of max gamma - max rho. From there on memorization grows faster than
+    signal learning. Much earlier, some clean samples are not fitted yet; later, noisy samples pass
+    the loss threshold. On other data the warm-up ends after ``warmup_epochs``.
 
     ========================  ==================================================================
-    log2, keep_rate, gmm      small losses, :mod:`labelnoise.selection.loss`
-    dynamic_threshold         small recorded losses, as many as early against late ones tell
-    aum                       large mean margins, against those of labels drawn at random
-    wrong_events              seldom predicted as another class
-    confident_learning        not contradicted by the confident joint
-    random, oracle            whatever comes; just the clean samples, which takes true labels
+    log2, keep_rate, gmm      keep samples of small loss, :mod:`labelnoise.selection.loss`
+    dynamic_threshold         keeps samples of small recorded loss; early and late losses give
+                              their number
+    aum                       keeps samples with a larger mean margin than labels drawn at random
+    wrong_events              keeps samples that were rarely predicted as another class
+    confident_learning        drops samples that the confident joint contradicts
+    random, oracle            keep a random subset; keep the clean samples, by the true labels
     ========================  ==================================================================
 
-    Where the true labels are not known, a selection says what it kept and not how well it chose.
-    Losses and probabilities are those of the whole training set at one set of weights. Rules that
-    look back record every pass over the data from the training pass itself: they wait until one
-    has been recorded, "dynamic_threshold" two. With ``early_stop`` beside it, that technique's
-    coefficients count only the samples kept, so it stops only if they too are overtaken. A
-    selection that would keep nothing is not made and is tried again at the next step due. Samples
-    whose loss is not finite are never kept.
+    If the true labels are unknown, precision and recall of the selection are not reported. Losses
+    and probabilities are measured on the whole training set at the current weights. Rules that use
+    earlier epochs record every training pass and need one recorded pass ("dynamic_threshold" two).
+    If ``early_stop`` is combined with this technique, its coefficients count only the kept samples.
+    A selection that would keep no sample is skipped, and the next due step tries again. Samples
+    with a loss that is not finite are never kept.
 
     Args:
-        rule: one of the above.
+        rule: a rule of the table.
         noise_rate: for "keep_rate" and "random", which keep the share 1 - noise_rate: a number in
-            [0, 1); None for the realised rate of the noise that the run made itself; "estimate" for
-            that of the confident joint at the time of the selection
+            [0, 1); None for the realised rate of the noise that the run drew itself; "estimate" for
+            the estimate of the confident joint at the selection
             (:func:`labelnoise.selection.estimate_noise_rate`).
-        keep_share: in (0, 1], for "random" in place of 1 - noise_rate.
-        max_wrong_share: in [0, 1), for "wrong_events": the share of the recorded epochs in which
-            a sample kept may have been predicted as another class.
-        percentile: in (0, 100], for "aum": of the margins of labels drawn at random.
+        keep_share: in (0, 1], for "random" instead of 1 - noise_rate.
+        max_wrong_share: in [0, 1), for "wrong_events": the largest share of recorded epochs in
+            which a kept sample was predicted as another class.
+        percentile: in (0, 100], for "aum": percentile of the margins of labels drawn at random.
         prune: for "confident_learning": "confident_joint", "class" or "noise_rate".
-        start_step: select at this step; None: as described.
-        warmup_epochs: length of the warm-up in epochs where there are no coefficients.
-        every_n_steps: select again at this interval after the first time; None: select once.
-        check_every_n_steps: interval at which the end of Stage I is looked for.
-        patience: checks in a row that have to lie below the peak of the gap.
-        seed: of what rules draw.
+        start_step: step of the first selection; None: the end of the warm-up as above.
+        warmup_epochs: length of the warm-up in epochs if there are no coefficients.
+        every_n_steps: interval between selections after the first one; None: select once.
+        check_every_n_steps: interval of the checks for the end of Stage I.
+        patience: number of checks in a row below the peak of the gap that end Stage I.
+        seed: seed of the random draws of the rules.
 
     Raises:
-        InputError: an unknown rule or a number out of range; when training starts, a rule that
-            needs the noise rate and is not given one where the run did not make the noise.
+        InputError: an unknown rule or a number out of range; when training starts, no noise rate
+            for a rule that needs one, if the run did not draw the noise itself.
     """
 
     role = "selection"
@@ -146,7 +145,7 @@ class SampleSelection(Technique):
         if not rule.epochs or self._is_over():
             return
         data = data_of(trainer)
-        # Where batches are, also when the split itself has no room there.
+        # On the device of the batches; the split itself may stay on the CPU.
         label, other = data.train.label.to(pl_module.device), None
         if rule.other_labels:
             draws = stream(self.options.seed, "selection", "other classes")
@@ -172,7 +171,7 @@ class SampleSelection(Technique):
             self._select(trainer, module)
 
     def _is_over(self) -> bool:
-        """Whether the one selection was made: what comes then need not be recorded."""
+        """Whether the only selection was made, so that no more passes need to be recorded."""
         return bool(self.selections) and self.every_n_steps is None
 
     def _is_due(self, trainer: pl.Trainer, module: NoisyLabelClassifier) -> bool:
@@ -195,7 +194,7 @@ class SampleSelection(Technique):
 
     def _select(self, trainer: pl.Trainer, module: NoisyLabelClassifier) -> None:
         data = data_of(trainer)
-        # On the CPU, where the mixture is fitted and selections are measured.
+        # On the CPU, because the mixture is fitted there.
         logits = from_rank_zero(module.logits(data.train)).cpu()
         label = data.train.label.cpu()
         is_noisy = data.train.is_noisy.cpu() if data.train.truth_known else None
@@ -203,7 +202,7 @@ class SampleSelection(Technique):
         kept, score, noise_rate = apply_rule(self.rule, evidence, self.options)
         self._warn_of_losses(evidence)
         if not kept.any():
-            log.warning("sample_selection: rule %s would keep no sample, not selected", self.rule)
+            log.warning("sample_selection: rule %s would keep no sample: skipped", self.rule)
             return
         module.sample_weight = kept.to(module.sample_weight)
         n_kept = int(kept.sum())
@@ -235,19 +234,19 @@ class SampleSelection(Technique):
             self.warned = True
             log.warning(
                 "sample_selection: rule %s keeps no sample labelled %s: the network will forget "
-                "such classes",
+                "these classes",
                 self.rule,
                 ", ".join(empty),
             )
 
     def _warn_of_losses(self, evidence: Evidence) -> None:
-        """Say once how many samples are left out because their loss is not finite."""
+        """Warn once how many samples are left out because their loss is not finite."""
         unknown = int((~evidence.is_finite).sum())
         if unknown and not self.warned_of_loss:
             self.warned_of_loss = True
             log.warning(
-                "sample_selection: the loss of %d of %d samples is not finite at step %d, they are "
-                "not kept: lower optimizer.lr",
+                "sample_selection: the loss of %d of %d samples is not finite at step %d, so they "
+                "are not kept: lower optimizer.lr",
                 unknown,
                 len(evidence.label),
                 evidence.step,
@@ -260,10 +259,10 @@ class SampleSelection(Technique):
     def oracle_knowledge(self) -> list[str]:
         if self.rule == "oracle":
             return ["true labels"]
-        told = reads_noise_rate(self.rule, self.options)
-        return told_noise_rate(self.noise_rate) if told else []
+        reads_rate = reads_noise_rate(self.rule, self.options)
+        return noise_rate_knowledge(self.noise_rate) if reads_rate else []
 
-    # The records are made when training starts, after the state was restored.
+    # The records are created when training starts, after the state was restored.
 
     def state_dict(self) -> dict[str, Any]:
         records = None if self.records is None else self.records.state_dict()

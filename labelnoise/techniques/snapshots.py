@@ -1,4 +1,4 @@
-"""A network in training as it was at one step: taken, put back whole or in parts, and compared."""
+"""Snapshots of a network in training: take one, restore all or parts of it, measure distances."""
 
 from __future__ import annotations
 
@@ -14,17 +14,17 @@ from torch.optim import Optimizer
 from labelnoise.distributed import changing_buffers
 from labelnoise.errors import InputError
 
-MOST_NAMES = 40  # of a network's, in one message
+MOST_NAMES = 40  # parameter names in one error message
 
 
 class Snapshot(TypedDict):
-    """Plain values and tensors alone, so that checkpoints hold it as it is.
+    """A snapshot of plain values and tensors, which a checkpoint can store.
 
     Attributes:
         step: the optimizer step after which it was taken.
         network: parameters and buffers by their names in the network.
-        optimizer: by a parameter's name what the optimizer keeps of it: the momentum buffer,
-            Adam's two moments and its count of steps. Empty before its first step.
+        optimizer: the optimizer state by parameter name: the momentum buffer, or Adam's two moments
+            and step count. Empty before the first step.
         learning_rates: of every parameter group.
     """
 
@@ -35,12 +35,12 @@ class Snapshot(TypedDict):
 
 
 def names_matching(model: nn.Module, patterns: Sequence[str] | None) -> list[str]:
-    """The parameters and the buffers of checkpoints whose names match one of the patterns.
+    """The names of parameters and changing buffers that match a pattern.
 
-    Patterns are those of file names, ``head.*`` say; None stands for all.
+    Patterns are shell patterns, for example ``head.*``; None means all names.
 
     Raises:
-        InputError: a pattern that matches nothing; it tells the names that exist.
+        InputError: a pattern matches no name; the message lists the existing names.
 
     Example:
         >>> model = nn.Sequential(nn.Linear(2, 2), nn.BatchNorm1d(2))
@@ -63,7 +63,7 @@ def names_matching(model: nn.Module, patterns: Sequence[str] | None) -> list[str
 def take_snapshot(
     model: nn.Module, optimizer: Optimizer, names: Iterable[str], step: int
 ) -> Snapshot:
-    """Copy what ``names`` stand for, with their optimizer state, and the learning rates."""
+    """Copy the named parameters and buffers, their optimizer state and the learning rates."""
     parts, parameters = _parts(model), dict(model.named_parameters())
     return {
         "step": step,
@@ -81,10 +81,10 @@ def take_snapshot(
 def put_back(
     model: nn.Module, optimizer: Optimizer, snapshot: Snapshot, learning_rate: bool = True
 ) -> None:
-    """Make all that the snapshot holds what it was; whatever it does not hold stays as it is.
+    """Restore everything in the snapshot; the rest of the network and the optimizer stays.
 
     Args:
-        learning_rate: put back the learning rates too, which are of whole parameter groups.
+        learning_rate: also restore the learning rates of all parameter groups.
 
     Example:
         >>> model = nn.Linear(1, 1)
@@ -100,7 +100,7 @@ def put_back(
     for name, value in snapshot["network"].items():
         parts[name].copy_(value)
     names = {parameter: name for name, parameter in model.named_parameters()}
-    state = optimizer.state_dict()  # its own dictionaries, of the optimizer's own tensors
+    state = optimizer.state_dict()  # new dictionaries with the optimizer's own tensors
     ordered = [parameter for group in optimizer.param_groups for parameter in group["params"]]
     for position, parameter in enumerate(ordered):
         kept = snapshot["optimizer"].get(names[parameter])
@@ -111,14 +111,14 @@ def put_back(
     if learning_rate:
         for group, rate in zip(state["param_groups"], snapshot["learning_rates"], strict=True):
             group["lr"] = rate
-    optimizer.load_state_dict(state)  # moves what a resumed run has read to its device
+    optimizer.load_state_dict(state)  # moves the tensors of a resumed run to the device
 
 
 @torch.no_grad()
 def distance_to(model: nn.Module, snapshot: Snapshot) -> float:
-    """The Euclidean distance of the parameters from those in the snapshot, as far as it has them.
+    """The Euclidean distance sqrt(sum_p |p - p_snapshot|^2) over the parameters in the snapshot.
 
-    sqrt(sum_p |p - p_snapshot|^2), buffers left out.
+    Buffers do not count.
     """
     squares = [
         (parameter - snapshot["network"][name].to(parameter.device)).double().square().sum()

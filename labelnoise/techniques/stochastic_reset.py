@@ -1,4 +1,4 @@
-"""Return to an early checkpoint now and then, before the wrong labels are memorized."""
+"""Reset the network to an early checkpoint at random steps, to limit memorization."""
 
 from __future__ import annotations
 
@@ -35,15 +35,15 @@ from labelnoise.theory import LeadPeakDetector, OvertakeDetector
 log = logging.getLogger(__name__)
 
 ACTIVATIONS = ("auto", "threshold", "at_once", "stage")
-# What the checkpoint is the best by: a validation metric, and its sign where less is better.
+# The validation metric that chooses the checkpoint, and the sign that makes smaller better.
 BEST_BY = {"val_loss": ("val/loss", 1.0), "val_acc": ("val/acc", -1.0)}
 
 
 def is_reset(seed: int, step: int, r: float) -> bool:
     """Whether the network is reset after ``step``: True with probability ``r``.
 
-    A function of seed and step, so that a resumed run and every process of a run draw alike, and
-    that of two rates the larger resets at all the steps at which the smaller does.
+    The draw depends only on seed and step, so a resumed run and all processes draw the same. A
+    larger r resets at all steps at which a smaller r resets.
 
     Example:
         >>> sum(is_reset(seed=0, step=step, r=0.1) for step in range(1000))
@@ -53,59 +53,57 @@ def is_reset(seed: int, step: int, r: float) -> bool:
 
 
 class StochasticReset(Technique):
-    """Returns to the checkpoint after each step with probability r: weights, optimizer, rate.
+    """Resets weights, optimizer and learning rate to a checkpoint with probability r at each step.
 
-    The checkpoint is the best network so far: of the lowest loss, or the highest accuracy, on noisy
-    validation data or, with activation "stage", of the largest lead of max gamma over max rho;
-    before any was measured, that of the step at which resets begin. Restored are parameters,
-    buffers (batch norm's statistics), what the optimizer keeps (momentum, Adam's moments and count
-    of steps), and the learning rate.
+    The checkpoint is the best network so far: the network of the lowest noisy validation loss or of
+    the highest noisy validation accuracy. With activation "stage" it is the network of the largest
+    lead max gamma - max rho. If nothing was measured before, it is the network at the step at which
+    resets begin. A reset restores parameters, buffers (statistics of batch norm), the optimizer
+    state (momentum, Adam's moments and step count) and the learning rate.
 
-    Label noise adds to the gradient a part that points to the wrong labels, the latent gradient
-    bias. Its effect grows with the steps taken since the checkpoint, and resets bound those: their
-    number is geometric with mean 1/r. Full-batch descent is deterministic, so that after every
-    reset it takes the same path again, never a new one; what the technique does there is to bound
-    the excursion, and the network at the end is that of plain training a geometric number of steps
-    after the checkpoint. With mini-batches each excursion is another one, and can find a better
-    checkpoint.
+    Label noise adds a part to the gradient that points to the wrong labels, the latent gradient
+    bias. Its effect grows with the number of steps since the checkpoint. Resets make this number
+    geometric with mean 1/r. Full-batch gradient descent is deterministic, so it follows the same
+    path after every reset: its final network is plain training a geometric number of steps after
+    the checkpoint. With mini-batches the paths differ and can reach a better checkpoint.
 
-    What stays at a reset: the data's order, ``sample_weight`` of a selection, targets that a loss
-    keeps for each sample (as ELR does), which are no parameters of the network, and the schedule.
-    torch's schedules multiply the rate that they find, so that with ``reset_learning_rate`` their
-    coming factors act on the checkpoint's rate; a factor from between checkpoint and reset is
-    undone. Without it the rate is the schedule's, whatever the resets.
+    A reset does not change the order of the data, the ``sample_weight`` of a selection, the targets
+    of a loss for each sample (ELR), or the position of the schedule. The schedules of torch
+    multiply the current rate. With ``reset_learning_rate`` their later factors therefore act on
+    the rate of the checkpoint, and factors between checkpoint and reset are undone. Without it the
+    rate is the rate of the schedule.
 
-    Logs at validations and at the ends of epochs, once active: ``reset/resets`` so far,
-    ``reset/steps_since`` the last one (or since the activation), and ``reset/distance``, Euclidean,
-    of the parameters from the checkpoint. Monitors due at the step of a reset have looked before.
-    Source: arXiv 2406.00396. Our choices: ``stage``, ``auto`` and ``val_acc``, that resets stay
-    active once they are, and that patterns are of buffers too.
+    Logged at validations and at the ends of epochs, once active: ``reset/resets`` (their number),
+    ``reset/steps_since`` (steps since the last reset, or since the activation), and
+    ``reset/distance`` (Euclidean distance of the parameters from the checkpoint). At the step of a
+    reset, monitors measure before the reset.
+    Source: arXiv 2406.00396. Our choices: ``stage``, ``auto``, ``val_acc``, resets that stay active
+    once they begin, and patterns that also match buffers.
 
     Args:
-        r: the probability of a reset after each step, in [0, 1]; with 0 training is plain.
+        r: the probability of a reset after each step, in [0, 1]; 0 is plain training.
         activation: when resets begin. "threshold": ``threshold`` steps after the last new best
-            validation; "at_once": with the first step; "stage": at the end of Stage I, where
-            the lead of max gamma over max rho is past its peak, or where there is none since rho
-            leads from the start (signal-noise data only); "auto": stage where the coefficients
-            exist, else threshold. On signal-noise data the noisy validation loss can fall until
-            most wrong labels are memorized, so it tells too late.
-        threshold: optimizer steps without a new best validation.
-        checkpoint_by: "val_loss", the paper's, or "val_acc", for losses that raise the validation
-            cross-entropy long before the accuracy is at its best, as ELR's does; not used by
-            "stage".
-        adaptive: True: each network that is better than the checkpoint takes its place, also later;
-            False: the checkpoint stays what it was when resets began.
-        parameters: patterns of the names that go back, parameters as well as buffers, as
-            ``["head.*"]`` for the latter layers; the optimizer's state of the others stays too.
-            None is all.
-        reset_learning_rate: restore the checkpoint's learning rate, of all parameters.
-        check_every_n_steps, patience: for "stage": the interval at which the lead is looked at, and
-            the checks in a row that have to lie below its peak, or below 0.
+            validation. "at_once": at the first step. "stage" (signal-noise data only): at the end
+            of Stage I, when the lead of max gamma over max rho is past its peak, or when rho leads
+            from the start. "auto": stage if the coefficients exist, else threshold. On signal-noise
+            data the noisy validation loss can fall until most wrong labels are memorized, so
+            "threshold" would act too late.
+        threshold: number of optimizer steps without a new best validation.
+        checkpoint_by: "val_loss" as in the paper, or "val_acc". "val_acc" is for losses such as
+            ELR, which raise the validation cross-entropy long before the accuracy is best. "stage"
+            does not use it.
+        adaptive: True: a better network replaces the checkpoint at any time. False: the checkpoint
+            is fixed when resets begin.
+        parameters: patterns for the names of parameters and buffers to restore, for example
+            ``["head.*"]``. The others keep their values and their optimizer state. None: all.
+        reset_learning_rate: also restore the learning rate of all parameters.
+        check_every_n_steps, patience: for "stage": the interval of the checks, and the number of
+            checks in a row with the lead below its peak, or below 0.
         seed: the resets are drawn from ``stream(seed, "reset", step)``.
 
     Raises:
         InputError: an unknown activation or a number out of range; when training starts, a pattern
-            that matches nothing, or validation data or coefficients that are needed and not there.
+            that matches nothing, or missing validation data or coefficients.
     """
 
     role = "weights"
@@ -172,7 +170,7 @@ class StochasticReset(Technique):
         fixed = self.activation == "at_once" and not self.adaptive
         if data_of(trainer).val is None and self.activation != "stage" and not fixed:
             raise InputError(
-                "technique=stochastic_reset watches noisy validation data, and there are no "
+                "technique=stochastic_reset reads noisy validation data, but there are no "
                 "validation samples: raise data.val_fraction (images) or data.n_val "
                 "(signal-noise), or write activation=at_once adaptive=false"
             )
@@ -196,7 +194,7 @@ class StochasticReset(Technique):
             self.reset_step = trainer.global_step
 
     def _is_time(self, trainer: pl.Trainer) -> bool:
-        """Whether resets begin with this step; for "stage", after a look at the coefficients."""
+        """Whether resets begin at this step; "stage" checks the coefficients here."""
         step, waiting = trainer.global_step, self.active_step is None
         if self.activation == "stage" and step % self.check_every_n_steps == 0:
             signal, noise = signal_and_noise(trainer, classifier_of(trainer))
@@ -207,7 +205,7 @@ class StochasticReset(Technique):
         return False
 
     def _compare(self, trainer: pl.Trainer, value: float) -> None:
-        """Keep the network as it is now where ``value`` is the lowest so far."""
+        """Make the current network the checkpoint if ``value`` is the lowest so far."""
         if value < self.best and (self.adaptive or self.active_step is None):
             self.best = value
             self._keep(trainer)
@@ -218,7 +216,7 @@ class StochasticReset(Technique):
             self._keep(trainer)
         assert self.checkpoint is not None
         step = self.checkpoint["step"]
-        log.info("stochastic_reset: active from step %d, to step %d", self.active_step, step)
+        log.info("stochastic_reset: resets from step %d on, to step %d", self.active_step, step)
 
     def _keep(self, trainer: pl.Trainer) -> None:
         optimizer, step = trainer.optimizers[0], trainer.global_step
@@ -254,7 +252,7 @@ class StochasticReset(Technique):
     def on_train_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
         if self.active_step is None:
             log.warning(
-                "stochastic_reset: never active in %d steps, so this was plain training: "
+                "stochastic_reset: never active in %d steps, so the training was plain: "
                 "lower technique.stochastic_reset.threshold, or choose another activation",
                 trainer.global_step,
             )

@@ -1,4 +1,4 @@
-"""What losses with a target of its own for every training sample have in common."""
+"""The base class of losses that keep a target for each training sample."""
 
 from __future__ import annotations
 
@@ -17,17 +17,17 @@ from labelnoise.techniques.loss import Loss
 
 
 class TargetLoss(Loss):
-    """Keeps a row of K numbers a training sample, which changes when the sample is trained on.
+    """Keeps a row of K numbers for each training sample and updates it when a batch has the sample.
 
-    Every process holds the same rows: those of the whole batch are put together at its end.
+    All processes hold the same rows, because the rows of all processes are gathered after a batch.
 
     Attributes:
         target: (n_train, K), at least single precision; in checkpoints.
     """
 
     refuses: ClassVar = {
-        "batch": "mixes samples that have targets of their own",
-        "networks": "trains two networks, whose predictions would meet in the same targets",
+        "batch": "mixes samples that have their own targets",
+        "networks": "trains two networks, but a sample has one target",
     }
 
     target: Tensor
@@ -42,11 +42,11 @@ class TargetLoss(Loss):
     def next_targets(
         self, target: Float[Tensor, "n K"], logits: Float[Tensor, "n K"]
     ) -> Float[Tensor, "n K"]:
-        """The rows of samples that are trained on at these logits."""
+        """The updated rows of samples with these logits."""
         raise NotImplementedError
 
     def prepare(self, data: NoisyLabelDataModule) -> None:
-        # As the logits: never half precision, in which a slow average would stand still.
+        # Never half precision: a slow average would not change.
         dtype = torch.promote_types(data.train.batch(slice(1)).input.dtype, torch.float32)
         self.target = self.first_targets(data.train.label, data.num_classes).to(dtype)
 
@@ -62,6 +62,6 @@ class TargetLoss(Loss):
         batch_idx: int,
     ) -> None:
         assert isinstance(outputs, Mapping)
-        # Here and not in `sample_loss`, which a process without samples in a batch does not call.
+        # Not in `sample_loss`, because a process without samples in a batch does not call it.
         index, logits = gather_samples(batch.index, outputs["logits"])
         self.target[index] = self.next_targets(self.target[index], logits).to(self.target)

@@ -1,4 +1,4 @@
-"""TCR: targets of which most is what the network predicted an epoch ago."""
+"""TCR: targets that mix the given label with the prediction of the previous epoch."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from labelnoise.data.batch import Batch
 from labelnoise.losses.soft_targets import soft_ce
 from labelnoise.techniques.target_loss import TargetLoss
 
-# Of the highest learning rate so far; what is below it has been dropped. Our choice.
+# The learning rate has dropped if it is at most this share of its maximum so far. Our choice.
 DROPPED = 0.5
 
 
@@ -46,15 +46,15 @@ def tcr_target(
 class TCR(TargetLoss):
     """Trains on the cross-entropy with :func:`tcr_target`.
 
-    A sample's prediction is that of the last time it was trained on, which is the epoch before.
-    Before it was trained on for the first time there is none, and the target is the given label
-    (our choice). Predictions are sharpened from the first step at which the learning rate is at
-    most half of the highest so far (our reading of "after the drop"; ``scheduler=multi_step`` say).
+    The prediction of a sample is from the last batch with this sample, in the previous epoch. In
+    the first epoch the target is the given label (our choice). Predictions are sharpened from the
+    first step at which the learning rate is at most half of the highest so far, for example with
+    ``scheduler=multi_step`` (our reading of "after the drop").
     Source: arXiv 2007.00240.
 
     Args:
         beta: weight of the given label, in [0, 1].
-        sharpening: the exponent after the learning rate's drop, at least 1.
+        sharpening: the exponent after the drop of the learning rate, at least 1.
 
     Raises:
         InputError: a number out of range.

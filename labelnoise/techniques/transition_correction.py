@@ -35,16 +35,16 @@ CORRECTIONS = {"forward": forward_correction, "backward": backward_correction}
 def estimate_from_anchors(
     probability: Float[Tensor, "n K"], percentile: float = 100.0
 ) -> Float[Tensor, "K K"]:
-    """T[i, j] = p_j of class i's anchor point, the sample whose p_i is largest.
+    """T[i, j] = p_j at the anchor point of class i, the sample with the largest p_i.
 
-    A sample that certainly belongs to class i has the noisy label j with probability T[i, j], which
-    is what a network trained on noisy labels predicts there (Patrini et al., CVPR 2017, section
-    4). Of n samples in ascending order of p_i, the anchor is number
-    round((n - 1) percentile / 100), counted from 0.
+    A sample that certainly belongs to class i has the noisy label j with probability T[i, j], and
+    a network trained on noisy labels predicts this probability (Patrini et al., CVPR 2017, section
+    4). In ascending order of p_i, the anchor has the position round((n - 1) percentile / 100),
+    counted from 0.
 
     Args:
         probability: predictions p of a network that was trained on noisy labels.
-        percentile: in [0, 100]; 100 is the largest, 97 leaves out those that stick out.
+        percentile: in [0, 100]; 100 is the largest p_i, 97 leaves out outliers.
 
     Example:
         >>> p = torch.tensor([[0.9, 0.1], [0.5, 0.5], [0.2, 0.8]])
@@ -60,23 +60,23 @@ def estimate_from_anchors(
 class TransitionCorrection(Loss):
     """Trains on the forward or the backward corrected cross-entropy.
 
-    With ``matrix="anchor"`` the matrix is estimated at the end of a warm-up on plain cross-entropy,
-    from the network's predictions on the training samples; training goes on from the same weights
-    (our choice). Otherwise it corrects from the first step on.
+    With ``matrix="anchor"`` a warm-up trains on plain cross-entropy. At its end the matrix is
+    estimated from the predictions on the training samples, and training continues from the same
+    weights (our choice). With a given matrix the loss is corrected from the first step on.
     Source: Patrini et al., CVPR 2017.
 
     Args:
         correction: "forward" or "backward".
-        matrix: K rows of K numbers, row i the probabilities of the given labels of true class i;
-            "record" for the realised matrix of the run's own noise, which nobody with noisy data
-            knows; "anchor" for an estimate.
-        warmup_epochs: passes over the training data before the estimate, read by "anchor" alone.
-        percentile: of :func:`estimate_from_anchors`, read by "anchor" alone.
+        matrix: K rows of K numbers; row i has the probabilities of the given labels for true class
+            i. "record" is the realised matrix of the noise record (oracle knowledge). "anchor" is
+            an estimate.
+        warmup_epochs: passes over the training data before the estimate, for "anchor".
+        percentile: of :func:`estimate_from_anchors`, for "anchor".
 
     Raises:
-        InputError: an unknown word or a number out of range; at the start of training a matrix that
-            is not K x K, not stochastic by rows, or singular where its inverse is needed; at the
-            end of the warm-up an estimate that is singular where its inverse is needed.
+        InputError: an unknown word or a number out of range. At the start of training: a matrix
+            that is not K x K, not row-stochastic, or singular if its inverse is needed. At the end
+            of the warm-up: a singular estimate if its inverse is needed.
     """
 
     state = ("matrix", "estimated_step")
@@ -145,7 +145,7 @@ class TransitionCorrection(Loss):
             self.matrix = self._checked(matrix, data.num_classes).to(module.device)
             self.estimated_step = trainer.global_step
             log.info(
-                "%s: estimated the transition matrix at step %d, its diagonal is %s",
+                "%s: estimated the transition matrix at step %d; its diagonal is %s",
                 self.name.removeprefix("technique."),
                 trainer.global_step,
                 ", ".join(f"{value:.3f}" for value in matrix.diagonal().tolist()),
@@ -157,7 +157,7 @@ class TransitionCorrection(Loss):
         return self.correct(logits, batch.label, self.matrix)
 
     def report(self) -> dict[str, Any]:
-        """The matrix that was used, null before one was estimated, and when it was."""
+        """The matrix, null before the estimate, and the step of the estimate."""
         rows = None if self.matrix is None else self.matrix.tolist()
         return {
             "matrix": rows and [[round(value, 6) for value in row] for row in rows],

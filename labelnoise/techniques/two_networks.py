@@ -1,4 +1,4 @@
-"""What techniques that train two networks share: a schedule, a choice of samples, its measures."""
+"""The base class of techniques that train two networks: schedule, selection and metrics."""
 
 from __future__ import annotations
 
@@ -21,9 +21,9 @@ from labelnoise.selection import estimate_noise_rate
 from labelnoise.techniques.noise_rate import (
     ESTIMATE,
     check_noise_rate,
+    noise_rate_knowledge,
     noise_rate_of,
     rate_source,
-    told_noise_rate,
 )
 from labelnoise.techniques.technique import Technique
 
@@ -34,11 +34,11 @@ def keep_share(epoch: int, forget_rate: float, warmup_epochs: int) -> float:
     """R(t) = 1 - min(t / T_k * tau, tau): the share of a batch that epoch t trains on.
 
     Args:
-        epoch: t, the number of epochs that are complete: the first one trains on all samples.
-        forget_rate: tau in [0, 1), the share that is left out in the end.
-        warmup_epochs: T_k, 1 or more: from this t on tau is left out.
+        epoch: t, the number of complete epochs; the first epoch trains on all samples.
+        forget_rate: tau in [0, 1), the share that is finally left out.
+        warmup_epochs: T_k, at least 1; from t = T_k on the share tau is left out.
 
-    Source: Co-teaching (NeurIPS 2018). That t counts from 0 is our choice.
+    Source: Co-teaching (NeurIPS 2018). Counting t from 0 is our choice.
 
     Example:
         >>> [round(keep_share(epoch, 0.4, 10), 2) for epoch in (0, 5, 10, 50)]
@@ -48,47 +48,45 @@ def keep_share(epoch: int, forget_rate: float, warmup_epochs: int) -> float:
 
 
 class TwoNetworks(Technique):
-    """Trains two networks on those samples of every batch that the losses of both make trustworthy.
+    """Trains two networks on the small-loss samples of every batch.
 
-    A subclass says what is compared (:meth:`losses`) and what follows from it (:meth:`choose`).
-    Shares are of the whole batch, also where several processes hold its parts. An epoch of the
-    schedule is a pass over the training data; with all samples in one batch, as on signal-noise
-    data, it is one step.
+    A subclass defines the losses (:meth:`losses`) and the selection (:meth:`choose`). The share is
+    of the whole batch, over all processes. An epoch of the schedule is one pass over the training
+    data. On signal-noise data all samples are in one batch, so an epoch is one step.
 
-    Logged are, of the steps since they were last logged:
+    Logged metrics, each over the steps since the last log:
 
-    - ``selection/precision``: share of clean samples among those that the first network chose; true
-      labels are used for this number alone, which is left out where they are not known;
-    - ``selection/keep_share``: R(t) of the last of these steps;
-    - ``networks/agreement``: share of the samples trained on for which both networks predicted the
-      same class, before the step.
+    - ``selection/precision``: share of clean samples among the samples that the first network
+      chose. Only this metric uses the true labels; it is left out if they are unknown.
+    - ``selection/keep_share``: R(t) at the last of these steps.
+    - ``networks/agreement``: share of the samples in the batches for which both networks predicted
+      the same class before the step.
 
-    With ``forget_rate="estimate"`` tau is the noise rate that the confident joint of the first
-    network's predictions gives (:func:`labelnoise.selection.estimate_noise_rate`): of all training
-    samples after each of the first T_k passes. R(t) takes the latest; that of pass T_k stays (our
-    choice).
+    With ``forget_rate="estimate"`` tau is the noise rate estimated from the confident joint of the
+    first network (:func:`labelnoise.selection.estimate_noise_rate`) on all training samples. It is
+    estimated after each of the first T_k passes; the last estimate then stays (our choice).
 
     Args:
-        forget_rate: tau, the share of every batch left out in the end: a number in [0, 1); None for
-            the realised rate of the noise that the run made itself, which nobody with noisy data
-            knows; "estimate" for an estimate, which takes no true label.
-        warmup_epochs: T_k, the passes over which the share that is left out grows to tau.
-        every_n_steps: the interval at which it logs; None is once an epoch.
+        forget_rate: tau, the share of every batch that is finally left out: a number in [0, 1);
+            None for the realised rate of the noise that the run drew itself (oracle knowledge);
+            "estimate" for an estimate without true labels.
+        warmup_epochs: T_k, the number of passes in which the left-out share grows to tau.
+        every_n_steps: interval of the logs; None: one epoch.
 
     Raises:
-        InputError: a number out of range; when training starts, no ``forget_rate`` where the run
-            did not make the noise.
+        InputError: a number out of range; when training starts, ``forget_rate`` None if the run
+            did not draw the noise itself.
     """
 
     role = "networks"
     refuses: ClassVar[dict[str, str]] = {
-        "loss": "would replace the cross-entropy by which the networks choose",
-        "batch": "would mix samples that the networks have to judge one by one",
-        "selection": "would choose among the samples a second time",
-        "weights": "would set weights back by what the first network alone has shown",
+        "loss": "would replace the cross-entropy that selects the samples",
+        "batch": "would mix samples that the networks have to judge separately",
+        "selection": "would select samples a second time",
+        "weights": "would reset the weights by measurements of the first network only",
     }
     learner = TwoNetworkClassifier
-    name: ClassVar[str]  # of its file, for what is said about its options
+    name: ClassVar[str]  # the name in technique=, for messages
     state = ("counts", "share", "precision", "rate", "estimated_after")
 
     def __init__(
@@ -109,17 +107,17 @@ class TwoNetworks(Technique):
         self.every_n_steps = every_n_steps
         self.share = 1.0
         self.precision: float | None = None
-        # Samples that were seen, chosen, chosen and clean, and predicted alike, since logged last.
+        # Since the last log: samples seen, chosen, chosen and clean, and with agreeing predictions.
         self.counts = torch.zeros(4, dtype=torch.long)
 
     def losses(self, first: Tensor, second: Tensor, label: Tensor) -> Float[Tensor, "n terms"]:
-        """Losses of the samples in a batch, by the logits of both networks: a column a term."""
+        """Losses of the samples in a batch from both logits; a column for each term."""
         raise NotImplementedError
 
     def choose(self, loss: Float[Tensor, "n terms"], share: float) -> Bool[Tensor, "n terms"]:
-        """Which samples of the whole batch each term trains on; the first network chose the last.
+        """Which samples of the whole batch each term trains on; keeps the share ``share``.
 
-        ``share`` is the part of them that is kept.
+        The last column is the choice of the first network.
         """
         raise NotImplementedError
 
@@ -144,21 +142,21 @@ class TwoNetworks(Technique):
         self.share = keep_share(passes, self.rate or 0.0, self.warmup_epochs)
 
     def _estimate(self, trainer: pl.Trainer, passes: int) -> None:
-        """Set tau by the first network's predictions on all training samples."""
+        """Estimate tau from the predictions of the first network on all training samples."""
         train = data_of(trainer).train
-        # On the CPU, from the process of rank 0: all processes keep the same samples.
+        # On the CPU, from the process of rank 0, so that all processes keep the same samples.
         logits = from_rank_zero(classifier_of(trainer).logits(train)).cpu()
         estimate = estimate_noise_rate(logits, train.label.cpu())
         self.estimated_after = passes
         if estimate is None:
-            log.warning("%s: no loss is finite, the noise rate is not estimated", self.name)
+            log.warning("%s: no loss is finite, so the noise rate is not estimated", self.name)
             return
         self.rate = estimate
         if passes == self.warmup_epochs:
             log.info("%s: the noise rate is estimated as %.4f", self.name, estimate)
 
     def pair_loss(self, first: Tensor, second: Tensor, batch: Batch) -> list[Term]:
-        """The terms that the classifier trains on, the choice made among all processes' samples."""
+        """The loss terms; samples are chosen among the samples of all processes."""
         loss = self.losses(first, second, batch.label)
         alike = (first.argmax(1) == second.argmax(1)).to(loss.dtype)
         index, rows = gather_samples(batch.index, torch.cat([loss.detach(), alike[:, None]], 1))
@@ -186,7 +184,7 @@ class TwoNetworks(Technique):
             self._record(trainer)
 
     def on_train_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
-        self._record(trainer)  # of an epoch that was broken off
+        self._record(trainer)  # the steps of an incomplete epoch
 
     def _record(self, trainer: pl.Trainer) -> None:
         seen, chosen, clean, alike = self.counts.tolist()
@@ -209,4 +207,4 @@ class TwoNetworks(Technique):
         }
 
     def oracle_knowledge(self) -> list[str]:
-        return told_noise_rate(self.forget_rate)
+        return noise_rate_knowledge(self.forget_rate)

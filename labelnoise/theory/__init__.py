@@ -1,4 +1,8 @@
-"""The two-stage theory as pure functions: coefficients, their recursion, stages and bounds."""
+"""The two-stage theory as pure functions: coefficients, their recursion, stages and bounds.
+
+Axes: K = 2 classes (class 1 is y = +1, class 0 is y = -1), m filters of each class, n training
+samples, d dimension of a patch; "n+1" and "a" run over the features mu, xi_1, ..., xi_n.
+"""
 
 from labelnoise.theory.bounds import (
     early_ratio,

@@ -1,9 +1,9 @@
-r"""What the two-stage theory says in closed form (arXiv 2505.18909).
+r"""Closed-form results of the two-stage theory (arXiv 2505.18909).
 
-d is the dimension of a patch, n the number of training samples, m the filters per class, eta the
-learning rate, sigma (``xi_std``) the standard deviation of the noise patch's entries, mu the signal
-and tau a flip rate. The theory is in orders of magnitude: where it leaves a constant C unknown, C
-is an argument to be chosen, and where it says "of the order of", the function leaves the factor 1.
+d is the dimension of a patch, n the number of training samples, m the number of filters of each
+class, eta the learning rate, sigma (``xi_std``) the standard deviation of the entries of the noise
+patch, mu the signal and tau a flip rate. The theory gives orders of magnitude. An unknown constant
+C of the theory is an argument here. For "of the order of" a function uses the factor 1.
 """
 
 from __future__ import annotations
@@ -30,10 +30,10 @@ def snr(signal_norm: float, xi_std: float, d: int) -> float:
 
 
 def n_snr_squared(n: int, signal_norm: float, xi_std: float, d: int) -> float:
-    r"""Return :math:`n\,\mathrm{SNR}^2`, which the theory wants of the order of 1.
+    r"""Return :math:`n\,\mathrm{SNR}^2`, which must be of the order of 1 in the theory.
 
-    Signal and noise patches are then learned at comparable rates, and the two stages appear: the
-    key condition of the main theorems. Neither the constants nor the end of the range are known.
+    Signal and noise patches are then learned at comparable rates, and the two stages appear. This
+    is the key condition of the main theorems. The constants and the range are unknown.
 
     Raises:
         InputError: unless all are finite and above 0.
@@ -47,7 +47,7 @@ def n_snr_squared(n: int, signal_norm: float, xi_std: float, d: int) -> float:
 
 
 def signal_norm_for(n_snr_squared: float, n: int, xi_std: float, d: int) -> float:
-    r"""Return :math:`|\mu| = \sigma \sqrt{d \cdot n\mathrm{SNR}^2 / n}`, inverting `n_snr_squared`.
+    r"""Return :math:`|\mu| = \sigma \sqrt{d \cdot n\mathrm{SNR}^2 / n}`; inverts `n_snr_squared`.
 
     Raises:
         InputError: unless all are finite and above 0.
@@ -63,9 +63,9 @@ def signal_norm_for(n_snr_squared: float, n: int, xi_std: float, d: int) -> floa
 def stage_one_length(n: int, m: int, eta: float, xi_std: float, d: int) -> float:
     r"""Return :math:`n m / (\eta \sigma^2 d)`, the order of T1, the step at which Stage I ends.
 
-    At T1 all clean samples are fitted, noisy ones are still predicted as their true label, and
-    gamma exceeds rho_bar, both of constant order. The constant of T1 is unknown: compare runs by
-    this number, do not read it as a step to stop at.
+    At T1 all clean samples are fitted, noisy samples are still predicted as their true label, and
+    gamma exceeds rho_bar; both are of constant order. The constant of T1 is unknown, so this number
+    compares runs but is not a step to stop at.
 
     Source: main theorem, Stage I.
 
@@ -81,13 +81,13 @@ def stage_one_length(n: int, m: int, eta: float, xi_std: float, d: int) -> float
 
 
 def early_ratio(n_snr_squared: float, tau: float) -> float:
-    r"""Return about how much larger gamma is than rho_bar early in Stage I.
+    r"""Return the approximate ratio gamma / rho_bar early in Stage I.
 
     .. math:: n\,\mathrm{SNR}^2 (1 - 2\tau) / 2
 
-    While all loss derivatives are still -1/2, a filter's gamma gains from the half of the samples
-    whose signal patch activates it, of which a share tau pulls backwards, and its rho_bar from one
-    sample alone. Below 1 memorization is the faster one from the start.
+    As long as all loss derivatives are -1/2, the gamma of a filter gains from half of the samples
+    (their signal patch activates the filter); a share tau of these reduces it. Its rho_bar gains
+    from one sample. If the ratio is below 1, memorization is faster from the start.
 
     Source: derived from the first step of `CoefficientRecursion`, for balanced classes flipped at
     the same rate; an approximation, not a statement of the paper.
@@ -105,9 +105,9 @@ def early_ratio(n_snr_squared: float, tau: float) -> float:
 
 
 def early_stopping_error_bound(d: int, n: int, C: float) -> float:
-    r"""Return :math:`\exp(-d / (C n))`, which bounds the clean test error on stopping at T1.
+    r"""Return :math:`\exp(-d / (C n))`, the bound on the clean test error after stopping at T1.
 
-    Source: early stopping result. The constant C is unknown: choose one to see the shape in d / n.
+    Source: early stopping result. The constant C is unknown; a chosen C shows the shape in d / n.
 
     Raises:
         InputError: unless all are finite and above 0.
@@ -121,12 +121,12 @@ def early_stopping_error_bound(d: int, n: int, C: float) -> float:
 
 
 def stage_two_error_floor(tau_plus: float, tau_minus: float) -> float:
-    r"""Return :math:`\min(\tau_+, \tau_-) / 2`, the theory's lower bound on the last test error.
+    r"""Return :math:`\min(\tau_+, \tau_-) / 2`, the lower bound of the theory on the test error.
 
     At the end of Stage II, when the training loss has converged, at least a constant share of the
-    noisy samples has rho_bar above gamma. It is unknown whether the test labels meant are clean or
-    flipped as well: compare both errors with it. Away from the theorem's conditions the clean
-    error can lie below it, as it does at this project's defaults.
+    noisy samples has rho_bar above gamma. It is unknown whether the bound is for clean or flipped
+    test labels, so compare both errors with it. If the conditions of the theorem do not hold, the
+    clean error can be lower, as with the defaults here.
 
     Args:
         tau_plus: P(noisy = -1 | y = +1), in [0, 0.5).
@@ -146,9 +146,9 @@ def stage_two_error_floor(tau_plus: float, tau_minus: float) -> float:
 
 
 def signal_power(n: int, signal_norm: float, xi_std: float, d: int) -> float:
-    r"""Return :math:`n |\mu|^4 / (\sigma^4 d)`, which bounds the test error without label noise.
+    r"""Return :math:`n |\mu|^4 / (\sigma^4 d)`, for the bound on the error without label noise.
 
-    Without label noise there are no two stages, and training to convergence generalises: the test
+    Without label noise there are no two stages, and training to convergence generalizes: the test
     error is at most :math:`\exp(-n |\mu|^4 / (C \sigma^4 d))`. The constant C is unknown.
 
     Source: noise-free theorem.

@@ -1,4 +1,4 @@
-"""Read signal learning (gamma) and noise memorization (rho) off the two-layer CNN's weights."""
+"""Compute signal learning (gamma) and noise memorization (rho) from the two-layer CNN's weights."""
 
 from __future__ import annotations
 
@@ -10,18 +10,14 @@ from torch import Tensor
 
 from labelnoise.errors import InputError
 
-# Cholesky loses about as many digits as the condition number has: beyond this limit fewer than six
-# of float64's sixteen would be left, and that happens to duplicated patches, not to random ones
-# (200 random patches and a signal in the smallest dimension allowed, 201, stay near 1e6).
+# Cholesky loses about as many digits as the condition number has. Beyond this limit fewer than six
+# of the sixteen digits of float64 are left. This happens with duplicated patches, not with random
+# ones: 200 random patches and a signal in the smallest allowed dimension, 201, give about 1e6.
 CONDITION_LIMIT = 1e10
 
 
 class Coefficients(NamedTuple):
-    """How far each filter has moved along the signal and along every noise patch.
-
-    Shapes: ``gamma`` (K, m), signal learning; ``rho`` (K, m, n), noise memorization. K = 2: class 1
-    is y = +1 and class 0 is y = -1.
-    """
+    """Coefficients of each filter: ``gamma`` (K, m) of the signal, ``rho`` (K, m, n) of noise."""
 
     gamma: Tensor
     rho: Tensor
@@ -30,17 +26,16 @@ class Coefficients(NamedTuple):
 def feature_directions(
     signal: Float[Tensor, " d"], noise_patches: Float[Tensor, "n d"]
 ) -> Float[Tensor, "n+1 d"]:
-    """Stack mu, xi_1, ..., xi_n as float64 rows, refusing what no coefficient can be given to.
+    """Stack mu, xi_1, ..., xi_n as float64 rows.
 
     Raises:
-        InputError: for no noise patch, for unequal lengths, and for a vector that is zero or not
-            finite.
+        InputError: no noise patch, unequal lengths, or a vector that is zero or not finite.
     """
     if signal.ndim != 1 or noise_patches.shape != (max(len(noise_patches), 1), len(signal)):
         raise InputError(
             f"signal and noise_patches have shapes {tuple(signal.shape)} and "
-            f"{tuple(noise_patches.shape)}, they must be (d,) and (n, d) with n >= 1: give each "
-            "sample's noise patch as one row of the signal's length"
+            f"{tuple(noise_patches.shape)} but must have (d,) and (n, d) with n >= 1: give the "
+            "noise patch of each sample as a row of the length of the signal"
         )
     patches = noise_patches.detach().double()
     directions = torch.cat([signal.detach()[None].to(patches), patches])
@@ -50,35 +45,35 @@ def feature_directions(
         first = int(unusable[0])
         name = "the signal" if first == 0 else f"noise patch {first - 1}"
         raise InputError(
-            f"{name} has norm {norm[first].item():g}, which must be finite and above 0: filters "
-            "cannot move along it, so give a nonzero vector of finite numbers"
+            f"{name} has norm {norm[first].item():g}, which must be finite and above 0: give a "
+            "nonzero vector of finite numbers"
         )
     return directions
 
 
 class SignalNoiseDecomposition:
-    r"""Decompose the movement of the filters into the signal and the noise patches.
+    r"""Decompose the change of the filters into the signal and the noise patches.
 
     .. math::
         w_{j,r}(t) = w_{j,r}(0) + j\,\gamma_{j,r}\,\mu/|\mu|^2
             + \sum_i \rho_{j,r,i}\,\xi_i/|\xi_i|^2
 
-    with j = +1 for class 1 and j = -1 for class 0, so gamma grows positive for both. The n + 1
-    coefficients of a filter solve the normal equations of the vectors scaled to unit length; their
-    solver is computed once, after which each decomposition is one matrix product. Exact for any
-    optimizer whose steps stay in the span of the features (momentum and mini-batches do, weight
-    decay does not: look at `residual`).
+    with j = +1 for class 1 and j = -1 for class 0, so gamma becomes positive for both classes. The
+    n + 1 coefficients of a filter solve the normal equations of the vectors scaled to unit length.
+    The solver is computed once; a decomposition is then one matrix product. It is exact if the
+    steps of the optimizer stay in the span of the features. This holds with momentum and
+    mini-batches but not with weight decay (see `residual`).
 
     Args:
         signal: mu, (d,).
         noise_patches: xi_1, ..., xi_n as rows, (n, d), in the order of the samples.
 
     Attributes:
-        condition: of the Gram matrix, in the 1-norm; coefficients are exact to about
-            condition x 1e-16, relative to the movement of the filter.
+        condition: condition number of the Gram matrix in the 1-norm. The coefficients have a
+            relative error of about condition x 1e-16.
 
     Raises:
-        InputError: when d < n + 1 or the vectors are otherwise not linearly independent.
+        InputError: d < n + 1, or the vectors are not linearly independent.
 
     Source: arXiv 2505.18909, the signal-noise decomposition.
 
@@ -119,10 +114,10 @@ class SignalNoiseDecomposition:
     def coefficients(
         self, weight: Float[Tensor, "K m d"], initial_weight: Float[Tensor, "K m d"]
     ) -> Coefficients:
-        """Return gamma (2, m) and rho (2, m, n) in float64, by least squares.
+        """Return gamma and rho in float64, by least squares.
 
         Raises:
-            InputError: when the weights are not of shape (2, m, d).
+            InputError: the weights do not have shape (2, m, d).
         """
         moved = self._float64(weight) - self._float64(initial_weight)
         solution = moved @ self._solver
@@ -132,7 +127,7 @@ class SignalNoiseDecomposition:
     def reconstruct_weights(
         self, coefficients: Coefficients, initial_weight: Float[Tensor, "K m d"]
     ) -> Float[Tensor, "K m d"]:
-        """Return the float64 weights that have these coefficients, the decomposition's formula."""
+        """Return the float64 weights with these coefficients, by the formula of the class."""
         start = self._float64(initial_weight)
         gamma, rho = (part.to(start) for part in coefficients)
         along = torch.cat([(_class_sign(rho) * gamma)[..., None], rho], dim=-1)
@@ -146,11 +141,11 @@ class SignalNoiseDecomposition:
         initial_weight: Float[Tensor, "K m d"],
         coefficients: Coefficients | None = None,
     ) -> float:
-        """Return |w - rebuilt w| / |w - w(0)|, the share of the movement left unexplained.
+        """Return |w - rebuilt w| / |w - w(0)|, the share of the change that is not explained.
 
-        Between 0 and 1 for this class's own coefficients (None: computed here), and 0 where nothing
-        moved. Training in float32 leaves about 1e-6; weight decay leaves much more, as it shrinks
-        w(0) itself.
+        It is between 0 and 1 for the coefficients of :meth:`coefficients` (None computes them), and
+        0 if the weights did not change. Training in float32 gives about 1e-6. Weight decay gives
+        much more, because it shrinks w(0).
         """
         if coefficients is None:
             coefficients = self.coefficients(weight, initial_weight)
@@ -163,14 +158,14 @@ class SignalNoiseDecomposition:
         d = len(self._solver)
         if weight.ndim != 3 or weight.shape[0] != 2 or weight.shape[2] != d:
             raise InputError(
-                f"weight has shape {tuple(weight.shape)}, the decomposition takes (2, m, {d}): "
-                "two classes of m filters as long as the signal"
+                f"weight has shape {tuple(weight.shape)} but must have (2, m, {d}): "
+                "two classes of m filters of the length of the signal"
             )
         return weight.to(self._solver)
 
 
 def own_class_mask(rho: Float[Tensor, "K m n"], label: Int[Tensor, " n"]) -> Bool[Tensor, "K 1 n"]:
-    """Return (K, 1, n): True where the filter's class k is the given label of sample i."""
+    """Return (K, 1, n): True if class k is the given label of sample i."""
     classes = torch.arange(len(rho), device=rho.device)
     return (classes[:, None] == label.to(rho.device))[:, None]
 
@@ -178,11 +173,11 @@ def own_class_mask(rho: Float[Tensor, "K m n"], label: Int[Tensor, " n"]) -> Boo
 def coefficient_scalars(
     coefficients: Coefficients, label: Int[Tensor, " n"], is_noisy: Bool[Tensor, " n"]
 ) -> dict[str, float]:
-    """Summarise coefficients over filters and samples, nan where there are no such samples.
+    """Summarize coefficients over filters and samples; nan for a summary over no samples.
 
     ``gamma_max`` and ``gamma_mean`` are over all filters. ``rho_max``, ``rho_max_clean``,
     ``rho_max_noisy``, ``rho_mean_clean`` and ``rho_mean_noisy`` are of rho_bar, over the filters of
-    each sample's own label; ``rho_min`` is the most negative rho_underbar.
+    the given label of each sample. ``rho_min`` is the most negative rho_underbar.
 
     Example:
         >>> rho = torch.tensor([[[3.0, -1.0]], [[-2.0, 4.0]]])
@@ -214,7 +209,7 @@ def _largest(values: Tensor) -> float:
 
 
 def _class_sign(per_class: Tensor) -> Tensor:
-    """j of each filter's class, (2, 1): -1 for class 0, +1 for class 1."""
+    """The sign j of each class, (2, 1): -1 for class 0, +1 for class 1."""
     return per_class.new_tensor([[-1.0], [1.0]])
 
 

@@ -1,4 +1,4 @@
-"""Gradient descent on the two-layer CNN carried out on gamma and rho alone, without weights."""
+"""Gradient descent of the two-layer CNN as a recursion on gamma and rho, without weights."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from labelnoise.theory.decomposition import Coefficients, feature_directions, ow
 
 
 def relative_gram(directions: Float[Tensor, "a d"]) -> Float[Tensor, "a a"]:
-    """Return <v_a, v_b> / |v_a|^2: what moving by v_a / |v_a|^2 adds to the product with v_b."""
+    """Return <v_a, v_b> / |v_a|^2, the change of <w, v_b> if w changes by v_a / |v_a|^2."""
     gram = directions @ directions.T
     return gram / gram.diagonal()[:, None]
 
@@ -22,7 +22,7 @@ def network_logits(
 ) -> Float[Tensor, "n K"]:
     """Return F_k(x_i) = (1/m) sum_r relu(y_i <w_{k,r}, mu>) + relu(<w_{k,r}, xi_i>).
 
-    ``sign`` is the true y, (n,), -1 or +1: it is what the signal patch shows.
+    ``sign`` is the true y, (n,), -1 or +1; the signal patch is y mu.
     """
     signal_response = (signal_product[..., None] * sign).relu()
     return (signal_response + noise_product.relu()).mean(dim=1).T
@@ -42,28 +42,28 @@ class CoefficientRecursion:
         \underline\rho_{j,r,i} &\mathrel{+}= \tfrac{\eta |\xi_i|^2}{nm} l'_i\,
             1[\langle w_{j,r}, \xi_i\rangle > 0]\, 1[\tilde y_i = -j]
 
-    The inner products follow from those of w(0) and the Gram matrix, so w is never formed: a way to
-    gamma and rho that shares nothing with solving for them in `SignalNoiseDecomposition`. It needs
-    no linear independence, so it also runs for d < n + 1.
+    The inner products follow from w(0) and the Gram matrix, so w is never formed. This computation
+    of gamma and rho is independent of the solver of `SignalNoiseDecomposition`. It needs no linear
+    independence, so it also works for d < n + 1.
 
-    Exactly at 0 a relu passes no gradient here, as in torch; the paper's indicator has >= 0. Only
-    filters that start orthogonal to a patch, such as all-zero ones, tell the two apart.
+    The gradient of relu at 0 is 0, as in torch; the indicator of the paper has >= 0. This matters
+    only for filters that start orthogonal to a patch, such as zero filters.
 
     Args:
         signal: mu, (d,).
         noise_patches: xi_i as rows, (n, d).
         label: given labels, (n,), 0 or 1.
         clean_label: true labels, (n,), 0 or 1.
-        initial_weight: w(0), (2, m, d), class 1 being j = +1.
+        initial_weight: w(0), (2, m, d).
         learning_rate: eta, above 0.
 
     Attributes:
-        gamma: (2, m), float64, as everything here.
-        rho_bar: (2, m, n), never negative, nonzero only where the class is the given label.
-        rho_underbar: (2, m, n), never positive, nonzero only where it is not.
+        gamma: (2, m), float64.
+        rho_bar: (2, m, n), float64, at least 0; nonzero only for the class of the given label.
+        rho_underbar: (2, m, n), float64, at most 0; nonzero only for the other class.
 
     Raises:
-        InputError: for shapes, labels or a learning rate other than these, and zero vectors.
+        InputError: other shapes, labels or learning rates, or a zero vector.
 
     Source: arXiv 2505.18909, the coefficients' update equations.
 
@@ -94,8 +94,8 @@ class CoefficientRecursion:
         n, d = noise_patches.shape
         if initial_weight.ndim != 3 or initial_weight.shape[0] != 2 or initial_weight.shape[2] != d:
             raise InputError(
-                f"initial_weight has shape {tuple(initial_weight.shape)}, the recursion takes "
-                f"(2, m, {d}): two classes of m filters as long as the signal"
+                f"initial_weight has shape {tuple(initial_weight.shape)} but must have "
+                f"(2, m, {d}): two classes of m filters of the length of the signal"
             )
         check_number("learning_rate", learning_rate, POSITIVE)
         self._given_sign = _sign(label, "label", directions, n)
@@ -114,11 +114,11 @@ class CoefficientRecursion:
 
     @property
     def coefficients(self) -> Coefficients:
-        """gamma (2, m) and rho = rho_bar + rho_underbar (2, m, n), as the decomposition gives."""
+        """gamma (2, m) and rho = rho_bar + rho_underbar (2, m, n)."""
         return Coefficients(self.gamma, self.rho_bar + self.rho_underbar)
 
     def logits(self) -> Float[Tensor, "n 2"]:
-        """The network's logits (F_{-1}, F_{+1}) on its training samples."""
+        """The logits (F_{-1}, F_{+1}) of the training samples."""
         return network_logits(*self._products(), self._true_sign)
 
     def loss(self) -> float:
@@ -134,13 +134,13 @@ class CoefficientRecursion:
         signal_active = (signal_product[..., None] * self._true_sign > 0).to(pull)
         signal_pull = signal_active @ (pull * self._given_sign * self._true_sign)
         growth = (noise_product > 0) * (pull * self._norm_squared[1:])
-        # New tensors, not in-place sums, so that coefficients handed out earlier stay as they were.
+        # New tensors, not in-place sums, so that coefficients returned earlier do not change.
         self.gamma = self.gamma + self._norm_squared[0] * signal_pull
         self.rho_bar = self.rho_bar + growth * self._own
         self.rho_underbar = self.rho_underbar - growth * ~self._own
 
     def _products(self) -> tuple[Tensor, Tensor]:
-        """<w, mu> (2, m) and <w, xi_i> (2, m, n) at the present coefficients."""
+        """<w, mu> (2, m) and <w, xi_i> (2, m, n) at the current coefficients."""
         gamma, rho = self.coefficients
         along = torch.cat([(self._class_sign * gamma)[..., None], rho], dim=-1)
         product = self._initial_product + along @ self._relative_gram
@@ -155,7 +155,7 @@ def _sign(label: Tensor, name: str, like: Tensor, n: int) -> Tensor:
     if label.shape != (n,) or not ((label == 0) | (label == 1)).all():
         raise InputError(
             f"{name} has shape {tuple(label.shape)} and values "
-            f"{label.unique()[:5].tolist()}, it must be ({n},) with values 0 (y = -1) and "
+            f"{label.unique()[:5].tolist()} but must have ({n},) with values 0 (y = -1) and "
             "1 (y = +1): give one class index for each noise patch"
         )
     return 2 * label.to(like) - 1

@@ -1,4 +1,4 @@
-"""Where Stage I, learning the signal, ends and Stage II, memorizing the noise, is complete."""
+"""Find the steps of the two stages: learning the signal, then memorizing the wrong labels."""
 
 from __future__ import annotations
 
@@ -18,13 +18,14 @@ from labelnoise.state import Stateful
 
 @dataclass(frozen=True)
 class Stages:
-    """The milestones of one run; None where one was never reached or cannot be known.
+    """The milestones of one run; None for a milestone that is not reached or unknown.
 
     Attributes:
-        clean_fit_step: first logged step with every clean sample fitted.
-        crossing_step: first from which max rho_bar over noisy samples stays above max gamma.
-        memorized_step: first with every noisy sample predicted as its wrong label.
-        theory_t1: the order of T1 in steps (`stage_one_length`), its constant unknown.
+        clean_fit_step: the first logged step with every clean sample fitted.
+        crossing_step: the first logged step from which max rho_bar over the noisy samples stays
+            above max gamma.
+        memorized_step: the first logged step with every noisy sample predicted as its wrong label.
+        theory_t1: the order of T1 in steps (`stage_one_length`), up to an unknown constant.
     """
 
     clean_fit_step: int | None
@@ -42,14 +43,14 @@ def find_stages(
     rho_max_noisy: Sequence[float | None] | NDArray[Any] | None = None,
     theory_t1: float | None = None,
 ) -> Stages:
-    """Find the milestones in logged curves, all as long as ``steps``.
+    """Find the milestones in logged curves of the length of ``steps``.
 
-    Needs the true labels (in the two accuracies, of clean and of noisy training samples, 0 to 1).
-    An entry that is nan or None, as where there are no noisy samples, reaches no milestone; without
-    ``gamma_max`` or ``rho_max_noisy`` the crossing is unknown.
+    The accuracies on clean and on noisy training samples (0 to 1) need the true labels. An entry
+    nan or None, for example without noisy samples, reaches no milestone. Without ``gamma_max`` or
+    ``rho_max_noisy`` the crossing is unknown.
 
     Raises:
-        InputError: when a curve is not as long as ``steps`` or ``steps`` go back.
+        InputError: a curve has another length than ``steps``, or ``steps`` decrease.
 
     Source: stages of arXiv 2505.18909, Stage I and Stage II.
 
@@ -58,7 +59,7 @@ def find_stages(
         Stages(clean_fit_step=10, crossing_step=None, memorized_step=20, theory_t1=None)
     """
     if np.any(np.diff(np.asarray(steps, dtype=float)) < 0):
-        raise InputError("steps go back somewhere, they must not decrease: sort the logged rows")
+        raise InputError("steps go back but must not decrease: sort the logged rows")
 
     def first(reached: NDArray[np.bool_]) -> int | None:
         return int(steps[int(reached.argmax())]) if reached.any() else None
@@ -66,15 +67,15 @@ def find_stages(
     def curve(name: str, values: Sequence[float | None] | NDArray[Any]) -> NDArray[np.float64]:
         if len(values) != len(steps):
             raise InputError(
-                f"{name} has {len(values)} entries and steps {len(steps)}, they must match: give "
-                "one entry for each step, nan where it is not known"
+                f"{name} has {len(values)} entries but there are {len(steps)} steps: give "
+                "one entry for each step, nan if it is unknown"
             )
         return np.asarray(values, dtype=float)
 
     crossing_step = None
     if gamma_max is not None and rho_max_noisy is not None:
         lead = curve("rho_max_noisy", rho_max_noisy) - curve("gamma_max", gamma_max)
-        # At the very start, and with mini-batches, noise can lead for a moment.
+        # At the start, and with mini-batches, rho can lead for a short time.
         to_the_end = np.logical_and.accumulate(((lead > 0) | np.isnan(lead))[::-1])[::-1]
         crossing_step = first((lead > 0) & to_the_end)
     return Stages(
@@ -86,20 +87,20 @@ def find_stages(
 
 
 class StageDetector(Stateful, ABC):
-    """Watch gamma and rho as they come and name one step, without any true label.
+    """Reads gamma and rho one observation after another and finds one step, without true labels.
 
-    Subclasses say in `_observe` which step is the candidate and whether the present observation
-    confirms it; after ``patience`` confirmations in a row the candidate is the answer for good.
-    An observation with a nan is passed over as if it had not been made.
+    `_observe` of a subclass sets the candidate step and returns whether the observation confirms
+    it. After ``patience`` confirmations in a row the candidate is final. Observations with nan are
+    skipped.
 
     Args:
-        patience: confirmations in a row that are needed, at least 1.
+        patience: required number of confirmations in a row, at least 1.
 
     Attributes:
-        triggered_step: the step found, None until then.
+        triggered_step: the final step; None before.
 
     Raises:
-        InputError: for a patience below 1.
+        InputError: a patience below 1.
     """
 
     state: ClassVar[tuple[str, ...]] = ("triggered_step", "candidate_step", "confirmations")
@@ -113,11 +114,11 @@ class StageDetector(Stateful, ABC):
 
     @abstractmethod
     def _observe(self, step: int, lead: float) -> bool:
-        """Take in the signal's lead gamma_max - rho_max; return whether the candidate stands."""
+        """Read the lead gamma_max - rho_max; return whether it confirms the candidate."""
 
     def update(self, step: int, gamma_max: float, rho_max: float) -> bool:
-        """Take in the largest gamma and rho_bar over *all* samples; True once triggered."""
-        # float(): numpy's own scalars would keep a checkpoint from loading with weights_only.
+        """Read the largest gamma and rho_bar over *all* samples; True from the trigger on."""
+        # float(): a checkpoint with numpy scalars cannot be loaded with weights_only.
         lead = float(gamma_max) - float(rho_max)
         if self.triggered_step is None and not math.isnan(lead):
             self.confirmations = self.confirmations + 1 if self._observe(step, lead) else 0
@@ -127,15 +128,15 @@ class StageDetector(Stateful, ABC):
 
 
 class LeadPeakDetector(StageDetector):
-    """Find the end of Stage I: where the signal's lead over the noise patches was largest.
+    """Finds the end of Stage I, the step of the largest lead gamma_max - rho_max.
 
-    The lead gamma_max - rho_max grows as long as the signal is learned faster than any sample's
-    noise patch is memorized, so its peak is the step from which memorization is the faster one, and
-    precedes the step of `OvertakeDetector`. A peak is a lead strictly above 0 and above every
-    earlier one, confirmed by ``patience`` observations in a row strictly below it.
+    The lead grows as long as signal learning is faster than the memorization of every noise patch.
+    From its peak on, memorization is faster. The peak is before the step of `OvertakeDetector`. A
+    peak is a lead above 0 and above all earlier leads, confirmed by ``patience`` observations in a
+    row strictly below it.
 
-    gamma_max is that of one class. With flips in one class alone the peak can be that of the
-    cleaner class, before the other class has learned its signal.
+    gamma_max is the maximum over both classes. If only one class has flips, the peak can be that of
+    the cleaner class, before the other class has learned its signal.
 
     Example:
         >>> detector = LeadPeakDetector(patience=2)
@@ -150,7 +151,7 @@ class LeadPeakDetector(StageDetector):
 
     def __init__(self, patience: int) -> None:
         super().__init__(patience)
-        # Starting at 0 keeps the start, where both coefficients are 0, from being a peak.
+        # At the start both coefficients are 0; with 0 here the start is not a peak.
         self.peak = 0.0
 
     def _observe(self, step: int, lead: float) -> bool:
@@ -160,9 +161,9 @@ class LeadPeakDetector(StageDetector):
 
 
 class OvertakeDetector(StageDetector):
-    """Find where memorization overtakes signal learning: the first of a lasting streak.
+    """Finds the step at which memorization overtakes signal learning.
 
-    The streak is ``patience`` observations in a row with rho_max strictly above gamma_max.
+    It is the first of ``patience`` observations in a row with rho_max strictly above gamma_max.
 
     Example:
         >>> detector = OvertakeDetector(patience=2)

@@ -1,1 +1,1 @@
-"""One run: build the parts, fit, evaluate, report; with its processes and checkpoints."""
+"""A run: build its parts, train, evaluate and report; processes and checkpoints of the run."""

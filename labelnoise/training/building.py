@@ -1,4 +1,4 @@
-"""From a configuration to the parts of a run: data, classifier, monitors, techniques, trainer."""
+"""Build the parts of a run from its configuration."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ from labelnoise.training.launcher import plugins
 
 log = logging.getLogger(__name__)
 
-# What libraries raise for values of a wrong type or size; InputErrors say more and pass through.
+# Exceptions of libraries for values of a wrong type or size. InputErrors are not wrapped.
 _REFUSALS: tuple[type[Exception], ...] = (
     TypeError,
     ValueError,
@@ -52,7 +52,7 @@ _REFUSALS: tuple[type[Exception], ...] = (
 
 @dataclass
 class Parts:
-    """Everything that one run is made of, ready to fit."""
+    """The parts of one run, ready to fit."""
 
     datamodule: NoisyLabelDataModule
     classifier: NoisyLabelClassifier
@@ -63,10 +63,10 @@ class Parts:
 
 @contextmanager
 def one_line_refusals() -> Iterator[None]:
-    """Around building: what a library refuses becomes an InputError, with the library's reason."""
+    """Turn exceptions of libraries into an InputError of one line with the library's reason."""
     try:
         yield
-    except (InputError, InstantiationException):  # say themselves what is wrong
+    except (InputError, InstantiationException):  # their messages are already clear
         raise
     except _REFUSALS as error:
         reason = " ".join(str(error).split()) or type(error).__name__
@@ -76,14 +76,14 @@ def one_line_refusals() -> Iterator[None]:
 
 
 def data_to_read(cfg: DictConfig) -> NoisyLabelDataModule:
-    """The data module with its label noise, before it has looked for a file.
+    """The data module with its label noise; it has not read any file yet.
 
     Raises:
-        InputError: ``data._target_`` is no data module of this laboratory's kind.
+        InputError: ``data._target_`` is not a NoisyLabelDataModule.
     """
     allowed = allowed_modules(cfg)
     target = find(cfg.data.get("_target_"), allowed, "data")
-    if isinstance(target, type):  # before its constructor can refuse ``noise``
+    if isinstance(target, type):  # first, because another constructor would reject ``noise``
         _check_data(target)
     datamodule = instantiate(cfg.data, allowed)(noise=instantiate(cfg.noise, allowed))
     _check_data(type(datamodule))
@@ -91,10 +91,10 @@ def data_to_read(cfg: DictConfig) -> NoisyLabelDataModule:
 
 
 def _check_data(kind: type) -> None:
-    """Refuse other data modules, which have no label noise, no record of it and no whole splits."""
+    """Refuse data modules that are not a NoisyLabelDataModule."""
     if not issubclass(kind, NoisyLabelDataModule):
         raise InputError(
-            f"data is a {kind.__name__}, which knows of no label noise: write a subclass of "
+            f"data is a {kind.__name__}, which does not support label noise: write a subclass of "
             "labelnoise.data.ImageDataModule with a method read(), see CONTRIBUTING.md"
         )
 
@@ -104,27 +104,27 @@ def build_learner(
     datamodule: NoisyLabelDataModule | None = None,
     learner: type[NoisyLabelClassifier] = NoisyLabelClassifier,
 ) -> tuple[NoisyLabelDataModule, NoisyLabelClassifier]:
-    """The data, read and flipped, and the untrained classifier. Its size follows from the data.
+    """The data with label noise, and the untrained classifier, which gets its size from the data.
 
     Args:
         cfg: the configuration.
-        datamodule: from :func:`data_to_read`, with its files prepared; None makes it here.
+        datamodule: from :func:`data_to_read`, with its files prepared; None creates it here.
         learner: the class of the classifier.
     """
     if datamodule is None:
         datamodule = data_to_read(cfg)
         datamodule.prepare_data()
     datamodule.setup("fit")
-    make: Callable[..., NoisyLabelClassifier] = learner  # each takes networks in its own number
+    make: Callable[..., NoisyLabelClassifier] = learner  # classes take one or two networks
     classifier = make(
         *_networks(cfg, datamodule, learner.network_count),
         instantiate(cfg.optimizer, allowed_modules(cfg)),
         **_schedule(cfg, datamodule),
-        # A run begun by an earlier version is resumed without them.
+        # The configuration of a run from an earlier version may lack these keys.
         channels_last=cfg.get("channels_last", False),
         compile=cfg.get("compile", False),
     )
-    classifier.configure_optimizers()  # what torch refuses in their options is told here
+    classifier.configure_optimizers()  # here torch rejects wrong options
     return datamodule, classifier
 
 
@@ -134,19 +134,19 @@ def build(
     datamodule: NoisyLabelDataModule | None = None,
     resumed_step: int | None = None,
 ) -> Parts:
-    """Instantiate the parts; the data are read and flipped here, since the model's size follows.
+    """Instantiate the parts. This reads the data, because the size of the model depends on them.
 
     Args:
         cfg: the configuration.
-        run: where the parts write.
+        run: the run directory for all output.
         datamodule: as in :func:`build_learner`.
-        resumed_step: of the checkpoint that the run goes on from; None where it begins.
+        resumed_step: the step of the checkpoint that the run continues from; None for a new run.
     """
     check_options(cfg)
     allowed = allowed_modules(cfg)
     techniques = build_techniques(cfg)
     monitors = build_monitors(cfg, techniques)
-    # What torch and Lightning refuse is told before the data are read.
+    # Before the data are read, torch and Lightning reject wrong options.
     instantiate(cfg.optimizer, allowed)([nn.Parameter(torch.zeros(1))])
     instantiate(cfg.trainer, allowed)(logger=False, enable_checkpointing=False, plugins=_ranks())
     datamodule, classifier = build_learner(cfg, datamodule, learner_of(techniques))
@@ -161,9 +161,9 @@ def build(
         logger=_loggers(cfg, run, resumed_step),
         default_root_dir=run.path,
         val_check_interval=cfg.eval_every_n_steps or 1.0,
-        # The classifier measures the whole split at its first batch.
+        # The classifier measures the whole validation split at the first batch.
         limit_val_batches=1,
-        # Counted over the whole training, also where an epoch is shorter than the interval.
+        # None counts steps over the whole training; an epoch may be shorter than the interval.
         check_val_every_n_epoch=None if cfg.eval_every_n_steps else 1,
         plugins=[WholeFiles(), *_ranks()],
     )
@@ -189,14 +189,14 @@ def _callbacks(
 
 
 def _ranks() -> list[Any]:
-    """What Lightning needs where several processes train the run."""
+    """The Lightning plugins for several processes."""
     return plugins() if world_size() > 1 else []
 
 
 def _check_batches(
     cfg: DictConfig, datamodule: NoisyLabelDataModule, classifier: NoisyLabelClassifier
 ) -> None:
-    """Refuse a batch of one sample where a network cannot train on it."""
+    """Refuse a batch of one sample if the network cannot train on it."""
     loader = datamodule.train_dataloader()
     accumulated = cfg.trainer.get("accumulate_grad_batches", 1)
     steps = run_steps(math.ceil(len(loader) / accumulated), cfg.max_steps, cfg.max_epochs)
@@ -206,12 +206,12 @@ def _check_batches(
         classifier.networks,
         datamodule.train,
         f"with batch_size={cfg.batch_size} one batch of the {len(datamodule.train)} training "
-        "samples has one for a process: write another batch_size",
+        "samples has only one sample for a process: write another batch_size",
     )
 
 
 def build_techniques(cfg: DictConfig) -> dict[str, Technique]:
-    """The techniques by name; a loss that is a plain function is made one."""
+    """The techniques by name; a plain loss function is wrapped in :class:`Loss`."""
     allowed = allowed_modules(cfg)
     parts = {str(name): instantiate(node, allowed) for name, node in cfg.technique.items()}
     techniques = {n: p if isinstance(p, Technique) else Loss(p) for n, p in parts.items()}
@@ -220,9 +220,9 @@ def build_techniques(cfg: DictConfig) -> dict[str, Technique]:
 
 
 def build_monitors(cfg: DictConfig, techniques: dict[str, Technique]) -> dict[str, Monitor]:
-    """The monitors by name: those chosen, and those that record a metric which a technique reads.
+    """The chosen monitors by name, and the monitors that record metrics for techniques.
 
-    With ``monitor=none`` the user has excluded all of them, and none is added.
+    With ``monitor=none`` no monitor is added.
     """
     allowed = allowed_modules(cfg)
     monitors = {str(name): instantiate(node, allowed) for name, node in cfg.monitor.items()}
@@ -233,7 +233,7 @@ def build_monitors(cfg: DictConfig, techniques: dict[str, Technique]) -> dict[st
             name = missing_monitor([metric], monitors.values())
             if name is None or not (file := CONF_DIR / "monitor" / f"{name}.yaml").exists():
                 continue
-            whole = cfg.copy()  # in which the file's interpolations are resolved
+            whole = cfg.copy()  # interpolations in the file refer to the whole configuration
             OmegaConf.set_struct(whole, False)
             whole.monitor = OmegaConf.load(file)
             monitors[name] = instantiate(whole.monitor[name], allowed)
@@ -242,7 +242,7 @@ def build_monitors(cfg: DictConfig, techniques: dict[str, Technique]) -> dict[st
 
 
 def _networks(cfg: DictConfig, datamodule: NoisyLabelDataModule, count: int) -> list[nn.Module]:
-    """Networks of one architecture; the first is that of a run with one, the others differ."""
+    """``count`` networks of one architecture; the first has the same weights as in other runs."""
     dtype = datamodule.train.batch(slice(1)).input.dtype
     shape = {"input_shape": datamodule.input_shape, "num_classes": datamodule.num_classes}
     seeds = [{"seed": derive_seed(cfg.model.seed, "network", i)} for i in range(1, count)]
@@ -251,7 +251,7 @@ def _networks(cfg: DictConfig, datamodule: NoisyLabelDataModule, count: int) -> 
 
 
 def _schedule(cfg: DictConfig, datamodule: NoisyLabelDataModule) -> dict[str, Any]:
-    """The classifier's ``scheduler`` and ``interval``; neither for a constant rate."""
+    """The classifier's ``scheduler`` and ``interval``; empty for a constant rate."""
     plain = OmegaConf.to_container(cfg.scheduler, resolve=True)
     assert isinstance(plain, dict)
     options = {str(key): value for key, value in plain.items()}
@@ -265,7 +265,7 @@ def _schedule(cfg: DictConfig, datamodule: NoisyLabelDataModule) -> dict[str, An
 
 
 def _kept_checkpoints(run: RunDirectory, every_n_epochs: int) -> ModelCheckpoint:
-    """Weights alone, as checkpoints/step_000790.ckpt: for attribution maps, not for resuming."""
+    """Saves weights as checkpoints/step_000790.ckpt, for attribution maps, not for resuming."""
     return ModelCheckpoint(
         dirpath=run.checkpoints,
         filename="step_{step:06d}",
@@ -274,15 +274,15 @@ def _kept_checkpoints(run: RunDirectory, every_n_epochs: int) -> ModelCheckpoint
         save_top_k=-1,
         save_weights_only=True,
         save_on_train_epoch_end=True,
-        enable_version_counter=False,  # a resumed run writes the same again
+        enable_version_counter=False,  # a resumed run overwrites them with equal files
     )
 
 
 def _loggers(cfg: DictConfig, run: RunDirectory, resumed_step: int | None) -> list[Logger]:
-    """Loggers that write into the run; TensorBoard forgets what came after the checkpoint."""
+    """The loggers of the run; TensorBoard drops entries after the resumed checkpoint."""
     if not is_rank_zero():
         return []
-    # What a killed run logged after its checkpoint is measured and logged again.
+    # The resumed run logs the steps after its checkpoint again.
     allowed = allowed_modules(cfg)
     purge = {"purge_step": 0 if resumed_step is None else resumed_step + 1}
     again = purge if run.tensorboard.exists() else {}
@@ -300,7 +300,7 @@ def _loggers(cfg: DictConfig, run: RunDirectory, resumed_step: int | None) -> li
 
 
 class ProgressBar(RichProgressBar):
-    """Lightning's bar without its version number, which names nothing here."""
+    """Lightning's progress bar without the version number, which has no meaning here."""
 
     def get_metrics(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> dict[str, Any]:
         metrics = super().get_metrics(trainer, pl_module)

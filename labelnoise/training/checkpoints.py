@@ -1,4 +1,4 @@
-"""The checkpoints that an interrupted run goes on from: when they are saved, which is intact."""
+"""Checkpoints for resuming an interrupted run: save them, and find the newest intact one."""
 
 from __future__ import annotations
 
@@ -24,20 +24,21 @@ from labelnoise.state import Stateful
 
 log = logging.getLogger(__name__)
 
-# Those of the generations on disk, and of one more, since a kill may come between two renames.
+# Checksums in the manifest: of the two files on disk and of one more, in case a kill comes between
+# two renames.
 _REMEMBERED = 3
 
 
 class WholeFiles(TorchCheckpointIO):
-    """Writes checkpoints whole or not at all, in the folder that they belong to.
+    """Writes each checkpoint completely or not at all, directly in its folder.
 
-    Lightning's own writer puts them into the system's temporary folder first.
+    Lightning's own writer uses the temporary folder of the system first.
     """
 
     def save_checkpoint(
         self, checkpoint: dict[str, Any], path: str | os.PathLike[str], storage_options: Any = None
     ) -> None:
-        # In memory first: torch turns a full disk into an error without a name.
+        # In memory first: on a full disk torch raises an error that does not say so.
         content = io.BytesIO()
         torch.save(checkpoint, content)
         target = Path(path)
@@ -47,16 +48,16 @@ class WholeFiles(TorchCheckpointIO):
 
 
 class ResumeCheckpoint(Stateful, Checkpoint):
-    """Saves ``last.ckpt`` between two steps, when all that was due at the last one has been done.
+    """Saves ``last.ckpt`` between two steps, after everything that was due at the first of them.
 
-    Lightning's ModelCheckpoint saves at the end of a batch, before the validation due at that very
-    step; a run resumed from there would never make it. Where several processes train the run, all
-    of them save at the same step: rank 0 writes, the others wait.
+    Lightning's ModelCheckpoint saves at the end of a batch, before the validation of the same step.
+    A run resumed from there would skip this validation. All processes of a run save at the same
+    step: rank 0 writes, the others wait.
 
-    A signal that was deferred is answered here: the run is saved and left at the next step.
+    After a deferred signal, the run is saved and interrupted at the next step.
 
     Args:
-        run: keeps the checkpoint, and the one before it as ``previous.ckpt``.
+        run: the run directory; the checkpoint before the last is ``previous.ckpt``.
         every_n_steps: the interval in optimizer steps; None saves once an epoch.
     """
 
@@ -68,13 +69,13 @@ class ResumeCheckpoint(Stateful, Checkpoint):
         self.saved_step = 0
 
     def on_train_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
-        take_signals()  # Lightning has put its own handlers in their place
+        take_signals()  # because Lightning has installed its own handlers
 
     def on_train_batch_start(
         self, trainer: pl.Trainer, pl_module: pl.LightningModule, batch: Any, batch_idx: int
     ) -> None:
         if batch_idx % trainer.accumulate_grad_batches:
-            return  # gradients of a group that has begun are in no checkpoint
+            return  # a checkpoint has no accumulated gradients
         step = trainer.global_step
         due = batch_idx == 0 if self.every_n_steps is None else step % self.every_n_steps == 0
         (signal,) = agreed(float(received() or 0))
@@ -95,10 +96,10 @@ class ResumeCheckpoint(Stateful, Checkpoint):
 
 @contextmanager
 def _between_batches(trainer: pl.Trainer) -> Iterator[None]:
-    """Set Lightning's progress back to where it was before the coming batch was made ready.
+    """Set Lightning's progress back to the state before the next batch was made ready.
 
-    A resumed run makes that batch ready itself. Left as it is, the progress would say "last batch"
-    in an epoch of one batch, and a resumed run would count that epoch as done.
+    A resumed run makes this batch ready again. Without this, the progress would say "last batch" in
+    an epoch of one batch, and the resumed run would count this epoch as done.
     """
     progress = trainer.fit_loop.epoch_loop.batch_progress
     was_last, progress.is_last_batch = progress.is_last_batch, False
@@ -113,7 +114,7 @@ def _between_batches(trainer: pl.Trainer) -> Iterator[None]:
 
 
 def keep(run: RunDirectory, part: Path, step: int) -> None:
-    """Make ``part`` the run's last checkpoint, and the one before it the previous one."""
+    """Make ``part`` the last checkpoint of the run, and the last one the previous one."""
     known = list(run.manifest.section("checkpoints").items())
     known.append((sha256(part), step))
     run.manifest.update(checkpoints=dict(known[-_REMEMBERED:]))
@@ -123,9 +124,9 @@ def keep(run: RunDirectory, part: Path, step: int) -> None:
 
 
 def newest(run: RunDirectory) -> tuple[Path, int] | None:
-    """The checkpoint to go on from with its step; None where the run has to begin at step 0.
+    """The checkpoint to continue from and its step; None if the run has to start at step 0.
 
-    Where ``last.ckpt`` is missing or damaged, ``previous.ckpt`` takes its place, with a warning.
+    If ``last.ckpt`` is missing or damaged, ``previous.ckpt`` replaces it, with a warning.
 
     Raises:
         InputError: no checkpoint is intact.
@@ -141,14 +142,14 @@ def newest(run: RunDirectory) -> tuple[Path, int] | None:
             continue
         if damaged:
             state = "is damaged" if damaged[0].exists() else "is missing"
-            log.warning("%s %s: going on from %s, step %d", damaged[0], state, file.name, step)
+            log.warning("%s %s: continuing from %s, step %d", damaged[0], state, file.name, step)
             rename(file, run.last_checkpoint)
         return run.last_checkpoint, int(step)
     there = [file.name for file in damaged if file.exists()]
     if there:
         raise InputError(
-            f"{run.checkpoints / there[0]} is damaged, or another run's, and no other checkpoint "
-            f"is intact: delete {' and '.join(there)} to train that run from its start"
+            f"{run.checkpoints / there[0]} is damaged or belongs to another run, and no other "
+            f"checkpoint is intact: delete {' and '.join(there)} to train this run from its start"
         )
-    log.warning("%s holds no checkpoint any more: training from the start", run.checkpoints)
+    log.warning("%s no longer has a checkpoint: training from the start", run.checkpoints)
     return None

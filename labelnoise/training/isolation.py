@@ -1,6 +1,6 @@
-"""What a run changes in its process, and puts back: random streams, warnings, logging.
+"""Global state that a run changes and then restores: random streams, warnings, logging.
 
-Several jobs of a sweep run in one process; none may depend on which ran before it.
+Several jobs of a sweep run in one process. A job must not depend on the jobs before it.
 """
 
 from __future__ import annotations
@@ -23,29 +23,29 @@ from labelnoise.seeding import derive_seed
 # From glibc's malloc.h.
 _M_TRIM_THRESHOLD, _M_MMAP_THRESHOLD = -1, -3
 
-# Typed as a plain module, while torch makes its attribute a switch.
+# Any, because the type checker does not know the attribute that this module sets.
 memory_guard: Any = torch.utils.deterministic
 
-# Each is answered elsewhere, as said beside it.
+# Warnings that do not apply here, each with the reason.
 _EXPECTED_WARNINGS = (
-    ".*does not have many workers.*",  # batches are slices of tensors, workers would copy them
-    ".*your dataloader is not resumable.*",  # TensorLoader goes on in mid-epoch by itself
-    ".*Checkpoint directory .* exists and is not empty.*",  # the run directory knows its runs
-    ".*is smaller than the logging interval.*",  # a run may be shorter than any interval
-    ".*Total length of `list` across ranks is zero.*",  # val_fraction=0 asks for no validation
-    r".*isinstance\(treespec, LeafSpec\)` is deprecated.*",  # Lightning's, of recent torch
-    ".*sync_dist=True.*",  # every rank evaluates whole splits, there is nothing to put together
-    ".*GPU available but not used.*",  # a GPU is the user's choice, by trainer=gpu
+    ".*does not have many workers.*",  # batches are slices of tensors; workers would copy them
+    ".*your dataloader is not resumable.*",  # TensorLoader resumes within an epoch
+    ".*Checkpoint directory .* exists and is not empty.*",  # the run directory checks its content
+    ".*is smaller than the logging interval.*",  # a run may be shorter than the interval
+    ".*Total length of `list` across ranks is zero.*",  # val_fraction=0 means no validation
+    r".*isinstance\(treespec, LeafSpec\)` is deprecated.*",  # from Lightning with recent torch
+    ".*sync_dist=True.*",  # every rank evaluates whole splits
+    ".*GPU available but not used.*",  # the user chooses a GPU by trainer=gpu
 )
 
 
 def keep_freed_memory() -> None:
-    """Have the C library use freed memory again instead of giving it back to the system.
+    """Make the C library reuse freed memory instead of returning it to the system.
 
-    A step of a network on images frees and takes the same hundred megabytes; giving them back in
-    between costs the processor a page fault for every 4 KB, a third of a step of the small CNN.
-    Blocks above 32 MB still go back, so that a heap full of holes cannot grow. Lasts as long as the
-    process, and does nothing without glibc.
+    A training step on images frees and allocates the same hundred megabytes. Returning them costs a
+    page fault for every 4 KB, a third of a step of the small CNN. Blocks above 32 MB are still
+    returned, so that fragmentation cannot grow. The setting lasts until the process ends. Without
+    glibc nothing happens.
     """
     try:
         mallopt = ctypes.CDLL(None).mallopt
@@ -57,16 +57,16 @@ def keep_freed_memory() -> None:
 
 @contextmanager
 def isolated(seed: int, threads: int | None = None) -> Iterator[None]:
-    """Seed the global streams for third parties, and put back all global state afterwards."""
+    """Seed the global random streams, and restore all global state at the end of the block."""
     threads_before = torch.get_num_threads()
     states = torch.get_rng_state(), np.random.get_state(), random.getstate()
     deterministic = torch.are_deterministic_algorithms_enabled()
     fill = memory_guard.fill_uninitialized_memory
     try:
         keep_freed_memory()
-        torch.use_deterministic_algorithms(False)  # until a Trainer asks for them
+        torch.use_deterministic_algorithms(False)  # a Trainer may switch them on
         torch.set_num_threads(threads or threads_before)
-        # A guard for code that reads memory before writing it; it costs every allocation a pass.
+        # This guard against reading uninitialized memory costs a pass over every allocation.
         memory_guard.fill_uninitialized_memory = False
         with warnings.catch_warnings():
             for message in _EXPECTED_WARNINGS:
@@ -83,15 +83,15 @@ def isolated(seed: int, threads: int | None = None) -> Iterator[None]:
 
 
 def seed_globally(seed: int, *names: int) -> None:
-    """Seed the global streams, for third parties such as dropout; ``names`` tell streams apart."""
+    """Seed the global random streams, which dropout uses; ``names`` distinguish streams."""
     pl.seed_everything(derive_seed(seed, "global", *names) % 2**32, verbose=False)
 
 
 @contextmanager
 def logging_to(path: Path | None) -> Iterator[None]:
-    """Send this project's log to the screen and to ``path``, and leave out Lightning's chatter.
+    """Log this package to the screen and to ``path``; from Lightning only warnings are logged.
 
-    None sends it nowhere: of several processes that train one run, one speaks.
+    None logs nothing, so that only one of the processes of a run logs.
     """
     ours = logging.getLogger("labelnoise")
     lightning = [logging.getLogger(name) for name in ("pytorch_lightning", "lightning_fabric")]
@@ -108,7 +108,7 @@ def logging_to(path: Path | None) -> Iterator[None]:
     try:
         yield
     except Exception as error:
-        # The screen gets it from the command line; the file would otherwise end without a word.
+        # Only to the file: the command line prints the error on the screen.
         ours.removeHandler(screen)
         ours.error("failed: %s", error)
         raise

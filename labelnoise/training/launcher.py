@@ -1,8 +1,8 @@
-"""Starting the processes that train one run together, and seeing to their end.
+"""Start the processes that train one run together, and wait for their end.
 
-Lightning's own launcher runs the user's script again from inside ``fit``, which a sweep, a notebook
-or a test is not made for. Here ``train`` starts all ranks itself, each with the configuration that
-was composed once. It keeps the run directory's claim, waits, and ends them all when one fails.
+Lightning's own launcher runs the user's script again from ``fit``. A sweep, a notebook or a test
+cannot be run again like this. Here ``train`` starts all ranks with the same composed configuration.
+It keeps the claim on the run directory, waits, and ends all ranks if one fails.
 """
 
 from __future__ import annotations
@@ -29,16 +29,16 @@ STRATEGIES = (
     "ddp_find_unused_parameters_false",
     "ddp_find_unused_parameters_true",
 )
-_INTERVAL, _GRACE = 0.05, 5.0  # seconds between looks, and for other ranks to say what failed
+_INTERVAL, _GRACE = 0.05, 5.0  # seconds: between polls, and for other ranks to report a failure
 
 
 def processes_of(trainer: DictConfig, allowed: Sequence[str] | None = None) -> int:
-    """How many processes ``conf/trainer`` asks for; 0 for none beside this one.
+    """The number of processes to start for ``conf/trainer``; 0 trains in this process.
 
     ``allowed`` are the modules of the user's own parts, see :mod:`labelnoise.config.targets`.
 
     Raises:
-        InputError: a strategy that is not DDP for several devices, or several machines.
+        InputError: several machines, or several devices with a strategy other than DDP.
     """
     strategy, devices = trainer.get("strategy", "auto"), trainer.get("devices", "auto")
     if trainer.get("num_nodes", 1) != 1:
@@ -50,35 +50,35 @@ def processes_of(trainer: DictConfig, allowed: Sequence[str] | None = None) -> i
         return 0
     from labelnoise.config.targets import instantiate
 
-    # Lightning knows what "auto", -1, "0,2" and the like come to on this machine.
+    # Lightning resolves "auto", -1, "0,2" and similar values to the devices of this machine.
     asked = instantiate(trainer, allowed)(
         logger=False, enable_checkpointing=False, strategy="auto", plugins=plugins()
     )
     several = asked.world_size > 1
     if strategy not in STRATEGIES and (several or "ddp" in str(strategy)):
         raise InputError(
-            f"trainer.strategy is {strategy}; several devices train one run with one of "
+            f"trainer.strategy is {strategy}; for several devices it must be one of "
             f"{', '.join(STRATEGIES)}"
         )
     return asked.world_size if several or "ddp" in str(strategy) else 0
 
 
 def plugins() -> list[Any]:
-    """What makes Lightning take the ranks from here, also inside a cluster's job."""
+    """Plugins that make Lightning use the ranks of this launcher, also inside a cluster job."""
     from pytorch_lightning.plugins.environments import LightningEnvironment
 
     return [LightningEnvironment()]
 
 
 def launch(cfg: DictConfig, path: Path, overrides: Sequence[str], processes: int) -> None:
-    """Train ``cfg`` in ``path`` on as many processes, and return when all of them have ended.
+    """Train ``cfg`` in ``path`` on ``processes`` processes, and return when all have ended.
 
-    After a first Ctrl-C or SIGTERM the processes save the run and leave; a second one ends them.
+    After a first Ctrl-C or SIGTERM the processes save the run and exit; a second one ends them.
 
     Raises:
-        InputError: what a process refused.
+        InputError: the InputError of a process.
         RuntimeError: a process failed; with its traceback.
-        SystemExit: interrupted, or a process was.
+        SystemExit: this process or another one was interrupted.
     """
     with TemporaryDirectory(prefix="labelnoise-") as folder, deferred():
         orders = Path(folder)
@@ -106,7 +106,7 @@ def _environment(rank: int, processes: int, port: int, threads: int) -> dict[str
         **os.environ,
         RANK: str(rank),
         WORLD_SIZE: str(processes),
-        # Lightning's names. Its launcher leaves starting processes to whoever sets LOCAL_RANK.
+        # Names of Lightning. If LOCAL_RANK is set, Lightning starts no processes itself.
         "LOCAL_RANK": str(rank),
         "NODE_RANK": "0",
         "MASTER_ADDR": "127.0.0.1",
@@ -115,8 +115,8 @@ def _environment(rank: int, processes: int, port: int, threads: int) -> dict[str
         "PYTHONPATH": os.pathsep.join(word or os.getcwd() for word in sys.path),
     }
     if rank > 0:
-        environment["PYTHONWARNINGS"] = "ignore"  # rank 0 has shown them
-    for name in ("RANK", "GROUP_RANK"):  # a surrounding launcher's
+        environment["PYTHONWARNINGS"] = "ignore"  # rank 0 shows them
+    for name in ("RANK", "GROUP_RANK"):  # set by a surrounding launcher
         environment.pop(name, None)
     return environment
 
@@ -144,7 +144,7 @@ def _wait(ranks: Sequence[subprocess.Popen[bytes]], orders: Path) -> None:
         if all(code == 0 for code in codes):
             return
         time.sleep(_INTERVAL)
-    # A rank that lost its peer fails too: wait for the one that says why.
+    # A rank that lost its peer fails too, so wait for the rank that failed first.
     end = time.monotonic() + _GRACE
     while time.monotonic() < end and None in [process.poll() for process in ranks]:
         time.sleep(_INTERVAL)
@@ -155,9 +155,9 @@ def _wait(ranks: Sequence[subprocess.Popen[bytes]], orders: Path) -> None:
 
 
 def _failure(codes: Sequence[int | None], orders: Path) -> BaseException:
-    """What to raise for processes that ended so, the likeliest cause of it all."""
-    said = [json.loads(file.read_text()) for file in sorted(orders.glob("failure-*.json"))]
-    for report in said:
+    """The exception for these exit codes: the most likely cause of the failure."""
+    reports = [json.loads(file.read_text()) for file in sorted(orders.glob("failure-*.json"))]
+    for report in reports:
         if report["line"] is not None:
             return InputError(report["line"])
     for code in codes:
@@ -167,7 +167,7 @@ def _failure(codes: Sequence[int | None], orders: Path) -> BaseException:
     if killed:
         rank, number = killed[0], -(codes[killed[0]] or 0)
         return RuntimeError(f"the process of rank {rank} was ended by signal {number}")
-    if said:
-        first = min(said, key=lambda report: report["time"])
+    if reports:
+        first = min(reports, key=lambda report: report["time"])
         return RuntimeError(f"the process of rank {first['rank']} failed:\n{first['traceback']}")
     return RuntimeError(f"the processes ended with status {list(codes)}")

@@ -1,4 +1,4 @@
-"""One of the processes that :mod:`labelnoise.training.launcher` starts to train a run together."""
+"""A process of a run, started by :mod:`labelnoise.training.launcher`."""
 
 from __future__ import annotations
 
@@ -20,8 +20,8 @@ from labelnoise.training.train import run_rank
 
 
 def _main(folder: str, path: str) -> None:
-    """One rank: train as told in ``folder``, and leave word there of a failure."""
-    signal.signal(signal.SIGINT, signal.SIG_IGN)  # a Ctrl-C is for the launcher
+    """Train one rank by the files in ``folder``, and write a failure report there."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # the launcher handles Ctrl-C
     threading.Thread(target=_end_with_the_launcher, daemon=True).start()
     orders, rank = Path(folder), int(os.environ[RANK])
     cfg, overrides = (OmegaConf.load(orders / f"{name}.yaml") for name in ("config", "overrides"))
@@ -31,7 +31,7 @@ def _main(folder: str, path: str) -> None:
             run_rank(cfg, Path(path), [str(word) for word in overrides])
     except Interrupted as leaving:
         sys.stdout.flush()
-        os._exit(int(leaving.code or 0))  # without waiting for peers that left elsewhere
+        os._exit(int(leaving.code or 0))  # without waiting for other ranks
     except Exception as error:
         report = {
             "rank": rank,
@@ -41,12 +41,12 @@ def _main(folder: str, path: str) -> None:
         }
         write_json(orders / f"failure-{rank}.json", report)
         sys.stdout.flush()
-        os._exit(1)  # without waiting for peers that wait for this one
+        os._exit(1)  # without waiting for ranks that wait for this one
 
 
 def _end_with_the_launcher() -> None:
-    """The launcher holds the other end of stdin as long as it lives."""
-    os.read(0, 1)  # past Python's buffer, whose lock would be held when this process ends well
+    """Exit when stdin closes, which means that the launcher has ended."""
+    os.read(0, 1)  # not sys.stdin, because its lock would block a normal exit of this process
     os._exit(1)
 
 

@@ -1,4 +1,4 @@
-"""train(cfg): build the parts, fit, test, and leave the run directory."""
+"""train(cfg): build the parts, fit, test, and write the run directory."""
 
 from __future__ import annotations
 
@@ -44,20 +44,20 @@ def train(
 ) -> dict[str, Any]:
     """Run one experiment and return its summary, the contents of summary.json.
 
-    Where ``cfg.trainer`` asks for several devices, a process for each is started here and waited
-    for; this one only keeps the directory.
+    If ``cfg.trainer`` selects several devices, one process for each device trains the run, and this
+    process waits.
 
-    Calling it again for a directory in which the same run was interrupted continues that run, with
-    the same results bit for bit on one machine; for one in which it finished, it returns what is
-    there.
+    If the directory has the same run interrupted, the call continues that run; on the same machine
+    the results are the same bit for bit. If the directory has the finished run, the call returns
+    its summary.
 
     Args:
         cfg: the composed configuration, for example ``labelnoise.compose(["noise_rate=0.3"])``.
-        directory: where the run is left; None is ``cfg.output_dir/cfg.name``.
-        overrides: what was typed, kept for reports on many runs.
+        directory: the run directory; None is ``cfg.output_dir/cfg.name``.
+        overrides: the words of the command line, for reports on several runs.
 
     Raises:
-        InputError: something in the configuration or the data cannot be used.
+        InputError: the configuration or the data cannot be used.
     """
     with interruptible():
         path = Path(cfg.output_dir, cfg.name) if directory is None else Path(directory)
@@ -77,17 +77,17 @@ def train(
 
 
 def _complete(cfg: DictConfig, run: RunDirectory, overrides: Sequence[str]) -> None:
-    """Train the run, go on with it, or see that a finished one is whole."""
+    """Train the run or continue it; if it is finished, check its files."""
     with one_line_refusals():
         check_options(cfg)
         datamodule = data_to_read(cfg)
     if run.summary.exists():
         run.check_results()
         run.check_data(datamodule.sources())
-        log.info("%s is finished already", run.path)
+        log.info("%s is already finished", run.path)
         return
     with one_line_refusals():
-        datamodule.prepare_data()  # once, before all processes of a run look for the files
+        datamodule.prepare_data()  # once, before all processes read the files
         run.check_data(datamodule.sources())
         processes = processes_of(cfg.trainer, allowed_modules(cfg))
     found = newest(run)
@@ -100,7 +100,7 @@ def _complete(cfg: DictConfig, run: RunDirectory, overrides: Sequence[str]) -> N
 
 
 def run_rank(cfg: DictConfig, path: Path, overrides: Sequence[str]) -> None:
-    """One of several processes that train a run, in a directory that their launcher holds."""
+    """Train a run as one of several processes; the launcher has claimed the directory."""
     run = RunDirectory(path)
     with isolated(cfg.seed, cfg.threads), logging_to(run.log if is_rank_zero() else None):
         _run(cfg, run, overrides, None, newest(run))
@@ -120,8 +120,8 @@ def _run(
         cfg: the configuration.
         run: the directory.
         overrides: the words of the command line.
-        datamodule: from :func:`data_to_read`, with its files prepared; None makes it here.
-        found: the checkpoint to go on from and its step; None begins the run.
+        datamodule: from :func:`data_to_read`, with its files prepared; None creates it here.
+        found: the checkpoint to continue from and its step; None starts the run.
     """
     started = time.monotonic()
     checkpoint, step = found or (None, None)
@@ -130,7 +130,7 @@ def _run(
     with one_line_refusals():
         parts = build(cfg, run, datamodule, resumed_step=step)
     if rank() > 0:
-        seed_globally(cfg.seed, rank())  # the networks are alike, their dropout is not
+        seed_globally(cfg.seed, rank())  # equal weights, but different dropout
     _keep_noise(parts.datamodule.noise_record, run)
     with _pointing_to_resume(run), deferred():
         _fit(parts, checkpoint)
@@ -154,17 +154,17 @@ def _pointing_to_resume(run: RunDirectory) -> Iterator[None]:
         yield
     except SystemExit:
         if run.summary.exists():
-            log.info("interrupted when the run had finished")
+            log.info("interrupted after the run had finished")
         else:
-            log.info("interrupted; take it to its end with: python run.py resume=%s", run.path)
+            log.info("interrupted; continue with: python run.py resume=%s", run.path)
         raise
 
 
 def _keep_noise(record: NoiseRecord, run: RunDirectory) -> None:
-    """Leave the noise record, or see that a resumed run drew the same labels.
+    """Save the noise record, or check that a resumed run has the same labels.
 
     Raises:
-        InputError: the file is damaged, or the labels are others than the run was begun with.
+        InputError: the file is damaged, or the labels differ from the labels in the file.
     """
     log.info("%s", record.describe())
     if not is_rank_zero():
@@ -176,7 +176,7 @@ def _keep_noise(record: NoiseRecord, run: RunDirectory) -> None:
     run.manifest.check(run.noise)
     if NoiseRecord.load(run.noise).fingerprint != record.fingerprint:
         raise InputError(
-            f"the labels are others than those in {run.noise}: choose another name=, or write "
+            f"the labels differ from the labels in {run.noise}: choose another name=, or write "
             "rerun=true to compute the run again"
         )
 
@@ -187,13 +187,13 @@ def _fit(parts: Parts, checkpoint: Path | None) -> None:
         for logger in trainer.loggers:
             add_layout(logger, parts.datamodule.train.truth_known)
     trainer.fit(classifier, datamodule=parts.datamodule, ckpt_path=checkpoint, weights_only=True)
-    classifier.to(trainer.strategy.root_device)  # from which Lightning has taken it
+    classifier.to(trainer.strategy.root_device)  # Lightning has moved it to the CPU
 
 
 def _report(
     cfg: DictConfig, run: RunDirectory, parts: Parts, final: dict[str, float], facts: dict[str, Any]
 ) -> None:
-    """Leave arrays, curves, figures and last the summary: with it a run is complete."""
+    """Write arrays, curves, figures and finally the summary, which marks the run as complete."""
     history = parts.classifier.history
     for monitor in parts.monitors.values():
         monitor.save(run)
@@ -212,7 +212,7 @@ def _report(
         steps_per_epoch=steps_per_epoch(parts.trainer) if parts.datamodule.has_epochs else None,
         theory_t1=theory_t1(parts.trainer),
     )
-    # A run begun by an earlier version has no such key.
+    # The configuration of a run from an earlier version may lack this key.
     figures = write_figures(run, history, summary) if cfg.get("figures", True) else {}
     for logger in parts.trainer.loggers:
         add_results(logger, cfg, summary, figures)
@@ -227,19 +227,19 @@ def _report(
 def _interrupted_run(
     cfg: DictConfig, path: Path, overrides: Sequence[str]
 ) -> tuple[DictConfig, Path, Sequence[str]]:
-    """The configuration and directory that ``resume`` names, in place of those just composed."""
+    """The configuration, directory and overrides of the run that ``resume`` names."""
     interrupted = RunDirectory(Path(cfg.resume))
     if not interrupted.path.is_dir():
-        raise InputError(f"resume={cfg.resume} is no folder: give the directory of a run")
+        raise InputError(f"resume={cfg.resume} is not a folder: give the directory of a run")
     others = [w for w in overrides if not w.startswith(("resume=", "allow_targets="))]
     if others:
         raise InputError(
-            f"resume takes the configuration from {cfg.resume}, give it alone, without "
+            f"resume takes the configuration from {cfg.resume}: write it alone, without "
             f"{' '.join(others)}"
         )
     remembered, typed = interrupted.read_config(), interrupted.read_overrides()
-    remembered.rerun = False  # it is this run that goes on
-    remembered.allow_targets = allowed_modules(cfg)  # as typed now, whatever that directory says
+    remembered.rerun = False  # continue, do not run again
+    remembered.allow_targets = allowed_modules(cfg)  # from this command, not from the directory
     if path.is_dir() and not any(path.iterdir()):
         path.rmdir()  # the directory made for a new run
     return remembered, interrupted.path, typed

@@ -41,7 +41,7 @@ def test_the_draw_is_of_the_right_images() -> None:
     [
         ({"samples": 0}, "samples must be a whole number from 1 to"),
         ({"background": 0}, "background must be between 1 and 34, got 0"),
-        ({"background": 35}, "between 1 and 34, got 35: .* has 35 images with a right label"),
+        ({"background": 35}, "between 1 and 34, got 35: .* has 35 clean images"),
         ({"draws": 0}, "draws must be a whole number from 1 to 100,000, got 0"),
         ({"method": "magic"}, "method must be one of gradient_shap, deep_lift_shap, got magic"),
         ({"checkpoint": "x"}, "checkpoint x does not exist"),
@@ -194,5 +194,5 @@ def test_end_to_end_by_deep_lift(image_run: Path, monkeypatch: pytest.MonkeyPatc
     monkeypatch.setattr(maps, "load_trained", load)
     explained = explain_run(image_run, samples=3, background=5, method="deep_lift_shap")
     assert explained.incompleteness is not None and explained.incompleteness < 1e-3
-    assert "the maps' sums miss the logit differences by 0.0% (rms)" in explained.describe()
+    assert "the sums of the maps miss the logit differences by 0.0% (rms)" in explained.describe()
     assert "draws" not in explained.describe()

@@ -31,7 +31,7 @@ class Touch:
 
 @pytest.fixture
 def copied(image_run: Path, tmp_path: Path) -> Path:
-    """Without its checksums, as a run of an earlier version: what else is checked shows."""
+    """A run without checksums, as from an earlier version, so that other checks apply."""
     folder = Path(shutil.copytree(image_run, tmp_path / "copied"))
     (folder / "manifest.json").unlink()
     return folder
@@ -89,7 +89,7 @@ def test_no_run_lies_there(tmp_path: Path) -> None:
 @pytest.mark.parametrize("text", ["data: [", "- a list", "name: ${nothing.", "\0"])
 def test_a_damaged_configuration_is_named(copied: Path, text: str) -> None:
     (copied / ".hydra" / "config.yaml").write_text(text)
-    assert "config.yaml is damaged, it cannot be read" in refusal(copied)
+    assert "config.yaml is damaged: it cannot be read" in refusal(copied)
 
 
 def test_a_configuration_that_builds_nothing(copied: Path) -> None:
@@ -99,7 +99,7 @@ def test_a_configuration_that_builds_nothing(copied: Path) -> None:
 
 def test_a_missing_file_is_named(image_run: Path) -> None:
     message = refusal(image_run, "other.ckpt")
-    assert message == f"checkpoint other.ckpt does not exist, {image_run} has: selected, last"
+    assert message == f"checkpoint other.ckpt does not exist; {image_run} has: selected, last"
 
 
 def test_a_truncated_checkpoint_is_refused(copied: Path) -> None:
@@ -112,14 +112,14 @@ def test_a_truncated_checkpoint_is_refused(copied: Path) -> None:
 def test_a_checkpoint_with_code_is_not_run(copied: Path, tmp_path: Path, save: Any) -> None:
     trace = tmp_path / "trace"
     save({"state_dict": {"model.weight": torch.zeros(1)}, "x": Touch(trace)}, tmp_path / "x.ckpt")
-    assert "holds more than tensors and plain values" in refusal(copied, tmp_path / "x.ckpt")
+    assert "contains more than tensors and plain values" in refusal(copied, tmp_path / "x.ckpt")
     assert not trace.exists()
 
 
 @pytest.mark.parametrize("contents", [{}, [1], {"state_dict": {"weight": torch.zeros(1)}}])
 def test_tensors_that_are_no_checkpoint(image_run: Path, tmp_path: Path, contents: Any) -> None:
     torch.save(contents, tmp_path / "x.ckpt")
-    assert "is no checkpoint of a run" in refusal(image_run, tmp_path / "x.ckpt")
+    assert "is not a checkpoint of a run" in refusal(image_run, tmp_path / "x.ckpt")
 
 
 @pytest.mark.parametrize(
@@ -143,7 +143,7 @@ def test_labels_that_changed_since_are_noticed(copied: Path) -> None:
     record = NoiseRecord.load(copied / "noise.npz")
     clean = present(record.clean_label)
     NoiseRecord("other", 0, None, None, clean, clean, 2).save(copied / "noise.npz")
-    assert refusal(copied).startswith("the data have other labels now than")
+    assert refusal(copied).startswith("the labels of the data differ from the labels in")
 
 
 def test_missing_data_are_named(copied: Path, tmp_path: Path) -> None:

@@ -1,4 +1,4 @@
-"""Bad input is answered by one line that says what came and what is allowed."""
+"""Bad input gives one line with the bad value and the allowed values."""
 
 from __future__ import annotations
 

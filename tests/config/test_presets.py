@@ -1,4 +1,4 @@
-"""Settings by name: papers' constants where their rules hold, and what a user types above all."""
+"""Presets: constants of the papers if a rule applies; the command line has priority."""
 
 from __future__ import annotations
 

@@ -58,7 +58,7 @@ def image_config(tmp_path: Path) -> Callable[..., DictConfig]:
 def run_images(
     tmp_path: Path, image_config: Callable[..., DictConfig], monkeypatch: pytest.MonkeyPatch
 ) -> Run:
-    # Most of the time of a run this short, and not what is tested here.
+    # Not tested here, and most of the time of a short run.
     monkeypatch.setattr("labelnoise.training.train.write_figures", lambda *args: [])
 
     def run(*overrides: str, name: str = "run") -> dict[str, Any]:
@@ -114,7 +114,7 @@ def test_every_step_has_the_rate_of_the_formula(
 def test_the_rate_is_recorded_where_there_is_a_schedule(
     run_images: Run, rates: list[float], tmp_path: Path
 ) -> None:
-    """Once an epoch and at the start, each time that of the step to come."""
+    """Recorded at the start and once per epoch: the rate of the next step."""
     run_images("scheduler=cosine", "optimizer.lr=0.01")
     steps, recorded = History.read_csv(tmp_path / "run" / "metrics.csv").series("train/lr")
     assert steps.tolist() == list(range(0, STEPS + 1, STEPS_PER_EPOCH))
@@ -228,7 +228,7 @@ def refusal(options: dict[str, Any], steps_per_epoch: int, max_steps: int, max_e
         ({"step_size": 20, "gamma": 0.1}, "scheduler.interval=step scheduler.step_size=1000"),
         ({"milestones": [3]}, "scheduler.interval=step scheduler.milestones=[1500,2250]"),
         ({"T_max": 1}, "scheduler.interval=step scheduler.T_max=3000"),
-        ({"factor": 0.5}, "count steps, scheduler.interval=step"),
+        ({"factor": 0.5}, "write scheduler.interval=step"),
     ],
 )
 @pytest.mark.parametrize("max_epochs", [1, 7, -1])
@@ -236,7 +236,7 @@ def test_a_schedule_that_would_never_move_says_how_to_count_steps(
     options: dict[str, Any], advice: str, max_epochs: int
 ) -> None:
     message = refusal({**options, "interval": "epoch"}, 3000, 3000, max_epochs)
-    assert message.startswith("the schedule counts epochs and this run ends within its first one")
+    assert message.startswith("the schedule counts epochs, but this run ends within its first")
     assert message.endswith(advice)
 
 

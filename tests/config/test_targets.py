@@ -222,7 +222,7 @@ def test_every_path_that_builds_refuses_before_it_imports(
 def somebodys(
     tmp_path: Path, tiny_config: Callable[..., DictConfig], stranger: Path
 ) -> Callable[[str], Path]:
-    """A run, begun and saved, whose config.yaml names a part, and allows it to itself."""
+    """A saved run; its config.yaml names a part and allows this part itself."""
 
     def make(where: str) -> Path:
         run = tmp_path / "theirs"
@@ -279,7 +279,7 @@ def test_the_report_takes_the_modules_that_are_typed(
 def test_callbacks_in_a_runs_configuration_are_not_called(
     somebodys: Callable[[str], Path], stranger: Path
 ) -> None:
-    """Hydra composes its own part of the configuration from conf/ and from what is typed."""
+    """Hydra composes its own part of the configuration from conf/ and the command line."""
     run = somebodys("technique")
     file = run / ".hydra" / "config.yaml"
     config = OmegaConf.load(file)

@@ -1,4 +1,4 @@
-"""CIFAR from small files in the published form, whose pixels say which image each of them is."""
+"""CIFAR from small files in the published format; the pixels of an image encode its number."""
 
 from __future__ import annotations
 
@@ -279,7 +279,7 @@ def test_noise_is_drawn_for_the_pool_and_apart_from_it_for_the_test_labels(root:
 
 
 class Curious(LabelNoise):
-    """Keeps what it is told."""
+    """Keeps its arguments."""
 
     kind, seed = "curious", 0
 

@@ -1,4 +1,4 @@
-"""What is found in folders of images, and what is said of the rest."""
+"""Images that are found in folders, and messages about the other files."""
 
 from __future__ import annotations
 
@@ -109,7 +109,7 @@ def test_files_that_are_read_in_part_are_counted_too(
     with caplog.at_level(logging.INFO, "labelnoise"):
         data = make(root)
     assert data.left_out == {"later_frames": 1}
-    assert "1 with several frames, of which the first is read" in caplog.text
+    assert "1 with several frames, only the first is read" in caplog.text
 
 
 @pytest.mark.parametrize("name", [*sorted(SYSTEM_NAMES), ".hidden", "._cat"])
@@ -140,7 +140,9 @@ def test_names_are_compared_in_one_form(root: Path) -> None:
     assert data.class_names[-1] == composed
     assert data.test.label[-1] == 3
     write_image(root / "train" / apart / "1.png")
-    with pytest.raises(InputError, match="two class folders whose names look the same") as error:
+    with pytest.raises(
+        InputError, match="two class folders with names that look the same"
+    ) as error:
         make(root)
     one_line(error)
 
@@ -161,7 +163,7 @@ def one_class(root: Path) -> str:
 
 def class_in_test_alone(root: Path) -> str:
     write_image(root / "test" / "fox" / "0.png")
-    return "1 of 4 classes that the training images lack, the first is 'fox'"
+    return "1 of 4 classes without training images, the first is 'fox'"
 
 
 def no_test(root: Path) -> str:
@@ -177,7 +179,7 @@ def no_classes(root: Path) -> str:
 
 def no_utf8(root: Path) -> str:
     write_image(root / "train" / "cat" / os.fsdecode(b"\xff.png"))
-    return r"1 files with names that are no UTF-8 .* the first is 'cat/\\udcff.png'"
+    return r"1 files with names that are not UTF-8 .* the first is 'cat/\\udcff.png'"
 
 
 def line_break(root: Path) -> str:

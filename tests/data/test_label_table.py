@@ -1,4 +1,4 @@
-"""Given labels in a CSV beside folders of images."""
+"""Given labels in a CSV for folders of images."""
 
 from __future__ import annotations
 
@@ -125,7 +125,10 @@ def test_one_class_alone_is_refused(root: Path) -> None:
         (lambda r: r[2:], "2 training images without a row, the first is 'cat/0.png'"),
         (lambda r: [*r, r[4], r[4]], "2 files in more than one row, the first is 'cat/4.png'"),
         (lambda r: [*r, f"train/{r[4]}"], "1 files in more than one row, the first is 'train/cat"),
-        (lambda r: [*r, "ant/0.png,cat"], "1 files .* no training image, the first is 'ant/0.png'"),
+        (
+            lambda r: [*r, "ant/0.png,cat"],
+            "1 files .* not training images, the first is 'ant/0.png'",
+        ),
         (lambda r: [*r[1:], "cat/0.png,ant"], "cat, dog, eel, the first is 'ant' for 'cat/0.png'"),
         (lambda r: [*r[1:], "cat/0.png,3"], "the first is '3' for 'cat/0.png'"),
         (lambda r: [*r[1:], "cat/0.png,1"], "two ways: as class names .* '1' is none, as numbers"),

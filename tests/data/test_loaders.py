@@ -352,7 +352,7 @@ class Data(pl.LightningDataModule):
 
 
 class Witness(pl.LightningModule):
-    """Writes down what it is trained and validated on; fails in the middle of step ``fail_at``."""
+    """Records its training and validation batches; fails in the middle of step ``fail_at``."""
 
     def __init__(self, fail_at: int | None = None) -> None:
         super().__init__()

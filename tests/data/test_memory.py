@@ -40,7 +40,9 @@ def test_what_does_not_fit_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(memory, "available_memory", lambda: 1000)
     line = memory.check_fits(1000, "5 images", "write fewer")
     assert line == "5 images take 1 kB of memory, 1 kB are free"
-    with pytest.raises(InputError, match="5 images take 1 kB of memory and 1 kB are free: write"):
+    with pytest.raises(
+        InputError, match="5 images take 1 kB of memory but only 1 kB are free: write"
+    ):
         memory.check_fits(1001, "5 images", "write fewer")
     monkeypatch.setattr(memory, "available_memory", lambda: None)
     assert memory.check_fits(10**18, "5 images", "") == "5 images take 1000000 TB of memory"

@@ -92,7 +92,7 @@ def test_fewer_are_held_out_where_classes_would_be_lost(
     with caplog.at_level(logging.WARNING, "labelnoise"):
         data = make(root, val_fraction=0.97)
     assert len(data.train) == 3
-    assert "data.val_fraction=0.97: 27 of 30 images are held out" in caplog.text
+    assert "data.val_fraction=0.97: only 27 of 30 images are held out" in caplog.text
 
 
 def test_training_and_validation_images_are_one_tensor_in_memory(root: Path) -> None:

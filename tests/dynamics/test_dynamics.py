@@ -123,7 +123,7 @@ def test_a_resumed_run_forgets_the_rows_after_its_checkpoint(tmp_path: Path) -> 
     again.arrays["margin"][1, 2] += 1
     again.arrays["margin"].flush()
     again.release()
-    with pytest.raises(InputError, match="margin.npy is damaged, its rows are not those that"):
+    with pytest.raises(InputError, match="margin.npy is damaged: its rows differ from"):
         DynamicsLog.open(tmp_path, n=4, rows=5, kept_until=4, checksums=kept)
 
 
@@ -154,9 +154,9 @@ def test_two_runs_do_not_write_to_one_log(tmp_path: Path) -> None:
 
 
 def test_no_log_and_a_damaged_one_are_one_clear_line(tmp_path: Path) -> None:
-    with pytest.raises(InputError, match="holds no readable per-sample log"):
+    with pytest.raises(InputError, match="has no readable per-sample log"):
         DynamicsLog(tmp_path / "none")
     DynamicsLog.open(tmp_path, n=4, rows=5, kept_until=-1).close()
     (tmp_path / "margin.npy").write_bytes(b"\x93NUMPY")
-    with pytest.raises(InputError, match="holds no readable per-sample log"):
+    with pytest.raises(InputError, match="has no readable per-sample log"):
         DynamicsLog(tmp_path)

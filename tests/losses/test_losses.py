@@ -237,7 +237,7 @@ def test_options_out_of_range_are_refused(name: str, options: dict[str, Any], me
 IDENTITY = torch.eye(CLASSES, dtype=torch.float64)
 ANY_TARGET = torch.full((40, CLASSES), 0.3, dtype=torch.float64)
 
-# Limits at which one loss is another, each within the tolerance beside it.
+# Limits in which two losses are equal, each with its tolerance.
 LIMITS: dict[str, tuple[Callable[..., Tensor], Callable[..., Tensor], float]] = {
     "gce, q -> 0, is ce": (partial(losses.gce, q=1e-12), losses.ce, 1e-9),
     "gce, q = 1, is mae": (partial(losses.gce, q=1.0), losses.mae, 1e-12),
@@ -272,7 +272,7 @@ def test_limits(limit: str) -> None:
 
 
 def test_soft_bootstrapping_pulls_by_its_own_predictions_too() -> None:
-    """With the target held fixed its gradient would be beta times that of cross-entropy."""
+    """With a fixed target the gradient would be beta times the gradient of cross-entropy."""
     logits, label = samples(1.0)
     logits.requires_grad_()
     soft, plain = (
@@ -304,7 +304,7 @@ def test_the_backward_correction_is_clean_in_expectation() -> None:
         ([[1.0, 0.0], [0.00001, 1.0]], False, "row 1 of m sums to 1.00001; every row must"),
         ([[1.2, -0.2], [0.0, 1.0]], False, r"m\[0\]\[1\] is -0.2; a probability must be at least"),
         ([[math.nan, 1.0], [0.0, 1.0]], False, r"m\[0\]\[0\] is nan; a probability must be"),
-        ([[1.0, 0.0], [1.0, 0.0]], False, "column 1 of m is 0: no class would ever be given label"),
+        ([[1.0, 0.0], [1.0, 0.0]], False, "column 1 of m is 0: the given label 1 would have"),
         ([[0.5, 0.5], [0.5, 0.5]], True, "m is singular, .* write technique=forward_correction"),
     ],
 )

@@ -216,9 +216,9 @@ def test_dropout_acts_in_training_alone() -> None:
 @pytest.mark.parametrize(
     ("build", "message"),
     [
-        (lambda: VGG((2, 800), 2), "model=vgg11 takes images, this data has patches: choose model"),
-        (lambda: ResNet((2, 800), 2, depth=50), "model=resnet50 takes images, this data has"),
-        (lambda: SmallCNN((2, 800), 2), "model=cnn takes images, this data has patches"),
+        (lambda: VGG((2, 800), 2), "model=vgg11 takes images, but these data are patches: choose"),
+        (lambda: ResNet((2, 800), 2, depth=50), "model=resnet50 takes images, but these data are"),
+        (lambda: SmallCNN((2, 800), 2), "model=cnn takes images, but these data are patches"),
         (lambda: VGG(IMAGE, 2, depth=12), "model.depth of VGG must be .*11, 13, 16, 19, got 12"),
         (lambda: ResNet(IMAGE, 2, depth=20), "model.depth of ResNet must be .*18, 34, 50, got 20"),
         (lambda: VGG((3, 32, 31), 2, depth=16), "vgg16 needs images of at least 32x32 .*got 32x31"),
@@ -237,6 +237,6 @@ def test_what_a_network_cannot_be_is_refused(build: Callable[[], nn.Module], mes
 
 @pytest.mark.parametrize("name", ["cnn", "resnet18", "vgg19"])
 def test_patches_are_refused_before_training(name: str, tmp_path: Path) -> None:
-    with pytest.raises(InputError, match=f"model={name} takes images, this data has patches"):
+    with pytest.raises(InputError, match=f"model={name} takes images, but these data are patches"):
         train(compose([f"model={name}"]), tmp_path / "run")
     assert not (tmp_path / "run").exists()

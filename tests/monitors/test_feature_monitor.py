@@ -66,7 +66,7 @@ def test_metrics_equal_a_count_by_hand() -> None:
 
 
 def test_a_network_without_relu_is_refused() -> None:
-    with pytest.raises(InputError, match="monitor=features looks at ReLU layers, and Linear has"):
+    with pytest.raises(InputError, match="monitor=features needs a ReLU layer, but Linear has"):
         active_units(nn.Linear(5, 2), split_of(5), batch_size=3)
 
 

@@ -159,7 +159,7 @@ def test_metrics_follow_from_the_gradients_of_the_kept_network(
 
 
 def test_at_the_start_dominance_is_that_of_the_noise_rate(run_tiny: Run, tmp_path: Path) -> None:
-    """|g_noise| / |g_clean| is about delta / (1 - delta) where nothing is learned yet."""
+    """Before learning, |g_noise| / |g_clean| is about delta / (1 - delta)."""
     run_tiny(
         "monitor=gradients", "data.n=400", "data.d=10", "data.n_snr_squared=2000", "max_steps=1",
         "model.filters=50",
@@ -181,5 +181,5 @@ def test_bad_options_are_refused(run_images: Run) -> None:
         GradientMonitor(per_sample="first")
     with pytest.raises(InputError, match="probe_size must be at least 2"):
         GradientMonitor(probe_size=1)
-    with pytest.raises(InputError, match="probe_size is 55 and there are 54 training samples"):
+    with pytest.raises(InputError, match="probe_size is 55 but there are 54 training samples"):
         run_images("monitor=gradients", "monitor.gradients.probe_size=55")

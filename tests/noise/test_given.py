@@ -1,4 +1,4 @@
-"""Labels from files: the three formats, what is refused, and the parts nobody labelled."""
+"""Labels from files: the three formats, refused files, and splits without labels in the file."""
 
 from __future__ import annotations
 
@@ -221,7 +221,7 @@ def test_a_class_out_of_range_is_refused(tmp_path: Path, name: str, write: Write
     path = write(tmp_path / name, {"worse": worse})
     message = refusal(HumanNoise(str(path)))
     assert "'worse'" in message
-    assert "3 at place 11" in message
+    assert "3 at position 11" in message
     # Only the samples asked for count.
     kept = torch.arange(11)
     assert (
@@ -274,7 +274,7 @@ def test_a_csv_may_have_a_byte_order_mark_spaces_and_blank_lines(tmp_path: Path)
 
 
 def test_a_file_has_to_exist_and_end_as_it_is_read(tmp_path: Path) -> None:
-    assert "is no file" in refusal(HumanNoise(str(tmp_path / "labels.npz")))
+    assert "is not a file" in refusal(HumanNoise(str(tmp_path / "labels.npz")))
     assert ".npz, .csv, .pt" in refusal(HumanNoise(str(tmp_path / "labels.txt")))
 
 
@@ -366,7 +366,7 @@ TWO: dict[str, Any] = {"source_classes": (2, 0), "source_size": 60}
 
 
 def of_two(noise: LabelNoise, part: str = "train") -> tuple[NoiseRecord, torch.Tensor]:
-    """The record of what is kept of classes 2 and 0, and the published places of that."""
+    """The record of the kept samples of classes 2 and 0, and their published positions."""
     kept = noise.keeps(CleanSplit(SOME_CLEAN, 2, source_index=SOME, **TWO))
     index = SOME[kept]
     return noise.draw(CleanSplit(SOME_CLEAN[kept], 2, part=part, source_index=index, **TWO)), index
@@ -403,7 +403,7 @@ def test_all_classes_drop_nothing_and_refuse_what_is_outside(tmp_path: Path) -> 
     path = str(write_npz(tmp_path / "labels.npz", {**columns(), "worse": worse}))
     noise = HumanNoise(path, "worse")
     assert noise.keeps(CleanSplit(CLEAN, 3, source_index=torch.arange(60), source_size=60)).all()
-    assert "3 at place 11" in refusal(noise)
+    assert "3 at position 11" in refusal(noise)
 
 
 def test_what_was_not_dropped_is_refused(tmp_path: Path) -> None:
@@ -515,6 +515,6 @@ def test_an_earlier_run_on_other_data_is_refused(saved: tuple[str, NoiseRecord])
         FileNoise(path), moved
     )
     assert "60 labels for 59 samples" in refusal(FileNoise(path), CLEAN[:59])
-    with pytest.raises(InputError, match="has 3 classes and the data 4"):
+    with pytest.raises(InputError, match="has 3 classes but the data have 4"):
         FileNoise(path).draw(CleanSplit(CLEAN, 4))
-    assert "is no file" in refusal(FileNoise(path + ".missing"))
+    assert "is not a file" in refusal(FileNoise(path + ".missing"))

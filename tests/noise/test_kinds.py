@@ -1,4 +1,4 @@
-"""The drawn kinds of noise: what each asks for, its streams, its refusals, and its YAML."""
+"""The drawn kinds of noise: rates, streams, refused options, and YAML files."""
 
 from __future__ import annotations
 

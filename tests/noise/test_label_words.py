@@ -70,7 +70,7 @@ def test_what_is_no_class_is_named(words: list[str], class_names: list[str], cou
     if count == 0:
         assert read(words, class_names)[0] == [1]
         return
-    with pytest.raises(InputError, match=f"{count} labels that are no class or number"):
+    with pytest.raises(InputError, match=f"{count} labels that are neither a name nor a number"):
         read(words, class_names)
 
 

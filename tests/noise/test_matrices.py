@@ -204,8 +204,8 @@ def test_transition_matrix_counts_pairs(pairs: list[tuple[int, int]]) -> None:
 @pytest.mark.parametrize(
     ("label", "words"),
     [
-        (torch.tensor([0, 3, 1]), ["1 of 3", "0..2", "3 at place 1"]),
-        (torch.tensor([-1, 0]), ["-1 at place 0"]),
+        (torch.tensor([0, 3, 1]), ["1 of 3", "0..2", "3 at position 1"]),
+        (torch.tensor([-1, 0]), ["-1 at position 0"]),
         (torch.tensor([0.0, 1.0]), ["float32", "integers 0..2"]),
         (torch.tensor([True]), ["bool"]),
         (torch.tensor([[0], [1]]), ["shape (2, 1)"]),

@@ -1,4 +1,4 @@
-"""The record of a draw: what it computes, and the file it survives in."""
+"""The record of a draw: its quantities and its file."""
 
 from __future__ import annotations
 
@@ -98,7 +98,7 @@ def test_summary_survives_json() -> None:
 def test_describe_is_one_line_with_what_matters() -> None:
     line = make().describe()
     assert "\n" not in line
-    for word in ("symmetric", "asked 50.00%", "realised 50.00%", "3 of 6", "seed 7"):
+    for word in ("symmetric", "requested 50.00%", "realised 50.00%", "3 of 6", "seed 7"):
         assert word in line
     assert make().fingerprint in line
     assert "asked" not in make(rate_requested=None).describe()
@@ -174,7 +174,7 @@ def test_a_record_of_unknown_truth_has_no_rates(tmp_path: Path) -> None:
                 "transition_matrix", "matrix_requested"):  # fmt: skip
         assert summary[key] is None, key
     line = record.describe()
-    assert "6 labels as given, the true ones are not known" in line and "%" not in line
+    assert "6 labels as given, the true labels are unknown" in line and "%" not in line
     expected = hashlib.sha256(struct.pack("<7q", 4, *LABEL)).hexdigest()[:16]
     assert record.fingerprint == expected and expected in line
     record.save(tmp_path / "noise.npz")

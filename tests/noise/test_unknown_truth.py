@@ -1,4 +1,4 @@
-"""Where nobody knows which labels are wrong, nothing speaks of clean and noisy samples."""
+"""If the true labels are unknown, no output mentions clean and noisy samples."""
 
 from __future__ import annotations
 
@@ -45,7 +45,7 @@ WATCH = "monitor=[memorization,dynamics,curvature,features]"
 
 @pytest.fixture(scope="session")
 def wrong_root(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A folder whose first 12 of 30 training images of each class belong to the other class.
+    """A folder in which the first 12 of 30 training images of each class show the other class.
 
     ``labels.csv`` beside it has the right labels: a list that somebody corrected.
     """
@@ -120,7 +120,7 @@ def tensorboard_words(folder: Path) -> list[str]:
     session = plugin_data_pb2.HParamsPluginData()
     metadata = events.SummaryMetadata("_hparams_/session_start_info")
     session.ParseFromString(metadata.plugin_data.content)
-    # Hyperparameters are choices and options, not what was found.
+    # Hyperparameters are choices and options, not results.
     assert "noise_rate" not in session.session_start_info.hparams
     return words
 
@@ -198,7 +198,7 @@ def test_reports_on_such_runs_say_nothing_either(
         _ = dynamics.clean_label
 
 
-# At rest at the defaults, or in need of a number that such data do not give.
+# Techniques that do nothing with their defaults, or need a number that these data do not have.
 OPTIONS = {
     # Not before the run is killed.
     "early_stop": ("technique.early_stop.patience=3", "max_epochs=6"),
@@ -358,10 +358,10 @@ def test_neither_attribution_nor_a_repeated_record_takes_such_a_run(
     run_wrong: RunWrong, tmp_path: Path
 ) -> None:
     run_wrong("monitor=none")
-    with pytest.raises(InputError, match="true labels of .* are not known") as error:
+    with pytest.raises(InputError, match="true labels of .* are unknown") as error:
         explain_run(tmp_path / "run", samples=2, background=2)
     assert "\n" not in str(error.value)
-    with pytest.raises(InputError, match="holds labels without the true ones.*noise=none"):
+    with pytest.raises(InputError, match="has no true labels.*noise=none"):
         run_wrong("noise=file", f"noise.path={tmp_path}/run/noise.npz", name="again")
 
 
@@ -372,7 +372,7 @@ def test_clean_labels_that_are_not_known_cannot_be_asked_for() -> None:
     everything: list[Split | Batch] = [*parts, split.batch(), *split.batches(2)]
     for part in everything:
         assert not part.truth_known
-        with pytest.raises(UnknownTruth, match="not known"):
+        with pytest.raises(UnknownTruth, match="unknown"):
             _ = part.clean_label
     with pytest.raises(UnknownTruth):
         _ = split.is_noisy

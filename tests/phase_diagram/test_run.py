@@ -1,4 +1,4 @@
-"""Diagrams: each cell is what a run of its own gives, and parts survive what happens to them."""
+"""Diagrams: each cell equals a separate run, and parts survive kills and damage."""
 
 from __future__ import annotations
 
@@ -197,7 +197,7 @@ def test_a_power_law_is_found_with_its_interval() -> None:
     fit = fit_power(x, y)
     assert fit.low < 0.9 < fit.high and fit.high - fit.low < 0.05
     assert fit.factor == pytest.approx(2.5, rel=0.1)
-    with pytest.raises(InputError, match="three cells at different places"):
+    with pytest.raises(InputError, match="three cells at different x"):
         fit_power(x, np.full_like(y, np.nan))
 
 
@@ -230,8 +230,8 @@ def test_a_power_law_is_found_with_its_interval() -> None:
         (["setting=null"], "setting must be as {n: 20, .*, got None"),
         (["setting.n=nan"], "setting.n must be a finite number, got nan"),
         (["setting.n=[1]"], r"setting.n must be a finite number, got \[1\]"),
-        (["setting.n=1e30"], r"n can be up to 100000, setting.n=1e\+30 makes it 1e\+30"),
-        (["setting.d=1e30"], r"d can be up to 1e\+15, setting.d=1e\+30 makes it 1e\+30"),
+        (["setting.n=1e30"], r"n can be up to 100000, but setting.n=1e\+30 makes it 1e\+30"),
+        (["setting.d=1e30"], r"d can be up to 1e\+15, but setting.d=1e\+30 makes it 1e\+30"),
         (["setting.orthogonal=7"], "orthogonal must be true or false, got 7"),
         (["setting.m=true"], "setting.m must be a finite number, got True"),
         (["setting.theory_t1=0"], "theory_t1 must be a number above 0, got 0"),
@@ -257,7 +257,7 @@ def test_a_power_law_is_found_with_its_interval() -> None:
         (["figure.kind=scaling"], "figure.against=None does not exist, choose from: n_snr_squared"),
         (
             ["figure.kind=scaling", "figure.against=theory_t1"],
-            "needs three values of figure.against=theory_t1, the axes give 1 in a panel",
+            "needs three values of figure.against=theory_t1, but the axes give 1 in a panel",
         ),
         (
             ["figure.kind=scaling", "figure.against=stage_two_floor"],
@@ -276,7 +276,7 @@ def test_a_power_law_is_found_with_its_interval() -> None:
         ),
         (
             ["memory_limit_mb=1", "setting.n=400"],
-            r"takes \d MB and the memory limit is 1 MB: raise",
+            r"takes \d MB but the memory limit is 1 MB: raise",
         ),
         (
             ["setting.eta=abc", "setting.theory_t1=null"],

@@ -15,7 +15,7 @@ from labelnoise.learner.classifier import NoisyLabelClassifier
 
 @dataclass
 class Step:
-    """One training step: what was served, the logits of it before the step, and the loss taken."""
+    """A training step: the served batch, its logits before the step, and the loss."""
 
     number: int
     batch: Batch

@@ -39,7 +39,9 @@ def test_a_pair_is_refused_by_both_names_or_built(one: str, two: str) -> None:
         assert list(build_techniques(cfg)) == [one, two]
     else:
         assert one in reason and two in reason
-        with pytest.raises(InputError, match=rf"technique=\[{one},{two}\]: .*; choose one of them"):
+        with pytest.raises(
+            InputError, match=rf"technique=\[{one},{two}\]: .*; choose one of the two"
+        ):
             build_techniques(cfg)
 
 

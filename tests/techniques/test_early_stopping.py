@@ -18,7 +18,7 @@ Run = Callable[..., dict[str, Any]]
 
 
 class Scripted:
-    """Stands in for the coefficients: gamma stays 1, rho is what the script says at each step."""
+    """Replaces the coefficients: gamma is 1, and the script has rho at each step."""
 
     def __init__(self, rho: dict[int, float]) -> None:
         self.rho = rho

@@ -58,7 +58,7 @@ def test_it_stops_where_the_report_card_of_the_run_continued_says(
     assert report["stopped_step"] == stop.stopped_step
     assert report["selected_step"] == stop.selected_step
     assert summary["status"] == "stopped_early" and summary["step"] == stop.stopped_step < 108
-    assert STOPPERS[rule].happened in report["reason"]
+    assert STOPPERS[rule].event in report["reason"]
     kept = selected(continued / "checkpoints" / f"step_{stop.selected_step:06d}.ckpt")
     ours = selected(tmp_path / "run" / "checkpoints" / "selected.ckpt")
     assert kept.keys() == ours.keys()

@@ -19,7 +19,7 @@ BATCHES = ("batch_size=6", "optimizer.lr=0.5")
 
 
 class Drawn:
-    """Remembers what mixup drew for every batch."""
+    """Remembers the draws of mixup for every batch."""
 
     def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
         self.draws: list[tuple[float, list[int]]] = []
@@ -126,9 +126,9 @@ def test_samples_are_then_watched_in_a_pass_of_their_own(run_images: Run, tmp_pa
 @pytest.mark.parametrize(
     ("pair", "reason"),
     [
-        ("mixup,sample_selection", "mixup does not go with sample_selection, which chooses"),
-        ("elr,mixup", "elr does not go with mixup, which mixes samples that have targets of"),
-        ("mixup,tcr", "tcr does not go with mixup, which mixes samples that have targets of"),
+        ("mixup,sample_selection", "mixup cannot be combined with sample_selection, which chooses"),
+        ("elr,mixup", "elr cannot be combined with mixup, which mixes samples that have their own"),
+        ("mixup,tcr", "tcr cannot be combined with mixup, which mixes samples that have their own"),
     ],
 )
 def test_what_it_does_not_go_with_is_refused(run_tiny: Run, pair: str, reason: str) -> None:

@@ -149,7 +149,7 @@ def test_bad_options_are_refused(options: dict[str, Any], message: str) -> None:
 def test_the_embedding_is_what_enters_the_last_linear_layer(
     run_images: Run, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Of the training pass alone: evaluations in between leave no embedding behind."""
+    """Only the training pass is used: evaluations in between keep no embedding."""
     entered, asked = Watched.entered, []
     entered.clear()
     original = diluted_labels

@@ -126,7 +126,7 @@ def test_without_label_noise_every_sample_is_kept(
     (report,) = summary["techniques"].values()
     assert report.get("keep_share", 1.0) == 1.0
     assert report.get("first", {"kept": 20})["kept"] == 20
-    assert f"{option} is 0, since no label is wrong" in (tmp_path / "run" / "run.log").read_text()
+    assert f"{option} is 0 because no label is wrong" in (tmp_path / "run" / "run.log").read_text()
 
 
 @pytest.fixture

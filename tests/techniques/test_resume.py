@@ -34,7 +34,7 @@ AT_WORK = {
 
 
 def fit(words: tuple[str, ...], directory: Path, image_root: Path) -> dict[str, Any]:
-    """Train, or go on training, without tests and pictures; what the run then consists of."""
+    """Train or continue training, without tests and figures; returns the files of the run."""
     cfg = compose([*TINY_IMAGES, f"data.root={image_root}", *words])
     with claim(directory, cfg, []) as run, isolated(cfg.seed, cfg.threads):
         parts = build(cfg, run)

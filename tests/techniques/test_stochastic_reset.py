@@ -125,7 +125,7 @@ def test_rate_1_never_leaves_the_checkpoint_and_logs_it(
 def test_full_batch_descent_takes_the_same_path_again(
     run_tiny: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """With momentum: after a reset every step is that of the run that never left."""
+    """With momentum: after a reset every step equals the step of a run without resets."""
     script = Script(monkeypatch, {20: 0.1})
     monkeypatch.setattr(stochastic_reset, "is_reset", lambda seed, step, r: step == 37)
     run_tiny(*options(activation="threshold", threshold=5), "optimizer.momentum=0.9")

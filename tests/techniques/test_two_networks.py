@@ -1,4 +1,4 @@
-"""Co-teaching and JoCoR: who trains on whose choice, how many, and what is measured of it."""
+"""Co-teaching and JoCoR: the chosen samples of each network, their number and the metrics."""
 
 from __future__ import annotations
 

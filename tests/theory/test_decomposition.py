@@ -162,15 +162,17 @@ def test_vectors_without_a_direction_are_refused(value: float) -> None:
 
 @pytest.mark.parametrize("shape", [(5, 19), (0, 20), (20,)])
 def test_patches_of_another_shape_are_refused(shape: tuple[int, ...]) -> None:
-    # TypeError is what the shapes in the types give, where those are checked at run time.
-    with pytest.raises((InputError, TypeError), match=r"must be \(d,\) and \(n, d\)|noise_patches"):
+    # The run-time check of the shapes in the types raises a TypeError.
+    with pytest.raises(
+        (InputError, TypeError), match=r"must have \(d,\) and \(n, d\)|noise_patches"
+    ):
         SignalNoiseDecomposition(torch.ones(20), torch.ones(shape))
 
 
 @pytest.mark.parametrize("shape", [(3, 4, 30), (1, 4, 30), (2, 4, 29)])
 def test_weights_of_another_shape_are_refused(shape: tuple[int, ...]) -> None:
     decomposition = SignalNoiseDecomposition(*patches(10, 30))
-    with pytest.raises(InputError, match=r"takes \(2, m, 30\)"):
+    with pytest.raises(InputError, match=r"must have \(2, m, 30\)"):
         decomposition.coefficients(torch.ones(shape), torch.ones(shape))
 
 

@@ -155,7 +155,7 @@ def test_what_the_processes_refuse_is_one_line_and_leaves_the_name_free(
     run_tiny: Run, tmp_path: Path
 ) -> None:
     wrong = ("technique=early_stop", "technique.early_stop.trigger=val_loss", "data.n_val=0")
-    with pytest.raises(InputError, match="watches val_loss, and there are no validation samples"):
+    with pytest.raises(InputError, match="reads val_loss, but there are no validation samples"):
         run_tiny(*wrong, *DDP)
     assert not (tmp_path / "run").exists()
 
@@ -181,7 +181,7 @@ def test_the_directory_is_taken_while_the_processes_train(
     assert len(seen) == 1 and "another process is writing to" in seen[0]
 
 
-# Whoever starts the tests in the background has them, and what they start, ignore Ctrl-C.
+# Tests that are started in the background ignore Ctrl-C, and so do their child processes.
 def run_py(place: Path, *words: str, flags: tuple[str, ...] = ()) -> subprocess.Popen[str]:
     return subprocess.Popen(
         [sys.executable, "run.py", *flags, *latest(*TINY, *DDP, f"output_dir={place}", *words)],
@@ -238,7 +238,7 @@ def test_samples_and_gradients_are_watched_alike_by_two_processes(
             np.load(tmp_path / run / "dynamics" / f"{name}.npy", allow_pickle=False).astype(float)
             for run in ("one", "two")
         )
-        # Two halves' rounding, and one unit of half precision where that is what is kept.
+        # Rounding of two halves, and one unit of half precision for values in half precision.
         tolerance = 2e-3 if name in ("probability", "margin") else 1e-5
         np.testing.assert_allclose(one, two, atol=tolerance, rtol=tolerance, err_msg=name)
     assert (tmp_path / "one" / "suspects.csv").is_file()

@@ -36,7 +36,7 @@ def test_a_process_a_device(
     ("words", "message"),
     [
         (("trainer=ddp", CPU, "trainer.devices=2", "trainer.strategy=ddp_spawn"),
-         "trainer.strategy is ddp_spawn; several devices train one run with one of auto, ddp, "),
+         "trainer.strategy is ddp_spawn; for several devices it must be one of auto, ddp, "),
         (("+trainer.strategy=fsdp", "trainer.devices=2"), "trainer.strategy is fsdp"),
         (("trainer=ddp", CPU, "+trainer.num_nodes=2"), "trainer.num_nodes is 2: .*, write 1"),
         (("trainer=ddp", CPU, "trainer.devices=zero"), "cannot be built"),
@@ -61,7 +61,7 @@ def failure(tmp_path: Path, codes: list[int | None], **said: tuple[float, str | 
 def test_of_several_failures_the_likeliest_cause_is_told(tmp_path: Path) -> None:
     error = failure(tmp_path, [1, 1], rank0=(2.0, None), rank1=(1.0, None))
     assert isinstance(error, RuntimeError) and "rank 1 failed:\ntrace of 1" in str(error)
-    # A rank whose peer was killed fails as a consequence.
+    # If a rank is killed, the other ranks fail too.
     error = failure(tmp_path, [1, -9])
     assert isinstance(error, RuntimeError) and "rank 1 was ended by signal 9" in str(error)
     error = failure(tmp_path, [1, 1], rank1=(3.0, "data.n must be at least 1"))

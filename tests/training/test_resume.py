@@ -1,4 +1,4 @@
-"""A resumed run is the run, wherever it was cut, and whatever happened to its files meanwhile."""
+"""A resumed run equals the uninterrupted run, at every interruption and with damaged files."""
 
 from __future__ import annotations
 
@@ -51,7 +51,7 @@ def die() -> None:
 
 @pytest.fixture(scope="module")
 def fit(image_root: Path) -> Callable[..., dict[str, Any]]:
-    """Train in a directory as ``train`` does, and return what the run then consists of."""
+    """Train in a directory as ``train`` does, and return the files of the run."""
 
     def run(directory: Path, *words: str) -> dict[str, Any]:
         cfg = compose([*TINY_IMAGES, f"data.root={image_root}", *BARE, "figures=true", *words])
@@ -201,7 +201,7 @@ def test_the_older_checkpoint_takes_over_from_a_damaged_one(
     flip(cut_run / "checkpoints" / "last.ckpt")
     run_images()
     assert (
-        "last.ckpt is damaged: going on from previous.ckpt, step 10"
+        "last.ckpt is damaged: continuing from previous.ckpt, step 10"
         in (cut_run / "run.log").read_text()
     )
     assert_same(cut_run, tmp_path / "whole")
@@ -229,7 +229,7 @@ def test_another_runs_checkpoint_is_refused(
         run_images("model.filters=5", name="other")
     for name in ("last", "previous"):
         shutil.copy(tmp_path / f"other/checkpoints/{name}.ckpt", cut_run / "checkpoints")
-    with pytest.raises(InputError, match=r"last.ckpt is damaged, or another run's"):
+    with pytest.raises(InputError, match=r"last.ckpt is damaged or belongs to another run"):
         run_images()
 
 

@@ -1,4 +1,4 @@
-"""Pictures of the training loss's curvature."""
+"""Figures of the curvature of the training loss."""
 
 from __future__ import annotations
 
@@ -31,11 +31,11 @@ STABILITY = "curvature/sharpness_times_lr"
 def draw_curvature(
     run: RunDirectory, history: History, summary: Mapping[str, Any]
 ) -> Figure | None:
-    """The Hessian's top eigenvalue and norm beside the stages; None if not measured.
+    """The largest eigenvalue and the norm of the Hessian; None if not measured.
 
-    Side by side, against the step: the eigenvalue and the norm with a band of two standard errors;
-    the eigenvalue in units of what the step size allows, where that is defined; gamma and rho where
-    they were measured, else accuracies. Stage boundaries are vertical lines in every panel.
+    Panels against the step: the eigenvalue, and the norm with a band of two standard errors; the
+    eigenvalue divided by the largest stable one, if that is defined; gamma and rho if they were
+    measured, else accuracies. Vertical lines are the steps of the stages.
     """
     if TOP not in history.names:
         return None
@@ -52,7 +52,7 @@ def draw_curvature(
         plot_series(panels[1], history, STABILITY, color=SIGNAL, label=label)
         panels[1].axhline(1, color=ALL, lw=0.8)
         _logarithmic_if_positive(panels[1], history, STABILITY)
-        titles.append("sharpness in units of what the step size allows")
+        titles.append("sharpness divided by its stable limit")
     titles.append(_draw_stages(panels[-1], history, summary))
     stages = {name: (summary["stages"][key], color) for key, name, color in BOUNDARIES}
     for panel, name in zip(panels, titles, strict=True):
@@ -83,6 +83,6 @@ def _band(axes: Axes, history: History) -> None:
 
 
 def _logarithmic_if_positive(axes: Axes, history: History, metric: str) -> None:
-    """Curvature spans decades; where an eigenvalue is negative, only a linear axis shows it."""
+    """Use a logarithmic axis, unless a value is not positive."""
     if (history.series(metric)[1] > 0).all():
         axes.set_yscale("log")

@@ -1,4 +1,4 @@
-"""Pictures of how each training sample was fitted over the epochs."""
+"""Figures of the per-sample log."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ from labelnoise.report.pictures.style import (
 )
 from labelnoise.run_directory import RunDirectory
 
-# Points of a data map: more hide each other.
+# Largest number of points in a data map; more would overlap.
 MOST_POINTS = 4000
 AUC_COLORS = {
     "loss": NOISY,
@@ -40,13 +40,13 @@ AUC_COLORS = {
 
 
 def draw_dynamics(run: RunDirectory, history: History, summary: Mapping[str, Any]) -> Figure | None:
-    """Eight views of the per-sample log; None where there is none.
+    """Eight panels of the per-sample log; None if there is none.
 
-    Above: how well each score finds the noisy labels, as the epochs go; how many predictions change
-    from epoch to epoch; the losses at the first, the best-tested and the last epoch. Below: the
-    data map, and the distributions of AUM, wrong events and forgetting events. Clean and noisy
-    samples apart where both are known; otherwise all in grey, and the first view is left out where
-    the true labels are not known.
+    Above: the AUC of each score as a detector of noisy samples, the number of changed predictions,
+    and the losses at the epoch of best test accuracy and at the last epoch. Below: the data map,
+    and the distributions of AUM, wrong events and forgetting events. Clean and noisy samples have
+    different colours. If they are unknown or all labels are right, all samples are grey. The first
+    panel is left out if the true labels are unknown.
     """
     if not (run.dynamics / "samples.npz").is_file():
         return None
@@ -63,7 +63,7 @@ def draw_dynamics(run: RunDirectory, history: History, summary: Mapping[str, Any
     else:
         found.remove()
     plot_series(changes, history, "dynamics/prediction_changes", color=SIGNAL)
-    finish(changes, "training step", "samples", "predictions changed since the row before")
+    finish(changes, "training step", "samples", "predictions changed since the previous epoch")
     for panel, row in ((first, _early(dynamics.log.step, summary)), (last, len(dynamics.log) - 1)):
         _histogram(panel, np.log10(np.maximum(dynamics.log[row].loss, 1e-6)), groups)
         step = int(dynamics.log.step[row])
@@ -77,7 +77,7 @@ def draw_dynamics(run: RunDirectory, history: History, summary: Mapping[str, Any
             axes[1, 3],
             by_name["forgetting_events"],
             "events",
-            "forgetting events (never right: all)",
+            "forgetting events (never right: all epochs)",
         ),
     ):
         _histogram(panel, values, groups)
@@ -105,13 +105,13 @@ def _draw_aucs(axes: Axes, history: History) -> None:
 
 
 def _early(steps: NDArray[np.int64], summary: Mapping[str, Any]) -> int:
-    """The row nearest to the best test accuracy: where clean and noisy losses lie apart."""
+    """The row nearest to the best test accuracy, where clean and noisy losses differ most."""
     best = summary["report_card"]["oracle_best"]
     return int(np.abs(steps - (best["step"] if best else steps[0])).argmin())
 
 
 def _histogram(axes: Axes, values: NDArray[Any], groups: Groups) -> None:
-    shown = np.isfinite(values)  # a run that diverged has none
+    shown = np.isfinite(values)  # none in a run that diverged
     low, high = (float(values[shown].min()), float(values[shown].max())) if shown.any() else (0, 1)
     bins = np.linspace(low, high if high > low else low + 1, 41).tolist()
     for name, color, member in groups:

@@ -1,4 +1,4 @@
-"""Pictures of the gradients of clean against noisy samples."""
+"""Figures of the gradients of clean and of noisy samples."""
 
 from __future__ import annotations
 
@@ -36,9 +36,9 @@ def draw_gradients(
 ) -> Figure | None:
     """Dominance, norms, cosines, test error, and the angles between samples; None if not measured.
 
-    Above, against the step: the norms of g_clean and g_noise with their ratio, the cosines with
-    alpha, the test error with the steps at which dominance was lost and test error was best. Below:
-    how the angles between the gradients of two samples of a class are distributed at each step.
+    Above, against the step: the norms of g_clean and g_noise with the dominance; the cosines with
+    alpha; the test error with the steps of lost dominance and of lowest test error. Below: the
+    distribution of the angles between the gradients of two samples of a class at each step.
     """
     if "gradients/dominance" not in history.names:
         return None
@@ -76,7 +76,7 @@ def draw_gradients(
 
 
 def draw_test_error(axes: Any, history: History, summary: Mapping[str, Any]) -> None:
-    """Test error and noisy validation error, the best step and the loss of dominance marked."""
+    """Test error and noisy validation error, with the best step and the step of lost dominance."""
     plot_series(axes, history, "test/acc", complement=True, color=TEST, label="test, clean labels")
     plot_series(
         axes, history, "val/acc", complement=True, color=ALL, label="validation, noisy labels"
@@ -92,7 +92,7 @@ def draw_test_error(axes: Any, history: History, summary: Mapping[str, Any]) -> 
 
 
 def _draw_angles(panels: Any, steps: Any, histogram: Any, edges: Any) -> None:
-    """Shares of the angles as an image: a column a step, a row a bin of angles."""
+    """The distribution of the angles as an image: columns are steps, rows are bins of angles."""
     x, counts = steps[steps > 0], histogram[steps > 0].astype(float)
     if not len(x):
         return
@@ -113,13 +113,13 @@ def _draw_angles(panels: Any, steps: Any, histogram: Any, edges: Any) -> None:
 
 
 def draw_clean_priority(settings: Mapping[str, Sequence[LoadedRun]]) -> Figure | None:
-    """Dominance, cosine and test error against training, a column a setting, a line a seed.
+    """Dominance, cosine and test error against the step: a column per setting, a line per seed.
 
-    Circles mark, on each line, where dominance was lost (black), where the noisy validation loss
-    was lowest (grey) and where the test error was (green, an oracle).
+    Circles on a line are the step of lost dominance (black), of the lowest noisy validation loss
+    (grey) and of the lowest test error (green, the oracle's choice).
 
     Args:
-        settings: by name, such as "noise_rate=0.2", the runs of all seeds.
+        settings: the runs of all seeds by the name of the setting, such as "noise_rate=0.2".
     """
     runs = [run for members in settings.values() for run in members]
     if not runs or any("gradients/dominance" not in run.history.names for run in runs):

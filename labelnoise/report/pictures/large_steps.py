@@ -1,4 +1,4 @@
-"""What the size of the steps does to the stages, to the features and to memorization."""
+"""The figure of the learning rate: stages, features and memorization against it."""
 
 from __future__ import annotations
 
@@ -20,9 +20,9 @@ ACTIVE = "features/active_share"
 def draw_large_steps(runs: Sequence[LoadedRun]) -> Figure | None:
     """Against the learning rate: stage lengths, active units, and errors at the end.
 
-    A dot is a run, lines join the means over the runs of one rate. A stage that was not reached has
-    no dot; where only some runs of a rate reached it, the mean is over those. None unless the runs
-    swept over the rate and watched the features.
+    A dot is a run; lines join the means over the runs of one rate. A stage that was not reached has
+    no dot and does not count in the mean. None if the runs have only one rate or no metrics of
+    features.
     """
     by_rate: dict[float, list[LoadedRun]] = {}
     for run in runs:
@@ -35,10 +35,10 @@ def draw_large_steps(runs: Sequence[LoadedRun]) -> Figure | None:
     stages, features, errors = figure.subplots(1, 3)
     for key, name, color in BOUNDARIES:
         _draw(stages, by_rate, lambda run, key=key: run.summary["stages"][key], name, color)
-    if stages.lines:  # none where no run reached a stage
+    if stages.lines:  # empty if no run reached a stage
         stages.set_yscale("log")
     _draw(features, by_rate, _active_share, "last hidden layer", SIGNAL)
-    features.set_ylim(bottom=0)  # a change of a few percent is to look like one
+    features.set_ylim(bottom=0)  # so that a change of a few percent looks small
     test = labels_of_test(run.summary for run in runs)
     for metric, name, color, complement in (
         ("train/memorized_fraction", "noisy samples memorized", NOISY, False),

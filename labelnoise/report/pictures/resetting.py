@@ -1,4 +1,4 @@
-"""The picture of runs with and without stochastic resets."""
+"""The figure of runs with and without stochastic resets."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ from labelnoise.report.pictures.style import (
 )
 from labelnoise.report.tables.labels import labels_of_test
 
-# Of the rates from the smallest on; plain training is grey.
+# Colours of the rates in ascending order; plain training is grey.
 _COLORS = (OTHERS[2], OTHERS[1], OTHERS[0], TEST, SIGNAL)
 _ROWS = (
     ("train/wrong_corrected", "wrong labels corrected", False),
@@ -32,7 +32,7 @@ _ROWS = (
 
 
 def reset_rate(summary: Mapping[str, Any]) -> float | None:
-    """r of a run: 0 for plain training, None where another technique acted.
+    """r of a run: 0 for plain training, None for other techniques.
 
     Example:
         >>> reset_rate({"techniques": {}}), reset_rate({"techniques": {"early_stop": {}}})
@@ -45,15 +45,14 @@ def reset_rate(summary: Mapping[str, Any]) -> float | None:
 
 
 def draw_resetting(settings: Mapping[str, Sequence[LoadedRun]]) -> Figure | None:
-    """What becomes of wrong labels, and test error: a column a setting, a line a rate of resets.
+    """Wrong labels and test error against the step: a column per setting, a line per reset rate.
 
-    Lines are means over seeds, bands go from the lowest to the highest; grey is plain training,
-    which is also r = 0. Shares are of all training samples. None unless some runs reset and all
-    others are plain. Rows that no run measured are left out, as those of wrong labels where the
-    true ones are not known.
+    Lines are means over seeds, and bands are ranges. Grey is plain training and r = 0. Shares are
+    of all training samples. None if no run resets, or if a run has another technique. Rows that no
+    run measured are left out, for example wrong labels if the true labels are unknown.
 
     Args:
-        settings: by name, such as "noise_rate=0.2", the runs of all rates and seeds.
+        settings: the runs of all rates and seeds by the name of the setting.
     """
     rates = {reset_rate(run.summary) for runs in settings.values() for run in runs}
     shown = sorted(rate for rate in rates if rate is not None)

@@ -1,4 +1,4 @@
-"""Which pictures a run has: a table of drawings, each made where there is something to draw."""
+"""The table of the figures of a run; a figure is drawn if the run has its data."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ FIGURES: dict[str, Draw] = {
 
 
 def report_figures(run: Path) -> str:
-    """Draw the figures of a finished run again; where they lie, a line each."""
+    """Draw the figures of a finished run again; returns their paths, one per line."""
     loaded = load_run(run)
     with reading(loaded.directory.path):
         paths = write_figures(loaded.directory, loaded.history, loaded.summary)
@@ -43,7 +43,7 @@ def report_figures(run: Path) -> str:
 def write_figures(
     run: RunDirectory, history: History, summary: Mapping[str, Any]
 ) -> dict[str, Path]:
-    """Draw every figure that the run has data for into ``figures``; where they lie, by name."""
+    """Draw every figure with data into ``figures``; returns the paths by name."""
     run.figures.mkdir(exist_ok=True)
     paths = {}
     for name, draw in FIGURES.items():

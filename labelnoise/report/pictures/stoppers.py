@@ -1,4 +1,4 @@
-"""How far below an oracle's choice each stopping rule ends, over many runs."""
+"""The regret of each stopping rule against the oracle's choice, over many runs."""
 
 from __future__ import annotations
 
@@ -16,18 +16,19 @@ from labelnoise.report.pictures.style import ALL, NOISY, SIGNAL, finish, new_fig
 from labelnoise.stoppers import STOPPERS
 from labelnoise.stoppers.shadow import is_measured
 
-# What is compared with the rules: the network that a run without any of them ends with.
+# The baseline of the rules: the last network of a run.
 LAST = "last"
 MOST_COLUMNS = 4
 
 
 class Regret(NamedTuple):
-    """What following a rule costs in one run.
+    """The regret of a rule in one run.
 
     Attributes:
-        points: clean test accuracy of the oracle's network minus that of the rule's, times 100.
-        step: of the rule's network.
-        stopped: whether it stopped the run; if not, its network is the last.
+        points: test accuracy of the oracle's network minus test accuracy of the rule's network,
+            times 100.
+        step: the step of the rule's network.
+        stopped: whether the rule would have stopped the run; if not, its network is the last one.
     """
 
     points: float
@@ -36,10 +37,9 @@ class Regret(NamedTuple):
 
 
 def regrets(summary: Mapping[str, Any], history: History) -> dict[str, Regret]:
-    """By rule, in the order of ``STOPPERS``, and for the last network; those that were measured.
+    """The regrets of the measured rules, in the order of ``STOPPERS``, and of the last network.
 
-    Empty where there is nothing to compare: without test accuracies, with fewer than two rules, or
-    where a technique stopped the run, so that rules could not be followed to its end.
+    Empty without test accuracies, with fewer than two rules, or if a technique stopped the run.
 
     Example:
         >>> card = {"last": {"gap": 3.0, "step": 9}, "stop_val_loss": {"gap": 1.0, "step": 4}}
@@ -61,14 +61,14 @@ def regrets(summary: Mapping[str, Any], history: History) -> dict[str, Regret]:
 
 
 def by_rule(members: Sequence[LoadedRun]) -> dict[str, list[Regret]]:
-    """The regrets of several runs, by rule; those that all of the runs have."""
+    """The regrets of several runs by rule, for the rules that all runs have."""
     found = [regrets(run.summary, run.history) for run in members]
     names = [name for name in found[0] if all(name in each for each in found)] if found else []
     return {name: [each[name] for each in found] for name in names}
 
 
 def regret_table(settings: Mapping[str, Sequence[LoadedRun]]) -> dict[str, dict[str, str]]:
-    """By setting and rule ``mean [min, max]`` in points, and on how many runs it never stopped."""
+    """``mean [min, max]`` in points by setting and rule, with the number of runs never stopped."""
     tables = {name: by_rule(members) for name, members in settings.items()}
     rules = _rules(tables)
     return {
@@ -105,13 +105,14 @@ def write_regrets(path: Path, settings: Mapping[str, Sequence[LoadedRun]]) -> No
 
 
 def draw_stoppers(settings: Mapping[str, Sequence[LoadedRun]]) -> Figure | None:
-    """Regret by rule, a panel a setting: the mean over seeds, their range, and each of them.
+    """Regret by rule, with a panel per setting: every run, and mean and range over seeds.
 
-    Open circles are runs that the rule never stopped, counted by their last network. The rule that
-    knows true labels is named as such. None where no setting has regrets.
+    Open circles are runs that the rule never stopped; their last network counts. Rules with oracle
+    knowledge are marked. None if no setting has regrets.
 
     Args:
-        settings: by name, such as "noise=symmetric noise_rate=0.2", the runs of all seeds.
+        settings: the runs of all seeds by the name of the setting, such as
+            "noise=symmetric noise_rate=0.2".
     """
     tables = {name: table for name, members in settings.items() if (table := by_rule(members))}
     if not tables:
@@ -147,7 +148,7 @@ def _draw_rule(panel: Any, y: int, rule: str, found: Sequence[Regret]) -> None:
     panel.plot([min(points), max(points)], [y, y], "-", color=color, lw=2.5, alpha=0.35)
     for regret in found:
         filled = regret.stopped or rule == LAST
-        # Rules with no regret at all lie on the axis: their circles are not cut by it.
+        # clip_on=False: circles of regret 0 are on the axis and would be cut.
         panel.plot(regret.points, y, "o", clip_on=False, **_circle(filled, color))
     panel.plot(np.mean(points), y, "|", color=SIGNAL, ms=11, mew=2, clip_on=False)
 
@@ -164,7 +165,7 @@ def _label(rule: str) -> str:
 
 
 def _columns(names: Sequence[str]) -> int:
-    """As many as settings differ in their last word alone, up to four: rows are what comes before.
+    """Number of columns: the settings that differ only in the last word, at most four.
 
     Example:
         >>> _columns(["noise=a noise_rate=1", "noise=a noise_rate=2", "noise=b noise_rate=1"])

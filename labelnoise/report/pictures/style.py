@@ -1,4 +1,4 @@
-"""Colours and the few habits that all pictures share."""
+"""Colours and functions that all figures share."""
 
 from __future__ import annotations
 
@@ -13,13 +13,13 @@ from numpy.typing import NDArray
 
 from labelnoise.learner.history import History
 
-# Okabe and Ito's, told apart by readers with any colour vision.
+# The colours of Okabe and Ito, which readers with any colour vision can distinguish.
 SIGNAL, CLEAN, NOISY, TEST, ALL = "#000000", "#0072B2", "#D55E00", "#009E73", "#888888"
 OTHERS = ("#CC79A7", "#E69F00", "#56B4E9")
 
 
 def new_figure(width: float, height: float) -> Figure:
-    """A figure that is written to files, without any window system."""
+    """A figure for files, without a window system."""
     figure = Figure(figsize=(width, height), layout="constrained")
     FigureCanvasAgg(figure)
     return figure
@@ -28,28 +28,28 @@ def new_figure(width: float, height: float) -> Figure:
 def plot_series(
     axes: Axes, history: History, metric: str, *, complement: bool = False, **style: Any
 ) -> None:
-    """One metric against the step, from the first one; 1 - metric where ``complement``."""
+    """Plot a metric against the step, without step 0; 1 - metric with ``complement``."""
     steps, values = history.series(metric)
-    shown = (steps > 0) & ~np.isnan(values)  # a logarithmic axis has no place for step 0
+    shown = (steps > 0) & ~np.isnan(values)  # a logarithmic axis cannot show step 0
     if shown.any():
         y = 1 - values[shown] if complement else values[shown]
         axes.plot(steps[shown], y, lw=style.pop("lw", 1.6), **style)
 
 
 def many_decades(steps: NDArray[Any]) -> bool:
-    """Whether steps span so much that only a logarithmic axis shows them all."""
+    """Whether steps span at least a factor of 100, so that they need a logarithmic axis."""
     shown = steps[steps > 0]
     return len(shown) > 1 and bool(shown.max() >= 100 * shown.min())
 
 
 def scale_steps(axes: Axes, history: History, metric: str) -> None:
-    """A logarithmic axis of steps where ``metric`` was measured over many decades of them."""
+    """Use a logarithmic step axis if the steps of ``metric`` span many decades."""
     if many_decades(history.series(metric)[0]):
         axes.set_xscale("log")
 
 
 def finish(axes: Axes, xlabel: str = "", ylabel: str = "", title: str = "") -> None:
-    """A grid and the names of things."""
+    """Add a grid, axis labels and a title."""
     axes.grid(alpha=0.25, lw=0.6)
     axes.set_xlabel(xlabel)
     axes.set_ylabel(ylabel)
@@ -58,13 +58,13 @@ def finish(axes: Axes, xlabel: str = "", ylabel: str = "", title: str = "") -> N
 
 
 def legend(axes: Axes) -> None:
-    """Name the curves, where there are any."""
+    """Add a legend if there are curves."""
     if axes.get_legend_handles_labels()[0]:
         axes.legend(fontsize=7.5, framealpha=0.85)
 
 
 def mark_steps(axes: Axes, marks: Mapping[str, tuple[int | None, str]]) -> None:
-    """A dotted vertical line for every step that is known, named in the legend."""
+    """Add a dotted vertical line for every known step, with an entry in the legend."""
     for name, (step, color) in marks.items():
         if step:
             axes.axvline(step, color=color, lw=1.1, ls=":", label=f"{name}, step {step}")

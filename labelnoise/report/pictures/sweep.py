@@ -1,4 +1,4 @@
-"""Which pictures a sweep has: a table of drawings over many runs."""
+"""The table of the figures of a sweep."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ def _by_setting(runs: Sequence[LoadedRun], *compared: str) -> dict[str, list[Loa
     return by_setting(runs, lambda run: run.config, compared)
 
 
-# Each draws what the runs have of it, or nothing.
+# A function returns None if the runs lack the data of its figure.
 SWEEP_FIGURES: dict[str, Callable[[Sequence[LoadedRun]], Figure | None]] = {
     "two_stages": _two_stages,
     "clean_priority": lambda runs: draw_clean_priority(_by_setting(runs)),
@@ -40,11 +40,11 @@ SWEEP_FIGURES: dict[str, Callable[[Sequence[LoadedRun]], Figure | None]] = {
 
 
 def write_sweep_figures(directory: Path, runs: Sequence[LoadedRun]) -> None:
-    """Draw every picture that the runs of a sweep have something for."""
+    """Draw every figure that the runs of a sweep have data for."""
     directory.mkdir(exist_ok=True)
     for name, draw in SWEEP_FIGURES.items():
         figure = draw(runs)
         if figure is not None:
-            # Whole also where the same sweep ends in another process at the same moment.
+            # Written completely, also if the same sweep ends in another process at the same time.
             with replacing(directory / f"{name}.png") as file:
                 figure.savefig(file, format="png", dpi=150)

@@ -1,4 +1,4 @@
-"""Pictures of the two stages."""
+"""The figure of the two stages."""
 
 from __future__ import annotations
 
@@ -23,10 +23,10 @@ from labelnoise.report.tables.labels import labels_of_test, labels_of_val, truth
 
 
 class Curve(NamedTuple):
-    """One line of a panel: the metric drawn, its label, colour and line style.
+    """A line of a panel: metric, label, colour and line style.
 
-    In the label, ``{test}`` and ``{val}`` stand for what the labels of these data are called, and
-    ``{train}`` for the training samples.
+    In the label, ``{test}`` and ``{val}`` are replaced by the words for the labels, and ``{train}``
+    by the word for the training samples.
     """
 
     metric: str
@@ -58,7 +58,7 @@ BOUNDARIES = (
 
 
 class Column(NamedTuple):
-    """One run in the figure, under its title."""
+    """A column of the figure: a run and its title."""
 
     history: History
     summary: dict[str, Any]
@@ -66,20 +66,20 @@ class Column(NamedTuple):
 
 
 def draw_two_stages(columns: Sequence[Column]) -> Figure:
-    """The paper's figure, one column a run: coefficients (or errors) above, accuracies below.
+    """The figure of the paper with a column per run: coefficients or errors, and accuracies.
 
-    The upper panel holds max gamma and max rho_bar on clean and on noisy samples where they were
-    measured, elsewhere the test error on clean labels with the noisy validation error; the lower
-    panel holds training accuracy on all, clean and noisy samples and test accuracy. Where the true
-    labels are not known, errors and accuracies are against those given. Steps are on a
-    logarithmic axis; stage boundaries are vertical lines, the kept network a dotted one.
+    The upper panel shows max gamma and max rho_bar on clean and on noisy samples if they were
+    measured, else the test error and the noisy validation error. The lower panel shows the training
+    accuracy on all, clean and noisy samples and the test accuracy. If the true labels are unknown,
+    errors and accuracies are against the given labels. Steps have a logarithmic axis. Dotted
+    vertical lines are the steps of the stages and of the kept network.
     """
     figure = new_figure(5.6 * len(columns), 6.4)
     axes = figure.subplots(2, len(columns), sharex="col", sharey="row", squeeze=False)
     for (upper, lower), column in zip(axes.T, columns, strict=True):
         if "coefficients/gamma_max" in column.history.names:
             _draw(upper, column, COEFFICIENTS)
-            # The stages lie a factor of a hundred apart: only here are both to be seen.
+            # Logarithmic, because the stages differ by a factor of a hundred.
             upper.set_yscale("log")
             upper.set_ylabel("coefficient")
         else:
@@ -90,7 +90,7 @@ def draw_two_stages(columns: Sequence[Column]) -> Figure:
         lower.set_xlabel("training step")
         lower.set_ylim(-0.03, 1.32)  # room for the legend above the curves
         lower.set_yticks([0, 0.2, 0.4, 0.6, 0.8, 1])
-        upper.set_title(column.title, fontsize=11, pad=36)  # above the stages' names
+        upper.set_title(column.title, fontsize=11, pad=36)  # above the names of the stages
         for panel in (upper, lower):
             panel.label_outer()
             _mark_stages(panel, column.summary, named=panel is upper)
@@ -104,13 +104,13 @@ def draw_two_stages(columns: Sequence[Column]) -> Figure:
             framealpha=0.85,
             loc="lower right" if has_coefficients else "center right",
         )
-    if lower.lines:  # none where no monitor looked
+    if lower.lines:  # empty if no monitor measured
         lower.legend(*named[1], fontsize=8, framealpha=0.85, loc="upper left", ncol=2)
     return figure
 
 
 def _named_lines(panels: Iterable[Axes]) -> tuple[list[Artist], list[str]]:
-    """The lines of all panels for one legend, each name once: the first panel may lack some."""
+    """The lines of all panels for one legend, with each name once."""
     lines: dict[str, Artist] = {}
     for panel in panels:
         for line, name in zip(*panel.get_legend_handles_labels(), strict=True):
@@ -119,7 +119,7 @@ def _named_lines(panels: Iterable[Axes]) -> tuple[list[Artist], list[str]]:
 
 
 def label_of(curve: Curve, summary: Mapping[str, Any]) -> str:
-    """The curve's label in the legend of one run.
+    """The label of a curve in the legend of a run.
 
     Example:
         >>> label_of(ERRORS[0], {"test_labels": "given"})
@@ -154,7 +154,7 @@ def _mark_stages(axes: Axes, summary: dict[str, Any], *, named: bool) -> None:
             axes.axvline(step, color=color, lw=0.9, ls=":")
             if named:
                 _name_line(axes, step, f"{name}, {step}")
-    # Of all techniques one at most stops.
+    # At most one technique stops the run.
     reports = summary["techniques"].values()
     stop = next((report for report in reports if report.get("stopped_step")), None)
     if stop and stop["selected_step"] != summary["stages"]["crossing_step"]:
@@ -177,12 +177,12 @@ def _name_line(axes: Axes, step: int, text: str) -> None:
     )
 
 
-# Noise that the share of wrong labels does not tell apart: a twin's is that of people's labels.
+# Kinds of noise with the same rate, which need a name in the title.
 NOISE_NAMES = {"human": "people's labels", "human_twin": "synthetic twin of people's labels"}
 
 
 def title(summary: dict[str, Any]) -> str:
-    """What tells a run from others in one figure: its label noise and techniques.
+    """The title of a run in a figure: its label noise and techniques.
 
     Example:
         >>> title({"noise": {"kind": "human", "rate_realised": 0.0804}, "techniques": {}})

@@ -1,1 +1,1 @@
-"""Numbers of runs for people: summaries, settings, suspects, comparisons."""
+"""Tables of runs: summaries, settings, suspects, comparisons."""

@@ -1,4 +1,4 @@
-"""Techniques side by side under one rule: which network each number comes from stands above it."""
+"""A table of techniques; its columns are test accuracies of networks chosen by different rules."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ def _percent(share: float | None) -> float | None:
     return None if share is None else 100 * share
 
 
-# What a row says of every technique, in percent.
+# The columns of a row, in percent.
 COLUMNS: dict[str, Callable[[Summary], float | None]] = {
     "kept": _final("test/acc"),
     "last": _card("last"),
@@ -40,26 +40,26 @@ COLUMNS: dict[str, Callable[[Summary], float | None]] = {
 BY_TRUTH = ("memorized",)
 EXPLANATION = """\
 Test accuracy in %, mean over seeds [least, most]: of the network that the technique kept, of the
-last one, and of those with the lowest loss and the highest accuracy on noisy validation data.
-The oracle's choice among all networks of a run stands apart: nobody without clean test data can
-make it. memorized: the share of wrong labels that the kept network predicts, in %. time: seconds
-of a run, as a multiple of plain training's, for runs that had the machine to themselves. knows:
-what was used that nobody with noisy data knows."""
-# Where no run's true labels are known.
+last network, and of the networks with the lowest loss and the highest accuracy on noisy validation
+data. (oracle best): the network with the highest test accuracy of the run; its choice needs clean
+test data. memorized: the share of wrong labels that the kept network predicts, in %. time: seconds
+of a run divided by the seconds of plain training; valid only if runs did not share the machine.
+knows: oracle knowledge that the technique used."""
+# If the true labels of all runs are unknown.
 EXPLANATION_AS_GIVEN = """\
-Test accuracy in % against the given test labels, mean over seeds [least, most]: of the network
-that the technique kept, of the last one, and of those with the lowest loss and the highest
-accuracy on validation data. The oracle's choice among all networks of a run stands apart: it looks
-at the test data. time: seconds of a run, as a multiple of plain training's, for runs that had the
-machine to themselves. knows: what was used that nobody knows of these data."""
+Test accuracy in % against the given test labels, mean over seeds [least, most]: of the network that
+the technique kept, of the last network, and of the networks with the lowest loss and the highest
+accuracy on validation data. (oracle best): the network with the highest test accuracy of the run;
+its choice needs the test data. time: seconds of a run divided by the seconds of plain training;
+valid only if runs did not share the machine. knows: oracle knowledge that the technique used."""
 
 
 def report_comparison(sweeps: Sequence[Path], timed: bool = True) -> str:
-    """Markdown tables of the finished runs in some sweeps, a table a setting and a row a technique.
+    """Markdown tables of the finished runs of sweeps: a table per setting, a row per technique.
 
     Args:
         sweeps: directories with a run in each of their folders.
-        timed: with the column of times, which tell nothing where runs shared the machine.
+        timed: with a column of times, which is not valid if runs shared the machine.
 
     Raises:
         InputError: a directory without a finished run.
@@ -71,7 +71,7 @@ def report_comparison(sweeps: Sequence[Path], timed: bool = True) -> str:
     if doubled:
         raise InputError(f"{doubled[0]} is given twice: its runs would count twice")
     for sweep in sweeps:
-        # In the order of a sweep's runs: 2 before 10.
+        # In numeric order: 2 before 10.
         found = sorted(sweep.glob("*/summary.json"), key=lambda p: (len(p.parts[-2]), p))
         if not found:
             raise InputError(f"{sweep} holds no finished runs: give the directories of sweeps")

@@ -1,4 +1,4 @@
-"""Tables on the screen: one run's outcome, and many runs side by side."""
+"""Tables on the screen: the outcome of a run, and several runs side by side."""
 
 from __future__ import annotations
 
@@ -12,12 +12,12 @@ from rich.table import Table
 
 from labelnoise.report.tables.labels import truth_known
 
-# Settings side by side in a terminal of 80 characters.
+# Number of settings side by side in a terminal of 80 characters.
 MOST_COLUMNS = 3
 
 
 def print_summary(summary: Mapping[str, Any], path: Path) -> None:
-    """Print stages, accuracies and where the results lie."""
+    """Print stages, accuracies and the directory of the results."""
     table = Table(show_header=False, box=None, padding=(0, 2), title=_headline(summary))
     for name, value in _rows(summary):
         table.add_row(name, value)
@@ -48,7 +48,7 @@ def _training_rows(summary: Mapping[str, Any]) -> list[tuple[str, str]]:
     noise, stages, final = summary["noise"], summary["stages"], summary["final"]
     if not truth_known(summary):
         return [
-            ("labels", "as given, the true ones are not known"),
+            ("labels", "as given, the true labels are unknown"),
             ("training accuracy", _percent(final["train/acc"])),
         ]
     return [
@@ -105,11 +105,11 @@ def _percent(share: float | None) -> str:
 
 
 def print_sweep(settings: Mapping[str, Mapping[str, str]], title: str) -> None:
-    """Print the measures of every setting: a column a setting while they fit, else a row each."""
+    """Print the measures: a column for each setting if they fit, else a row for each setting."""
     measures = list(next(iter(settings.values())))
     keys = {name.rpartition("=")[0] for name in settings}
     corner = keys.pop() if len(keys) == 1 else ""
-    if "=" not in corner:  # one thing was swept: its name once, its values as names
+    if "=" not in corner:  # one option was swept: its name is the corner, its values are the names
         settings = {name.removeprefix(f"{corner}="): row for name, row in settings.items()}
     if len(settings) <= MOST_COLUMNS:
         header = [corner, *settings]

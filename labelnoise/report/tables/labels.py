@@ -1,4 +1,4 @@
-"""What reports call labels: clean and noisy where the true ones are known, elsewhere as given."""
+"""The words for labels in reports: clean and noisy, or given if the true labels are unknown."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ Summary = Mapping[str, Any]
 
 
 def truth_known(summary: Summary) -> bool:
-    """Whether a run knew which of its labels are wrong; runs of earlier versions said they did.
+    """Whether the true labels of a run are known; True for runs of versions without ``truth``.
 
     Example:
         >>> truth_known({"noise": {"truth": "unknown"}}), truth_known({"noise": {}})
@@ -19,7 +19,7 @@ def truth_known(summary: Summary) -> bool:
 
 
 def labels_of_test(summaries: Iterable[Summary]) -> str:
-    """What test accuracy is measured against in one or in several runs: "clean", "given" or both.
+    """The labels for the test accuracy in one or several runs: "clean", "given" or both.
 
     Example:
         >>> labels_of_test([{"test_labels": "given"}]), labels_of_test([{}])
@@ -29,7 +29,7 @@ def labels_of_test(summaries: Iterable[Summary]) -> str:
 
 
 def labels_of_val(summary: Summary) -> str:
-    """What validation accuracy is measured against: "noisy" labels, "given" where nobody knows.
+    """The labels for the validation accuracy: "noisy", or "given" if the truth is unknown.
 
     Example:
         >>> labels_of_val({"noise": {"truth": "unknown"}}), labels_of_val({"noise": {}})

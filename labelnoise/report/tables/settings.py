@@ -1,4 +1,4 @@
-"""What tells runs apart: their resolved configurations, whatever words were typed for them."""
+"""Distinguish runs by their resolved configurations."""
 
 from __future__ import annotations
 
@@ -15,18 +15,18 @@ from labelnoise.config.composition import NOT_PART_OF_THE_RUN
 Run = TypeVar("Run")
 Settings = dict[str, Any]
 
-# Groups that hold nodes by name, several at a time.
+# Groups that can have several nodes, by name.
 _LISTS = ("technique", "monitor")
 
 
 def settings_of(config: Mapping[str, Any]) -> Settings:
-    """A run's configuration in one level: choices, then top-level keys, then options by their path.
+    """A flat configuration of a run: choices, then top-level keys, then options by their path.
 
-    Options that are null are left out, as those of another choice are. So is ``noise_rate`` where
-    the run's label noise does not have it, as with noise=human. Lists become words.
+    Options that are null are left out. ``noise_rate`` is left out if the label noise does not read
+    it, as with noise=human. Lists become words.
 
     Args:
-        config: the resolved configuration, that of .hydra/config.yaml.
+        config: the resolved configuration, as in .hydra/config.yaml.
 
     Example:
         >>> settings_of({"noise": {"_target_": "labelnoise.noise.NoNoise", "seed": 1}, "seed": 1,
@@ -39,7 +39,7 @@ def settings_of(config: Mapping[str, Any]) -> Settings:
     if not reads_noise_rate(config):
         keys.pop("noise_rate", None)
     choices = {group: _choice(group, node) for group, node in nodes.items()}
-    # A preset's rules speak of other techniques and data; what it gives the run is in its options.
+    # Without the rules of a preset: the values that it sets are already in the options.
     options = {
         path: value
         for group, node in nodes.items()
@@ -50,7 +50,7 @@ def settings_of(config: Mapping[str, Any]) -> Settings:
 
 
 def reads_noise_rate(config: Mapping[str, Any]) -> bool:
-    """Whether an option of the run's label noise is the top-level ``noise_rate``.
+    """Whether an option of the label noise has the value of the top-level ``noise_rate``.
 
     Example:
         >>> rates = {"tau_plus": 0.4, "tau_minus": 0.0, "seed": 0}
@@ -58,7 +58,7 @@ def reads_noise_rate(config: Mapping[str, Any]) -> bool:
         [False, True]
     """
     noise = config.get("noise") or {}
-    # In a configuration that was written down the interpolation is its value.
+    # In a saved configuration the interpolation is replaced by its value.
     own = [v for k, v in noise.items() if k != "seed" and isinstance(v, int | float)]
     return config.get("noise_rate") in own
 
@@ -75,7 +75,7 @@ def _flat(node: Mapping[str, Any], prefix: str) -> Settings:
 
 
 def _choice(group: str, node: Mapping[str, Any]) -> str:
-    """The word for a part: the one file in conf that has its class, else the class's name."""
+    """The name of a part: the only file in conf with its class, else the name of the class."""
     if group == "technique_preset":
         return str(node.get("name", "none"))
     if group in _LISTS:
@@ -88,7 +88,7 @@ def _choice(group: str, node: Mapping[str, Any]) -> str:
 
 @cache
 def _files(group: str) -> dict[str, tuple[str, ...]]:
-    """By class, the files of conf/GROUP that choose it."""
+    """The files of conf/GROUP by class."""
     found: dict[str, tuple[str, ...]] = {}
     for path in sorted(Path(CONF_DIR, group).glob("*.yaml")):
         target = _target_in(path)
@@ -97,7 +97,7 @@ def _files(group: str) -> dict[str, tuple[str, ...]]:
 
 
 def _target_in(path: Path) -> str:
-    """The class that a file of conf chooses, its own or that of the file which it begins with."""
+    """The class in a file of conf, or in the first file of its defaults."""
     node = OmegaConf.load(path)
     assert isinstance(node, DictConfig)
     target = node.get("_target_") or (node.get(path.parent.name) or {}).get("_target_")
@@ -108,13 +108,14 @@ def _target_in(path: Path) -> str:
 
 
 def telling_keys(found: Sequence[Settings], always: Collection[str] = ()) -> list[str]:
-    """Keys that tell settings apart: each one that parts runs which those before leave together.
+    """The keys that distinguish settings.
 
-    An option that only follows another key, as ``noise.rate`` follows ``noise_rate``, is not named.
+    A key is chosen if it separates runs that the keys before it do not separate. An option that
+    only follows another key, as ``noise.rate`` follows ``noise_rate``, is not chosen.
 
     Args:
-        found: settings, in which the keys of the first runs come first.
-        always: keys that are named whether they tell anything or not.
+        found: the settings; the keys of the first runs come first.
+        always: keys that are always chosen.
 
     Example:
         >>> telling_keys([{"a": 1, "b": 1, "c": 3}, {"a": 2, "b": 2, "c": 3}])
@@ -134,7 +135,7 @@ def telling_keys(found: Sequence[Settings], always: Collection[str] = ()) -> lis
 
 
 def _values(settings: Settings, keys: Iterable[str]) -> tuple[Any, ...]:
-    """The values of the keys, 1 being the same as 1.0 and not the same as true."""
+    """The values of the keys; 1 equals 1.0 but not true."""
     found = (settings.get(key) for key in keys)
     return tuple(
         float(v) if isinstance(v, int | float) and not isinstance(v, bool) else str(v)
@@ -143,12 +144,12 @@ def _values(settings: Settings, keys: Iterable[str]) -> tuple[Any, ...]:
 
 
 def _in_order(keys: Iterable[str]) -> list[str]:
-    """Options, which have a dot in their path, after all keys that have none."""
+    """Keys without a dot first, then options, which have a dot in their path."""
     return sorted(keys, key=lambda key: "." in key)
 
 
 def named(settings: Settings, keys: Iterable[str]) -> str:
-    """A setting in words: those of the keys that it has.
+    """A setting in words, with the keys that it has.
 
     Example:
         >>> named({"noise": "human"}, ["noise", "noise_rate"]), named({}, ["noise"])
@@ -158,7 +159,7 @@ def named(settings: Settings, keys: Iterable[str]) -> str:
 
 
 def without_seeds(found: Sequence[Settings]) -> list[Settings]:
-    """The settings without the seed and without the seeds that follow it in every run.
+    """The settings without the seed and without seeds that equal it in every run.
 
     Example:
         >>> without_seeds([{"seed": s, "model.seed": s, "noise.seed": 0} for s in (0, 1)])
@@ -176,14 +177,15 @@ def by_setting(
     config_of: Callable[[Run], Mapping[str, Any]],
     compared: Collection[str] = (),
 ) -> dict[str, list[Run]]:
-    """Runs that differ in the seed alone together, named by what differs between the groups.
+    """Group runs that differ only in the seed; a group is named by the options that differ.
 
-    Runs that differ in the groups ``compared`` or their options, ``("technique",)`` say, are put
-    together too. Neither the order of the runs nor the words that were typed make a setting.
+    Runs may also differ in the groups ``compared``, for example ``("technique",)``, and in their
+    options.
 
     Args:
-        runs: of some sweeps.
-        config_of: the resolved configuration of a run.
+        runs: the runs of sweeps.
+        config_of: returns the resolved configuration of a run.
+        compared: groups of the configuration to ignore.
 
     Example:
         >>> configs = [{"noise_rate": r, "noise": {"rate": r}, "seed": s}
@@ -206,7 +208,7 @@ def by_setting(
 
 
 def technique_names(configs: Iterable[Mapping[str, Any]]) -> list[str]:
-    """Each run's techniques, with the options in which runs of the same techniques differ.
+    """The techniques of each run, with the options that differ between the runs.
 
     Example:
         >>> gce = [{"technique": {"gce": {"q": q, "x": 1}}} for q in (0.5, 0.7)]

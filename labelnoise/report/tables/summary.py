@@ -1,4 +1,4 @@
-"""summary.json: one object that says what a run was and what came of it."""
+"""summary.json: the facts and results of a run."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ from labelnoise.stoppers import STOPPERS, shadow_stop
 from labelnoise.techniques import Technique
 from labelnoise.theory import find_stages
 
-# Metrics of the network kept that are None where the true labels are not known.
+# Metrics of the kept network that are None if the true labels are unknown.
 FINAL_BY_TRUTH = (*(f"train/{name}" for name in BY_TRUTH), "test/acc_noisy_labels")
 
 
@@ -38,11 +38,11 @@ def summarize(
     steps_per_epoch: int | None = None,
     theory_t1: float | None = None,
 ) -> dict[str, Any]:
-    """Put the summary together; its keys are described in docs/run_directory.md."""
+    """The summary; docs/run_directory.md describes its keys."""
     record: NoiseRecord = datamodule.noise_record
     reports = {name: technique.report() for name, technique in techniques.items()}
     selections = (name for name, technique in techniques.items() if technique.role == "selection")
-    told = {fact for technique in techniques.values() for fact in technique.oracle_knowledge()}
+    knowledge = {fact for t in techniques.values() for fact in t.oracle_knowledge()}
     return {
         **run,
         "data": type(datamodule).__name__,
@@ -59,12 +59,12 @@ def summarize(
         "suspects": suspects,
         "techniques": reports,
         "technique_preset": preset_name(cfg),
-        "oracle_knowledge": sorted(told),
+        "oracle_knowledge": sorted(knowledge),
     }
 
 
 def stages(history: History, t1: float | None) -> dict[str, float | None]:
-    """The stage boundaries read off the curves."""
+    """The steps of the stages, from the recorded metrics."""
     steps, acc_clean = history.series("train/acc_clean")
 
     def aligned(name: str) -> list[float]:
@@ -87,10 +87,9 @@ def stages(history: History, t1: float | None) -> dict[str, float | None]:
 
 
 def dominance_lost_step(history: History) -> int | None:
-    """First step from which clean samples no longer drive the training, confirmed once.
+    """The first of two observations in a row with dominance |g_clean| / |g_noise| below 1.
 
-    That is |g_clean| / |g_noise| below 1 at two observations in a row; see
-    :class:`labelnoise.monitors.GradientMonitor`.
+    See :class:`labelnoise.monitors.GradientMonitor`.
     """
     stop = shadow_stop(STOPPERS["dominance"], history)
     return None if stop is None else stop.selected_step
@@ -99,25 +98,25 @@ def dominance_lost_step(history: History) -> int | None:
 def report_card(
     history: History, steps_per_epoch: int | None = None
 ) -> dict[str, dict[str, Any] | None]:
-    """Test accuracy under several rules for which network to report, each with its step.
+    """Test accuracy of the networks that different rules would report.
 
-    It is that on clean test data where their true labels are known, elsewhere on the given labels.
+    It is measured with the true test labels if they are known, else with the given test labels.
 
     ====================  =====================================================================
-    oracle_best           the best on test data: what nobody may choose by, and what many
-                          published tables show; marked ``oracle``
-    last, mean_last_10    the last step; the mean of the last ten evaluations
-    val_selected          the lowest loss on noisy validation data
-    val_acc_selected      the highest accuracy on noisy validation data
-    stop_NAME             where the rule NAME of :data:`labelnoise.stoppers.STOPPERS` would have
-                          stopped, had it been asked, with the network it would have kept;
-                          ``knows`` tells what it needs that a user does not have
+    oracle_best           highest test accuracy of the run, marked ``oracle``: not allowed as a
+                          choice, but shown in many published tables
+    last, mean_last_10    the last network; the mean of the last ten evaluations
+    val_selected          lowest loss on noisy validation data
+    val_acc_selected      highest accuracy on noisy validation data
+    stop_NAME             the network that the rule NAME of
+                          :data:`labelnoise.stoppers.STOPPERS` would have kept; ``knows`` is the
+                          oracle knowledge of the rule
     ====================  =====================================================================
 
-    An entry has ``test_acc``, ``step``, ``epoch`` where ``steps_per_epoch`` is given (of a network
-    after 1.0 epochs every sample was seen once), and ``gap``, by how many points of accuracy it
-    stays below the oracle's. A rule that measured nothing has None, one that never stopped is left
-    out. Where a step has no test accuracy of its own, the last one before it counts.
+    An entry has ``test_acc``, ``step``, ``epoch`` (if ``steps_per_epoch`` is given; number of
+    epochs after which the network was taken), and ``gap``, the points of accuracy below
+    oracle_best. A rule without measurements has None. A stopping rule that never stops is left out.
+    If a step has no test accuracy, the last one before it is used.
     """
     steps, acc = history.series("test/acc")
     if not len(steps):
@@ -178,7 +177,7 @@ class _Tests(NamedTuple):
 
 
 def write_summary(run: RunDirectory, summary: dict[str, Any]) -> None:
-    """Write summary.json after its checksum; NaN, which JSON does not have, becomes null."""
+    """Write summary.json after its checksum; NaN becomes null."""
     text = json.dumps(_without_nan(summary), indent=2, allow_nan=False) + "\n"
     run.manifest.add_files({run.summary: hashlib.sha256(text.encode()).hexdigest()})
     write_text(run.summary, text)

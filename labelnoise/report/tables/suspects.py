@@ -1,4 +1,4 @@
-"""Which labels are probably wrong: the training samples ranked by a score of their dynamics."""
+"""Find labels that are probably wrong: rank the training samples by a score."""
 
 from __future__ import annotations
 
@@ -19,15 +19,15 @@ from labelnoise.learner.history import History
 from labelnoise.report.loaded import LoadedDynamics, load_run, read_dynamics
 from labelnoise.run_directory import RunDirectory
 
-# Fewer rows than these tell little of a sample.
+# Smallest number of rows for the ranking.
 LEAST_ROWS = 3
 
 
 def rows_before_memorization(history: History, step: NDArray[np.int64]) -> int:
-    """How many of the rows at ``step`` to rank by: those up to the lowest noisy validation loss.
+    """The number of rows for the ranking: the rows up to the lowest noisy validation loss.
 
-    After it the network memorizes wrong labels, and each further epoch speaks for them. All rows
-    where no validation loss was measured, and at least three.
+    Later rows are from a network that memorizes wrong labels. At least three rows are used, and
+    all rows if no validation loss was measured.
     """
     at, loss = history.series("val/loss")
     at, loss = at[np.isfinite(loss)], loss[np.isfinite(loss)]
@@ -37,7 +37,7 @@ def rows_before_memorization(history: History, step: NDArray[np.int64]) -> int:
 
 
 def suggested_label(log: DynamicsLog, num_classes: int, rows: int) -> NDArray[np.int64]:
-    """The class predicted in most of the first ``rows`` rows, (n,); of equal counts the lower."""
+    """(n,), the class predicted most often in the first ``rows`` rows; the lower class of a tie."""
     votes = np.zeros((num_classes, log.arrays["prediction"].shape[1]), dtype=np.int64)
     columns = np.arange(votes.shape[1])
     for row in islice(log, rows):
@@ -46,40 +46,40 @@ def suggested_label(log: DynamicsLog, num_classes: int, rows: int) -> NDArray[np
 
 
 def write_suspects(run: RunDirectory, score: str = "aum", path: Path | None = None) -> Path:
-    """Write the training samples in the order in which their labels should be looked at.
+    """Write the ranking of the training samples by suspicion.
 
-    Columns: ``rank`` from 1; ``sample``, the file in an image folder and the place in the published
-    data set elsewhere; ``given_label``; ``suggested_label``, the class predicted in most epochs;
-    ``probably_wrong``, 1 where that is another one; all scores of
-    :class:`labelnoise.dynamics.RunningScores`, higher for more suspicious; and where true labels
-    are known to differ from given ones, ``true_label``. Ranked are first the samples whose label is
-    probably wrong, then the others, each by ``score``. Only the epochs up to the lowest noisy
-    validation loss are looked at: later ones memorize. Samples held out for validation were not
-    trained on and are not listed (``data.val_fraction=0`` lists all, and looks at all epochs).
+    Columns: ``rank`` from 1; ``sample``, the file name for an image folder, else the position in
+    the published data set; ``given_label``; ``suggested_label``, the class predicted in most
+    epochs; ``probably_wrong``, 1 if the suggested label differs from the given label; all scores of
+    :class:`labelnoise.dynamics.RunningScores` (higher is more suspicious); and ``true_label``, if
+    the true labels are known and some differ from the given labels. Samples with a probably wrong
+    label come first, then the others, both sorted by ``score``. Only the epochs up to the lowest
+    noisy validation loss are used, because later ones memorize. Validation samples are not listed;
+    with ``data.val_fraction=0`` all samples are listed and all epochs are used.
 
     Args:
         run: a finished run with ``monitor=[memorization,dynamics]``.
-        score: one of :data:`labelnoise.dynamics.scores.SCORES`.
-        path: where to; None is suspects.csv in the run's directory.
+        score: a name of :data:`labelnoise.dynamics.scores.SCORES`.
+        path: the file to write; None is suspects.csv in the run directory.
 
     Raises:
         InputError: an unknown score, or a run without a per-sample log.
     """
     check_word("score", score, SCORES)
-    history = load_run(run.path).history  # refuses a run that did not finish, or is damaged
+    history = load_run(run.path).history  # refuses an unfinished or damaged run
     log = DynamicsLog(run.dynamics)
     if len(log) == 0:
-        raise InputError(f"{run.path} holds no complete epoch of per-sample values to rank by")
+        raise InputError(f"{run.path} has no complete epoch of per-sample values to rank by")
     rows = min(len(log), rows_before_memorization(history, log.step))
     _write(read_dynamics(run, rows), rows, score, path := run.suspects if path is None else path)
     return path
 
 
 def report_suspects(run: Path, score: str = "aum", top: int = 10) -> str:
-    """Write suspects.csv of a finished run anew and tell its first ``top`` lines.
+    """Write suspects.csv of a finished run again, and return its first ``top`` lines.
 
     Raises:
-        InputError: as `write_suspects`, and for ``top`` below 0.
+        InputError: as in `write_suspects`, or ``top`` below 0.
     """
     check_number("--top", top, whole(0))
     path = write_suspects(RunDirectory(run), score)
@@ -89,7 +89,7 @@ def report_suspects(run: Path, score: str = "aum", top: int = 10) -> str:
     for row in rows[: min(top, wrong)]:
         given, other = row["given_label"], row["suggested_label"]
         lines.append(f"{row['rank']:>5}  {row['sample']}  {given} -> {other}  {row[score]}")
-    # Names of files that are no UTF-8 as \udcff, which any screen can show.
+    # Bytes of file names that are not UTF-8 are shown as \udcff.
     return "\n".join(lines).encode(errors="backslashreplace").decode()
 
 
@@ -99,7 +99,7 @@ def _write(dynamics: LoadedDynamics, rows: int, score: str, path: Path) -> NDArr
     scores = dynamics.scores.scores()
     suggested = suggested_label(dynamics.log, len(names), rows)
     wrong = suggested != dynamics.label
-    # Stable and lexical: probably wrong first, then the score, then the place.
+    # Sorted by probably wrong, then by the score, then by the position.
     order = np.lexsort((-scores[score], ~wrong))
     header = list(_row(dynamics, scores, suggested, 0, 0))
     ranked = enumerate(order, start=1)
@@ -130,12 +130,12 @@ def _row(
 
 
 def summarize_suspects(run: RunDirectory, history: History) -> dict[str, Any] | None:
-    """Write suspects.csv where a run kept a per-sample log, and tell what it lists.
+    """Write suspects.csv if a run has a per-sample log, and summarize it.
 
-    Returns how many labels are ``probably_wrong`` of how many ``listed``, judged by the rows up to
-    ``until_step``; and where the truth is known ``precision`` and ``recall`` of that judgement and
-    the ``auc`` of each score over all rows, the whole training, as a detector of noisy labels.
-    Where it is not, these three are None.
+    Returns the numbers of ``probably_wrong`` and of ``listed`` labels, by the rows up to
+    ``until_step``; ``precision`` and ``recall`` of the probably wrong labels as a detector of noisy
+    samples; and the ``auc`` of each score over all rows. If the true labels are unknown, the last
+    three are None.
     """
     if not (run.dynamics / "samples.npz").is_file():
         return None
@@ -153,7 +153,7 @@ def summarize_suspects(run: RunDirectory, history: History) -> dict[str, Any] | 
 
 
 def _judged(suspected: NDArray[np.bool_], dynamics: LoadedDynamics) -> dict[str, Any]:
-    """How well labels were suspected, by the true ones."""
+    """Precision and recall of the suspected labels, and the AUC of the scores."""
     if not dynamics.truth_known:
         return dict.fromkeys(("precision", "recall", "auc"))
     found = int((suspected & dynamics.is_noisy).sum())

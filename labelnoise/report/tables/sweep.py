@@ -1,4 +1,4 @@
-"""Tables over the runs of a sweep: a row a run, and mean with range over seeds."""
+"""Tables of the runs of a sweep: a row for each run, and mean with range over seeds."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ ERRORS = {"test error"}
 
 
 def sweep_rows(runs: Sequence[LoadedRun]) -> list[dict[str, Any]]:
-    """A row a run: its folder, the settings in which the runs differ, its seed, its measures."""
+    """A row for each run: its folder, the settings that differ, its seed and its measures."""
     found = [settings_of(run.config) for run in runs]
     keys = [*telling_keys(without_seeds(found)), "seed"]
     return [
@@ -47,7 +47,7 @@ def sweep_rows(runs: Sequence[LoadedRun]) -> list[dict[str, Any]]:
 
 
 def measures(summary: Mapping[str, Any]) -> dict[str, float | None]:
-    """The numbers of :data:`COLUMNS`; None where a run has none."""
+    """The numbers of :data:`COLUMNS`; None if a run has none."""
     return {name: _look_up(summary, name) for name in COLUMNS}
 
 
@@ -59,7 +59,7 @@ def _look_up(summary: Mapping[str, Any], name: str) -> float | None:
 
 
 def over_seeds(runs: Iterable[LoadedRun]) -> dict[str, dict[str, str]]:
-    """By setting other than the seed, ``mean [min, max]`` of every measure that any run has."""
+    """For each setting, ``mean [min, max]`` over seeds of every measure that any run has."""
     table = {}
     for name, members in by_setting(runs, lambda run: run.config).items():
         values = {m: [measures(member.summary)[m] for member in members] for m in COLUMNS}
@@ -70,7 +70,7 @@ def over_seeds(runs: Iterable[LoadedRun]) -> dict[str, dict[str, str]]:
 
 
 def mean_and_range(values: Iterable[float | None], digits: int = 4) -> str:
-    """``0.012 [0.01, 0.015]``; one number alone, and an empty text where there is none.
+    """``0.012 [0.01, 0.015]``; only the number if all are equal, empty without numbers.
 
     Example:
         >>> mean_and_range([1.0, 2.0, None]), mean_and_range([3.0]), mean_and_range([None])

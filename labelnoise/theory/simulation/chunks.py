@@ -1,4 +1,4 @@
-"""Many runs in chunks: which ones go together, and on which cores."""
+"""Split many runs into chunks, and compute the chunks on several cores."""
 
 from __future__ import annotations
 
@@ -15,21 +15,21 @@ from labelnoise.theory.simulation.setting import Setting
 Part = TypeVar("Part")
 Result = TypeVar("Result")
 
-# A quarter of a gigabyte for every worker.
+# Bytes for each worker.
 MEMORY_LIMIT = 2**28
-# Where fewer runs are stepped together, much of the time is Python's; a few times as many are
-# shared among cores, whatever the number of these.
+# With fewer than FEW runs in a chunk, Python overhead is a large part of the time. Larger sets of
+# runs are split into at least SHARES chunks for several cores.
 FEW, SHARES = 100, 4
-# Bytes that a step reads and writes of a chunk. With smaller chunks Python takes more of the time,
-# and only one worker at a time runs Python. Larger chunks do not fit into the processor's memory.
+# Bytes that a step reads and writes for a chunk. With smaller chunks the Python overhead grows, and
+# only one worker at a time runs Python. Larger chunks do not fit into the cache of the processor.
 CACHE = 2**23
-# Bytes for each entry of a run's Gram matrix while it is drawn: four matrices in double precision
-# at once, and a tenth for smaller arrays.
+# Bytes for each entry of the Gram matrix of a run while it is drawn: four matrices in double
+# precision, and a tenth more for smaller arrays.
 DRAWN = 35
 
 
 def together(settings: Sequence[Setting], seeds: Sequence[int]) -> list[int]:
-    """The runs in an order that has those of one seed together, which share their normal numbers.
+    """An order of the runs by seed and m; runs of one seed share their normal numbers.
 
     Example:
         >>> together([Setting(m=20), Setting(m=10), Setting(m=10)], [0, 1, 0])
@@ -45,22 +45,21 @@ def chunks_of(
     memory_limit: int,
     cache: int | None = CACHE,
 ) -> Iterator[slice]:
-    """Runs of as many numbers as fit under the limit together, and into the cache if any.
+    """Slices of the runs that fit under the memory limit and, on a CPU, into the cache.
 
-    Without a cache, on a GPU, as many as the memory holds; else at least ``SHARES`` chunks where
-    those have more than ``FEW`` runs.
+    ``cache`` is None on a GPU. On a CPU there are at least min(SHARES, runs // FEW) chunks.
     """
     n, m = settings[0].n, max(setting.m for setting in settings)
     stepped = dtype.itemsize * (n + 1) * (n + 1 + 10 * m)
-    # Draws in double precision, then steps, then test samples: the largest of them counts.
+    # Drawing and testing happen one after the other, so the larger one counts.
     drawn = DRAWN * (n + 2 * m) ** 2
     tested = dtype.itemsize * 3 * 2 * m * test_samples
     each = max(drawn, tested) + stepped
     count = memory_limit // each
     if count < 1:
         raise InputError(
-            f"a run of n = {n} and m = {m} takes {each / 2**20:.0f} MB and the memory limit is "
-            f"{memory_limit / 2**20:.0f} MB: raise it"
+            f"a run of n = {n} and m = {m} takes {each / 2**20:.0f} MB but the memory limit is "
+            f"{memory_limit / 2**20:.0f} MB: raise the limit"
         )
     chunks = -(-len(settings) // count)
     if cache is not None:
@@ -72,21 +71,21 @@ def chunks_of(
 
 
 def available_cores() -> int:
-    """Cores that this process may use."""
+    """Number of cores that this process may use."""
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
 def on_workers(work: Callable[[Part], Result], parts: Iterable[Part], workers: int) -> list[Result]:
-    """Results in the order of the parts, each worked on by one thread with one thread of torch's.
+    """Results in the order of the parts; each worker is one thread with one thread of torch.
 
-    So what is computed depends on no number of threads. On two idle cores and runs of n = 20 two
-    workers take 0.8 of the time of one, and torch's own two threads 1.6 of it: the operations are
-    short, and those threads wait for each other at every one of them.
+    The results therefore do not depend on the number of threads. On two idle cores and runs of
+    n = 20, two workers take 0.8 of the time of one worker. Two threads of torch take 1.6 of it,
+    because the operations are short and the threads wait for each other at every operation.
     """
     before = torch.get_num_threads()
     try:
         with ThreadPoolExecutor(workers, initializer=torch.set_num_threads, initargs=(1,)) as pool:
             return list(pool.map(work, parts))
     finally:
-        # Part of torch's setting belongs to the thread and part to the process.
+        # A part of torch's setting is per thread and a part is per process.
         torch.set_num_threads(before)

@@ -1,4 +1,4 @@
-"""Gradient descent of many two-layer CNNs at once, on inner products and coefficients alone."""
+"""Gradient descent of many two-layer CNNs at once, on inner products and coefficients only."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from labelnoise.theory.simulation.products import Products
 
 
 class BatchedDescent:
-    r"""Full-batch gradient descent of b runs, whose weights are never formed.
+    r"""Full-batch gradient descent of b runs; their weights are never formed.
 
     Every filter is w(0) + sum_i c_i xi_i + a mu. With :math:`l'_i = -1/(1 + \exp(\tilde y_i f_i))`
     and the sign j of the filter's class, one step adds
@@ -21,21 +21,23 @@ class BatchedDescent:
         -\tfrac{\eta}{nm}\, j \sum_i \tilde y_i y_i l'_i\, 1[y_i\langle w, \mu\rangle > 0]
         \quad\text{to } a,
 
-    and the products with all features follow from those of w(0) and the features' Gram matrix: m
-    n^2 multiplications a step and class, whatever d is. In the paper's normalisation gamma = j a
-    |mu|^2 and rho_i = c_i |xi_i|^2. Source: arXiv 2505.18909, the coefficients' update equations.
+    and the products with all features follow from those of w(0) and the Gram matrix of the
+    features. A step takes m n^2 multiplications for each class at every d. In the normalization of
+    the paper, gamma = j a |mu|^2 and rho_i = c_i |xi_i|^2. Source: arXiv 2505.18909, the update
+    equations of the coefficients.
 
-    A step that changes no bit of any run's coefficients ends a chunk in `simulate`. That is rare: a
-    step t changes them by about 1 / (t log t) of their size, which float32 resolves for
-    some 10^6 steps. At n = 20, m = 10 and eta = 0.1 no run came to rest within 40,000 steps up to
-    d = 6,000, and only where T1 is far below one step many do (25 to 83 % at d = 6 * 10^5, 91 to
-    98 % at 10^7). Single runs are not taken out, which would change the others' rounding.
+    If a step changes no bit of the coefficients of any run, `simulate` ends the chunk. This is
+    rare: step t changes them by about 1 / (t log t) of their size, which float32 resolves for about
+    10^6 steps. At n = 20, m = 10 and eta = 0.1 no run was stationary within 40,000 steps up to
+    d = 6,000. Many runs are stationary only if T1 is far below one step (25 to 83 % at
+    d = 6 * 10^5, 91 to 98 % at 10^7). Single runs are not removed from a chunk, because this would
+    change the rounding of the others.
 
     Args:
-        products: of the runs.
-        m: (b,) filters a class of each run, at most half the rows of ``products.start``.
+        products: the inner products of the runs.
+        m: (b,) number of filters of each class, at most half the rows of ``products.start``.
         eta: (b,) learning rates.
-        dtype: of the arithmetic.
+        dtype: floating-point type of the computation.
     """
 
     def __init__(
@@ -48,7 +50,7 @@ class BatchedDescent:
         self.features, start, self.filters, self.sign, self.given_sign = (
             part.to(dtype) for part in products
         )
-        # Filters last: all of them are in one stretch of memory for each feature.
+        # Filters last, so that they are contiguous in memory for each feature.
         self.start = start.mT.contiguous()
         b, width, rows = self.start.shape
         self.n = width - 1
@@ -71,11 +73,12 @@ class BatchedDescent:
             active = activation.sign_()
             torch.mul(pull[..., None], self.class_sign, out=self._signed)
             self.coefficients[:, :n].addcmul_(active[:, :n], self._signed)
-            ahead = (pull * self._positive).sum(1, keepdim=True)
-            behind = ahead - pull.sum(1, keepdim=True)
-            moved = active[:, n] * ahead + (self.product[:, n] < 0) * behind
+            # Sums over the samples with y = +1, and minus the sum over those with y = -1.
+            positive = (pull * self._positive).sum(1, keepdim=True)
+            negative = positive - pull.sum(1, keepdim=True)
+            moved = active[:, n] * positive + (self.product[:, n] < 0) * negative
             self.coefficients[:, n].addcmul_(moved, self.class_sign)
-            # From the start each time: rounding does not add up over steps.
+            # From w(0) at every step, so that rounding errors do not accumulate.
             torch.baddbmm(self.start, self.features, self.coefficients, out=self.product)
 
     def margin(self) -> Float[Tensor, "b n"]:
@@ -83,19 +86,19 @@ class BatchedDescent:
         return self._margin(self.product.relu())
 
     def _margin(self, activation: Float[Tensor, "b width rows"]) -> Float[Tensor, "b n"]:
-        response = self._vote(activation)
-        ahead, behind = response[:, self.n :], self._vote((-self.product[:, self.n :]).relu())
-        return response[:, : self.n] + torch.where(self.sign > 0, ahead, behind)
+        response = self._response(activation)
+        negative = self._response((-self.product[:, self.n :]).relu())
+        return response[:, : self.n] + torch.where(self.sign > 0, response[:, self.n :], negative)
 
-    def _vote(self, activation: Float[Tensor, "b s rows"]) -> Float[Tensor, "b s"]:
-        """What s patches add to f, from their activation of all filters."""
+    def _response(self, activation: Float[Tensor, "b s rows"]) -> Float[Tensor, "b s"]:
+        """The contribution of s patches to f, from their activations of all filters."""
         return activation @ self.class_sign / self.m[:, None]
 
     def signal_margins(self) -> tuple[Float[Tensor, " b"], Float[Tensor, " b"]]:
-        """What the signal patch adds to f where y = -1, and where y = +1."""
+        """The contribution of the signal patch to f for y = -1, and for y = +1."""
         along = self.product[:, self.n]
-        behind, ahead = self._vote(torch.stack([-along, along], dim=1).relu()).unbind(1)
-        return behind, ahead
+        negative, positive = self._response(torch.stack([-along, along], dim=1).relu()).unbind(1)
+        return negative, positive
 
     @property
     def gamma(self) -> Float[Tensor, "b rows"]:
@@ -109,16 +112,16 @@ class BatchedDescent:
 
     @property
     def rho(self) -> Float[Tensor, "b rows n"]:
-        """Noise memorization: rho_bar where it is above 0, rho_underbar where it is below."""
+        """Noise memorization: positive values are rho_bar, negative values rho_underbar."""
         return (self.coefficients[:, : self.n] * self.patch_squared[..., None]).mT
 
     @property
     def is_noisy(self) -> Bool[Tensor, "b n"]:
-        """The given label is not the true one."""
+        """Whether the given label differs from the true label."""
         return self.sign != self.given_sign
 
     def weight_products(self) -> Float[Tensor, "b rows rows"]:
-        """<w, w> of all filters as they are now."""
+        """<w, w'> of all pairs of filters at the current weights."""
         crossed = self.start.mT @ self.coefficients
         moved = self.coefficients.mT @ self.features @ self.coefficients
         return self.filters + crossed + crossed.mT + moved

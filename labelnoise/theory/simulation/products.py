@@ -1,4 +1,4 @@
-"""The inner products of mu, xi_i and w(0): all that gradient descent sees of them."""
+"""The inner products of mu, xi_i and w(0). Gradient descent depends only on these."""
 
 from __future__ import annotations
 
@@ -17,9 +17,7 @@ from labelnoise.theory.simulation.setting import Setting
 class Products(NamedTuple):
     """Inner products and labels of b runs.
 
-    The features are xi_1, ..., xi_n, mu, in this order; the filters w(0) are those of class -1 and
-    then those of class +1. Where runs have fewer filters than others, the rest are zeros, which
-    never move.
+    If a run has fewer filters than another one, its remaining rows are 0 and never change.
 
     Shapes: ``features`` (b, n+1, n+1) <feature, feature>, ``start`` (b, 2m, n+1) <w(0), feature>,
     ``filters`` (b, 2m, 2m) <w(0), w(0)>; ``sign`` and ``given_sign`` (b, n), the true and the given
@@ -53,23 +51,23 @@ def products_of(
 
 
 def draw_products(settings: Sequence[Setting], seeds: Sequence[int]) -> Products:
-    r"""Draw the inner products of runs, exactly as the law of their vectors has them.
+    r"""Draw the inner products of runs, with exactly the distribution for drawn vectors.
 
-    In an orthonormal frame that begins with mu/|mu|, the component of every Gaussian vector along
-    mu is a normal number g_a. What remains of xi_1, ..., xi_n, w(0)_1, ..., w(0)_{2m} are N = n +
-    2m independent standard Gaussian vectors in d - 1 dimensions, times sigma_xi or sigma_0. Their
-    Gram matrix has the law of T T^T (Bartlett), T lower triangular with independent entries
+    In an orthonormal basis that begins with mu/|mu|, the component of every Gaussian vector along
+    mu is a normal number g_a. The remaining components of xi_1, ..., xi_n, w(0)_1, ..., w(0)_{2m}
+    are N = n + 2m independent standard Gaussian vectors in d - 1 dimensions, times sigma_xi or
+    sigma_0. Their Gram matrix has the distribution of T T^T (Bartlett). T is lower triangular with
+    independent entries
 
     .. math:: T_{ab} \sim N(0, 1) \; (b < a), \qquad T_{aa} \sim \chi_{d - a}, \; a = 1, \ldots, N.
 
-    Where d < 1 + N, the vectors span no more than d - 1 dimensions and T has its first d - 1
-    columns alone. So nothing here has d entries, and a run costs the same at every d. A run's draws
-    depend on its seed alone, not on the others beside it; runs of one seed share their normal
-    numbers.
+    If d < 1 + N, the vectors span at most d - 1 dimensions, and only the first d - 1 columns of T
+    are used. No vector of length d is stored, so a run costs the same at every d. The draws of a
+    run depend only on its seed, not on the other runs. Runs of one seed share their normal numbers.
 
     Args:
-        settings: of each run; all have the same n.
-        seeds: of each run.
+        settings: the setting of each run; all have the same n.
+        seeds: the seed of each run.
 
     Raises:
         InputError: runs of different n.
@@ -95,7 +93,7 @@ def draw_products(settings: Sequence[Setting], seeds: Sequence[int]) -> Products
 
 
 def filter_rows(m: int, most: int) -> Int[Tensor, " rows"]:
-    """Where the 2m filters of a run stand among 2 x ``most`` rows: first in each class's half.
+    """The rows of the 2m filters of a run among 2 x ``most`` rows: first in the half of each class.
 
     Example:
         >>> filter_rows(2, 3).tolist()
@@ -153,14 +151,14 @@ def _draw_factors(
         below[i].normal_(generator=generator)
         state = generator.get_state()
         for d in dimensions[seed]:
-            # A chi square of k degrees of freedom is twice a gamma variable of shape k / 2.
+            # A chi-square variable of k degrees of freedom is twice a gamma variable of shape k/2.
             freedom = (d - order).clamp_min(0)
             half[seed, d] = torch._standard_gamma(freedom / 2, generator=generator)
             generator.set_state(state)
     triangle = torch.zeros(len(dimensions), size, size, dtype=torch.float64)
     row, column = torch.tril_indices(size, size, -1)
     triangle[:, row, column] = below
-    del row, column, below  # each is as large as a matrix of every run
+    del row, column, below  # each is as large as one matrix for each run
     place = {seed: i for i, seed in enumerate(dimensions)}
     which = torch.tensor([place[seed] for seed in seeds])
     factor = triangle[which]
@@ -175,7 +173,7 @@ def _draw_factors(
 def _common_n(settings: Sequence[Setting]) -> int:
     sizes = {setting.n for setting in settings}
     if len(sizes) != 1:
-        raise InputError(f"runs of one batch have one n, these have {sorted(sizes)}")
+        raise InputError(f"all runs of a batch must have one n, got {sorted(sizes)}")
     return sizes.pop()
 
 

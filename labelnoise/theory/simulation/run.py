@@ -31,7 +31,7 @@ from labelnoise.theory.simulation.setting import Setting
 
 
 def geometric_steps(last: int, per_decade: int = 10) -> list[int]:
-    """0, and whole steps evenly spread over a logarithmic axis up to ``last``.
+    """0, and integer steps spread evenly over a logarithmic axis up to ``last``.
 
     Example:
         >>> geometric_steps(100, per_decade=3)
@@ -44,12 +44,12 @@ def geometric_steps(last: int, per_decade: int = 10) -> list[int]:
 
 @dataclass(frozen=True)
 class Trajectories:
-    """What was measured of every run, at the logged steps.
+    """The measurements of every run at the logged steps.
 
     Attributes:
         step: (T,) the logged steps.
-        measures: (T, runs) arrays by name: those of ``training_measures``, and where test samples
-            were drawn ``test_error`` against clean and ``test_error_noisy`` against noisy labels.
+        measures: (T, runs) arrays by name: the measures of ``training_measures`` and, with test
+            samples, ``test_error`` (clean labels) and ``test_error_noisy`` (noisy labels).
     """
 
     step: NDArray[np.int64]
@@ -68,30 +68,32 @@ def simulate(
     memory_limit: int = MEMORY_LIMIT,
     workers: int | None = None,
 ) -> Trajectories:
-    """Train the theory's network once for every setting and seed, and measure it on the way.
+    """Train the two-layer CNN of the theory for every pair of setting and seed, and measure it.
 
-    A run's numbers depend on its setting and seed, not on the runs beside it nor on the limit, up
-    to the rounding of batched products, and bit for bit not on the number of workers. Runs of one
-    seed share their draws, so that many settings and few seeds are cheaper than the reverse.
+    The results of a run depend on its setting and seed. Other runs and the memory limit change them
+    only by the rounding of batched products; the number of workers does not change a bit. Runs of
+    one seed share their draws, so many settings with few seeds are cheaper than the reverse.
 
     Args:
         settings, seeds: of each run; all settings have the same n.
-        steps: at which to measure, ascending; the last one ends the run.
-        test_samples: fresh samples a run for the test errors, 0 for none.
-        test_steps: of ``steps``, those at which to measure test errors; None for all.
-        dtype, device: of the arithmetic.
-        memory_limit: bytes that a chunk of runs may take, one chunk for each worker at a time.
-        workers: chunks worked on at once, each by one core; None for all cores that the process
-            may use, and 1 on a GPU.
+        steps: the steps to measure, ascending; the last one ends the run.
+        test_samples: number of fresh samples for the test errors of a run; 0 for none.
+        test_steps: the steps of ``steps`` with test errors; None for all.
+        dtype, device: floating-point type and device of the computation.
+        memory_limit: bytes for a chunk of runs; each worker has one chunk at a time.
+        workers: number of chunks at once, each on one core; None: all cores that the process may
+            use, and 1 on a GPU.
 
     Raises:
         InputError: no runs, steps that do not ascend, a limit too small for one run, or no workers.
     """
     steps = [int(step) for step in steps]
     if not settings or len(settings) != len(seeds):
-        raise InputError(f"{len(settings)} settings and {len(seeds)} seeds: give a seed a setting")
+        raise InputError(
+            f"{len(settings)} settings and {len(seeds)} seeds: give one seed for each setting"
+        )
     if not steps or steps[0] < 0 or any(b <= a for a, b in pairwise(steps)):
-        raise InputError(f"steps to measure at must ascend from 0 or more, got {steps[:5]}")
+        raise InputError(f"steps must ascend from 0 or more, got {steps[:5]}")
     tested = set(steps if test_steps is None else test_steps) if test_samples else set()
     on_cpu = torch.device(device).type == "cpu"
     if workers is None:
@@ -132,23 +134,23 @@ def _simulate(
     run = BatchedDescent(products, column("m"), column("eta"), dtype)
     rates = torch.stack([column("tau_minus"), column("tau_plus")], dim=1)
     if tested:
-        normals, whose = _normals(settings, seeds, test_samples)
-        normals, whose = normals.to(run.start), whose.to(device)
+        normals, draw = _normals(settings, seeds, test_samples)
+        normals, draw = normals.to(run.start), draw.to(device)
     rows_by_name: dict[str, list[Tensor]] = {}
-    at, rests = 0, False
+    at, stationary = 0, False
     for step in steps:
-        if not rests and step > at:
+        if not stationary and step > at:
             run.step(step - at - 1)
             before = run.coefficients.clone()
             run.step()
-            rests = torch.equal(before, run.coefficients)  # and so they stay
+            stationary = torch.equal(before, run.coefficients)
         at = step
         row = training_measures(run)
         if tested:
             errors = torch.full_like(rates, torch.nan)
             if step in tested:
                 orthogonal = column("orthogonal") > 0
-                errors = held_out_errors(run, normals, column("xi_std"), orthogonal, whose)
+                errors = held_out_errors(run, normals, column("xi_std"), orthogonal, draw)
             row["test_error"] = errors.mean(1)
             row["test_error_noisy"] = (errors * (1 - rates) + (1 - errors) * rates).mean(1)
         for name, value in row.items():
@@ -159,7 +161,7 @@ def _simulate(
 def _normals(
     settings: Sequence[Setting], seeds: Sequence[int], samples: int
 ) -> tuple[Float[Tensor, "u rows s"], Int[Tensor, " b"]]:
-    """Each seed's own numbers for its own filters, once, and which of them every run takes."""
+    """Normal numbers for each pair of seed and m, and the index of the numbers of each run."""
     most = max(setting.m for setting in settings)
     drawn = [(seed, setting.m) for setting, seed in zip(settings, seeds, strict=True)]
     place = {pair: i for i, pair in enumerate(dict.fromkeys(drawn))}

@@ -1,4 +1,4 @@
-"""What one theory run is made of: the numbers that its law depends on."""
+"""The setting of one theory run."""
 
 from __future__ import annotations
 
@@ -23,18 +23,18 @@ _RANGES = {
 
 @dataclass(frozen=True)
 class Setting:
-    """Signal-noise data, two-layer CNN and gradient descent of one run, in the theory's words.
+    """Signal-noise data, two-layer CNN and gradient descent of one run.
 
     Attributes:
-        n: training samples.
+        n: number of training samples.
         d: dimension of a patch.
-        m: filters a class.
+        m: number of filters of each class.
         signal_norm: |mu|.
         xi_std: sigma_xi.
         tau_plus, tau_minus: P(noisy = -1 | y = +1) and P(noisy = +1 | y = -1).
         eta: the learning rate.
-        sigma_0: of the initial weights.
-        orthogonal: noise patches projected off mu, as arXiv 2510.17526 does.
+        sigma_0: standard deviation of the initial weights.
+        orthogonal: project noise patches orthogonally to mu, as in arXiv 2510.17526.
 
     Raises:
         InputError: a number that is not finite, or outside its range.

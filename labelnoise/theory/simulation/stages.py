@@ -1,4 +1,4 @@
-"""When every run of a batch passes the theory's milestones, and what was measured there."""
+"""The steps of the milestones of many runs, and measurements at these steps."""
 
 from __future__ import annotations
 
@@ -14,13 +14,11 @@ from labelnoise.theory.simulation.run import Trajectories
 
 @dataclass(frozen=True)
 class StageSteps:
-    """The milestones of many runs in steps, (runs,) float64 each; nan where never reached.
+    """The milestones of many runs in steps, (runs,) float64 each; nan if never reached.
 
     Attributes:
-        clean_fit_step: first logged step with every clean sample fitted.
-        crossing_step: first from which max rho_bar over noisy samples stays above max gamma.
-        memorized_step: first with every noisy sample predicted as its wrong label.
-        stage_one_end: where the signal's lead over all noise patches was largest.
+        clean_fit_step, crossing_step, memorized_step: as in `labelnoise.theory.Stages`.
+        stage_one_end: the step of the largest lead max gamma - max rho.
     """
 
     clean_fit_step: NDArray[np.float64]
@@ -37,16 +35,16 @@ def stage_steps(trajectories: Trajectories) -> StageSteps:
     .. math::
         \arg\max_t\; \max_{j,r} \gamma_{j,r}(t) - \max_{j,r,i} \rho_{j,r,i}(t)
 
-    over the logged steps, the first where several are equal and nan where the lead is never above
-    0: the candidate of `labelnoise.theory.LeadPeakDetector` at the end of the run. It looks back on
-    the whole run, needs no true label, and is the last logged step where the lead still grew.
+    over the logged steps: the first maximum, or nan if the lead is never above 0. It is the
+    candidate of `labelnoise.theory.LeadPeakDetector` at the end of the run. It uses the whole run
+    and needs no true labels.
 
-    The largest gamma is that of one class. Where the classes have different rates, the cleaner
-    class can reach the maximum while the other one has learned little: at n = 1,000, d = 5 n and
-    flips of 45 % in one class alone, the test error at this step is 12.9 %.
+    max gamma is over both classes. If the classes have different flip rates, the cleaner class can
+    reach the maximum before the other class has learned its signal. At n = 1,000, d = 5 n and flips
+    of 45 % in one class only, the test error at this step is 12.9 %.
 
     Args:
-        trajectories: with ``acc_clean``, ``acc_noisy``, ``gamma_max``, ``rho_max_clean`` and
+        trajectories: has ``acc_clean``, ``acc_noisy``, ``gamma_max``, ``rho_max_clean`` and
             ``rho_max_noisy``, (T, runs) each.
 
     Source: stages of arXiv 2505.18909, Stage I and Stage II.
@@ -74,14 +72,14 @@ def stage_steps(trajectories: Trajectories) -> StageSteps:
         return np.where(reached.any(0), step[reached.argmax(0)], np.nan)
 
     gamma = curve("gamma_max")
-    behind = curve("rho_max_noisy") - gamma
-    to_the_end = np.logical_and.accumulate(((behind > 0) | np.isnan(behind))[::-1])[::-1]
-    # fmax: a run without noisy samples has a largest rho all the same.
+    rho_lead = curve("rho_max_noisy") - gamma
+    to_the_end = np.logical_and.accumulate(((rho_lead > 0) | np.isnan(rho_lead))[::-1])[::-1]
+    # fmax ignores nan, which a run without noisy samples has.
     lead = gamma - np.fmax(curve("rho_max_clean"), curve("rho_max_noisy"))
     lead = np.where(lead > 0, lead, 0)
     return StageSteps(
         clean_fit_step=first(curve("acc_clean") == 1),
-        crossing_step=first((behind > 0) & to_the_end),
+        crossing_step=first((rho_lead > 0) & to_the_end),
         memorized_step=first(curve("acc_noisy") == 1),
         stage_one_end=np.where(lead.any(0), step[lead.argmax(0)], np.nan),
     )
@@ -90,20 +88,19 @@ def stage_steps(trajectories: Trajectories) -> StageSteps:
 def at_steps(
     trajectories: Trajectories, name: str, steps: NDArray[np.floating[Any]]
 ) -> NDArray[np.floating[Any]]:
-    """Read one measure of every run at a step of its own: the last logged one not after it.
+    """Read a measure of every run at the last logged step that is not after the run's own step.
 
     Args:
-        trajectories: of which ``name`` is read.
-        name: of a measure.
-        steps: (runs,) one for each run, such as those of `stage_steps`; nan gives nan, as does one
-            before the first logged step.
+        trajectories: the measures.
+        name: the name of the measure.
+        steps: (runs,) a step for each run, for example from `stage_steps`. The result is nan for
+            nan and for a step before the first logged step.
 
     Returns:
-        (runs,) in the measure's unit; nan too where the measure was not taken, as test errors at
-        steps other than ``test_steps``.
+        (runs,) in the unit of the measure. Test errors are nan at steps outside ``test_steps``.
 
     Raises:
-        InputError: for an unknown name, or not as many steps as runs.
+        InputError: an unknown name, or not one step for each run.
 
     Example:
         >>> import numpy as np
@@ -114,13 +111,13 @@ def at_steps(
     """
     if name not in trajectories.measures:
         raise InputError(
-            f"no measure {name}: those of these runs are {', '.join(sorted(trajectories.measures))}"
+            f"no measure {name}: these runs have {', '.join(sorted(trajectories.measures))}"
         )
     values = trajectories.measures[name]
     if np.shape(steps) != values.shape[1:]:
         raise InputError(
-            f"steps have shape {np.shape(steps)}, they must be {values.shape[1:]}: give one step "
-            "for each run, nan where there is none"
+            f"steps have shape {np.shape(steps)} but must have {values.shape[1:]}: give one step "
+            "for each run, nan if there is none"
         )
     row = np.searchsorted(trajectories.step, steps, side="right") - 1
     found = values[row, np.arange(len(row))]

@@ -1,4 +1,4 @@
-"""Which runs are seeds of one setting, and what a setting is called."""
+"""Grouping of runs by setting, and the names of settings."""
 
 from __future__ import annotations
 

@@ -102,8 +102,8 @@ def test_filters_without_a_root_of_full_rank_are_tested_too() -> None:
     both = BatchedDescent(products, torch.tensor([3.0, 3.0]), torch.tensor([0.5, 0.5]))
     both.step(20)
     normals = torch.randn(1, 6, 100, generator=torch.Generator().manual_seed(0))
-    whose, orthogonal = torch.tensor([0, 0]), torch.tensor([False, False])
-    errors = held_out_errors(both, normals, torch.ones(2), orthogonal, whose)
+    draw, orthogonal = torch.tensor([0, 0]), torch.tensor([False, False])
+    errors = held_out_errors(both, normals, torch.ones(2), orthogonal, draw)
     # All-zero filters stay where they are, and f = 0 is a prediction of y = -1.
     assert errors[0].tolist() == [0.0, 1.0]
     measured = training_measures(both)
@@ -120,7 +120,7 @@ def test_a_run_larger_than_the_cache_is_a_chunk_of_its_own() -> None:
 
 @pytest.mark.slow
 def test_drawing_keeps_to_the_memory_limit() -> None:
-    """One run of n = 1,500 in a process of its own: what it takes beyond the imports."""
+    """The memory of one run of n = 1,500 in a separate process, without the imports."""
     code = """
 from pathlib import Path
 import torch

@@ -64,7 +64,7 @@ def both(setting: Setting) -> tuple[Products, Products]:
 
 
 def measured(products: Products, setting: Setting) -> dict[str, Tensor]:
-    """Entries of each kind, and what training makes of all of them together."""
+    """Entries of each kind, and results of training on all of them."""
     run = BatchedDescent(
         products,
         torch.full((DRAWS,), float(setting.m)),
@@ -186,11 +186,11 @@ def test_geometric_steps_ascend_from_0_to_the_last() -> None:
 @pytest.mark.parametrize(
     ("settings", "seeds", "options", "message"),
     [
-        ([TIGHT, Setting(n=5)], [0, 1], {}, r"one n, these have \[4, 5\]"),
+        ([TIGHT, Setting(n=5)], [0, 1], {}, r"one n, got \[4, 5\]"),
         ([TIGHT], [0, 1], {}, "1 settings and 2 seeds"),
         ([], [], {}, "0 settings and 0 seeds"),
         ([TIGHT], [0], {"steps": [3, 3]}, r"must ascend from 0 or more, got \[3, 3\]"),
-        ([TIGHT], [0], {"memory_limit": 10}, "the memory limit is 0 MB: raise it"),
+        ([TIGHT], [0], {"memory_limit": 10}, "the memory limit is 0 MB: raise"),
     ],
 )
 def test_what_cannot_be_run_is_refused(

@@ -1,4 +1,4 @@
-"""Milestones of all runs at once are those that find_stages gives run by run."""
+"""Milestones of all runs at once equal those of find_stages for each run."""
 
 from __future__ import annotations
 
@@ -86,9 +86,9 @@ def test_a_measure_is_read_at_each_runs_own_step() -> None:
 
 def test_what_cannot_be_read_is_refused() -> None:
     trajectories = Trajectories(np.array([0]), {"loss": np.ones((1, 2))})
-    with pytest.raises(InputError, match="no measure los: those of these runs are loss"):
+    with pytest.raises(InputError, match="no measure los: these runs have loss"):
         at_steps(trajectories, "los", np.zeros(2))
-    with pytest.raises(InputError, match=r"shape \(3,\), they must be \(2,\)"):
+    with pytest.raises(InputError, match=r"shape \(3,\) but must have \(2,\)"):
         at_steps(trajectories, "loss", np.zeros(3))
 
 
