@@ -179,7 +179,7 @@ def test_which_gradients_are_compared(run_images: Run, tmp_path: Path, per_sampl
 def test_bad_options_are_refused(run_images: Run) -> None:
     with pytest.raises(InputError, match="per_sample must be one of last, all, none"):
         GradientMonitor(per_sample="first")
-    with pytest.raises(InputError, match="probe_size must be at least 2"):
+    with pytest.raises(InputError, match="probe_size must be a whole number of at least 2"):
         GradientMonitor(probe_size=1)
     with pytest.raises(InputError, match="probe_size is 55 but there are 54 training samples"):
         run_images("monitor=gradients", "monitor.gradients.probe_size=55")
