@@ -41,4 +41,4 @@ def check_positive(name: str, value: float) -> None:
 def check_log_zero(value: float) -> None:
     """Refuse values that cannot replace log 0."""
     if not -math.inf < value < 0:
-        raise InputError(f"log_zero replaces log 0 and must be below 0 and finite, got {value}")
+        raise InputError(f"log_zero must be below 0 and finite (it replaces log 0), got {value}")
