@@ -76,7 +76,7 @@ class RunDirectory:
             raise InputError(f"{self.path} holds no run: it has no .hydra/config.yaml")
         config = self._read_yaml(self.config)
         if not isinstance(config, DictConfig):
-            raise InputError(f"{self.config} is damaged: it is not a mapping")
+            raise InputError(f"{self.config} is damaged: it cannot be read as a mapping")
         return config
 
     def read_overrides(self) -> list[str]:

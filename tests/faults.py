@@ -100,7 +100,7 @@ def _child(words: list[str], log: Path, limit: int | None) -> None:
 
 
 def results(run: Path) -> dict[str, Any]:
-    """What a run left that is compared: bytes of files, weights, and the summary without times."""
+    """The results of a run to compare: bytes of files, weights, and the summary without times."""
     found: dict[str, Any] = {}
     for path in sorted(run.rglob("*")):
         name = path.relative_to(run).as_posix()
@@ -127,7 +127,7 @@ def kill_after(share: float, number: int, seconds: float) -> Callable[[int], Non
 
 
 def damage(run: Path, kind: str, draw: random.Random) -> str:
-    """Cut, flip or remove a random file of a run; which one."""
+    """Cut, flip or remove a random file of a run; returns the file."""
     files = [
         path
         for path in sorted(run.rglob("*"))
@@ -209,7 +209,7 @@ def make_images(root: Path) -> None:
 
 
 def main(count: int, seed: int, folder: Path) -> int:
-    """Do ``count`` faults, print a table, and return how many ended in a third way."""
+    """Cause ``count`` faults, print a table, and return the number of unexpected outcomes."""
     torch.set_num_threads(1)
     make_images(folder / "data")
     progress = ["trainer.enable_progress_bar=false"]

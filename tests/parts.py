@@ -98,7 +98,7 @@ class Normalised(nn.Module):
 
 
 class Foreign(LightningDataModule):
-    """A data module of somebody else's."""
+    """A data module of another project."""
 
 
 class Watch(Technique):

@@ -1,4 +1,4 @@
-"""Wrong command lines by the dozen: each ends in one line, before the work, and leaves nothing."""
+"""Wrong command lines: each ends with one line before any work, and leaves no files."""
 
 from __future__ import annotations
 
@@ -387,7 +387,7 @@ def test_every_number_at_the_top_has_a_range() -> None:
 
 
 def test_numbers_are_found_in_the_files() -> None:
-    """What goes through every file would pass as well where it found none."""
+    """A test over all files would also pass if it found no file."""
     (sce,) = (part for path in files("technique") if path.stem == "sce" for _, part in parts(path))
     hints = hints_of(find(sce._target_))
     numbers = {option for option in map(str, sce) if numbers_in(hints.get(option))}
@@ -395,7 +395,7 @@ def test_numbers_are_found_in_the_files() -> None:
 
 
 def numbers_in(hint: Any) -> set[type]:
-    """Of the kinds that a hint allows, and of those in its lists, int and float."""
+    """Which of int and float a hint allows, also inside lists."""
     kinds = [
         *_kinds(hint),
         *(k for kind in _kinds(hint) for i in get_args(kind) for k in _kinds(i)),

@@ -1,4 +1,4 @@
-"""What processes tell each other, in one process, in two, and with the others made up."""
+"""Communication between processes: in one process, in two, and with simulated processes."""
 
 from __future__ import annotations
 
@@ -85,7 +85,7 @@ def test_buffers_that_follow_from_the_seed_need_no_word() -> None:
 
 
 def talk(me: int, store: str) -> None:
-    """What each of two processes checks; rank 1 has one sample and then none."""
+    """The checks in each of two processes; rank 1 has one sample and then none."""
     dist.init_process_group("gloo", init_method=f"file://{store}", rank=me, world_size=2)
     assert (rank(), world_size()) == (me, 2)
     assert mean_over_ranks(torch.tensor([float(me), 2.0])).tolist() == [0.5, 2.0]

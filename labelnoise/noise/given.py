@@ -59,8 +59,8 @@ class HumanNoise(LabelNoise):
         counts = split.clean_label[kept].bincount(minlength=split.num_classes)
         if not counts.all():
             raise InputError(
-                f"label file '{self.path}' gives a label among the classes {_names(split)} to only "
-                f"{counts.tolist()} samples of these classes; choose another column "
+                f"label file '{self.path}' leaves {counts.tolist()} samples of the classes "
+                f"{_names(split)} with a label among these classes; choose another column "
                 "or other classes"
             )
         return kept

@@ -119,7 +119,7 @@ def _given_column(file: Path, names: list[str], column: str | None) -> str:
         return given[0]
     came = "and no column was chosen" if column is None else f"but no column '{column}'"
     raise InputError(
-        f"label file '{file}' has the columns {', '.join(names) or 'none'} {came}; "
+        f"label file '{file}' holds {', '.join(names) or 'nothing'} {came}; "
         "write noise.column=<one of them>"
     )
 

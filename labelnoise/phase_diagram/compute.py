@@ -76,7 +76,7 @@ def compute_parts(
     for number in numbers:
         found = store.read_part(number, _shape(parts[number], task), measured(task.tested))
         if isinstance(found, str):
-            console.print(f"{found}: computing it again", highlight=False)
+            console.print(f"{found}: computed again", highlight=False)
         if not isinstance(found, dict):
             missing.append(number)
     done = sum(len(parts[n]) for n in numbers) - sum(len(parts[n]) for n in missing)

@@ -1,4 +1,4 @@
-"""A run's training images are explained, written as promised, and drawn as they are."""
+"""Attribution of training images of a run: values, files and figures."""
 
 from __future__ import annotations
 
@@ -181,7 +181,7 @@ def test_empty_maps_and_grey_images_are_drawn(tmp_path: Path) -> None:
 
 
 def test_end_to_end_by_deep_lift(image_run: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """With a network that it fits, in place of the run's own."""
+    """With a network for which the method works, instead of the network of the run."""
     original = maps.load_trained
 
     def load(*arguments: Any) -> Any:

@@ -1,4 +1,4 @@
-"""A network comes back from a run's directory as it was left, or one line says why not."""
+"""A network is rebuilt from the directory of a run, or an error of one line has the reason."""
 
 from __future__ import annotations
 
@@ -78,7 +78,7 @@ def test_a_run_that_was_interrupted_has_its_last_network(
     with killed_at(45):
         run_tiny()
     assert load_trained(tmp_path / "run", "last").checkpoint.name == "last.ckpt"
-    assert refusal(tmp_path / "run").endswith("selected.ckpt does not exist, "
+    assert refusal(tmp_path / "run").endswith("selected.ckpt does not exist; "
                                               f"{tmp_path / 'run'} has: last")  # fmt: skip
 
 

@@ -198,7 +198,7 @@ def test_a_killed_run_with_a_schedule_is_taken_to_the_same_end(
 def test_watching_leaves_running_statistics_alone(
     run_images: Run, normalized_dropout: None, tmp_path: Path
 ) -> None:
-    """Bit for bit, those of a run that nothing looked at; and they have moved."""
+    """Equal bit for bit to a run without monitors, and changed by training."""
     run_images("log_every_n_steps=1", "eval_every_n_steps=2", name="watched")
     run_images("monitor=none", "eval_every_n_steps=2", name="alone")
     assert_equal_weights(tmp_path / "watched", tmp_path / "alone")
@@ -245,8 +245,8 @@ def test_a_schedule_that_would_never_move_says_how_to_count_steps(
     [
         ({"interval": "batch"}, (10, -1, 6), "scheduler.interval must be epoch or step, got batch"),
         ({"T_max": -1}, (10, 100, -1), "scheduler.T_max is max_epochs=-1, no limit"),
-        ({"T_max": 6, "interval": "step"}, (10, -1, 6), "has 60: write scheduler.T_max=60"),
-        ({"T_max": 1, "interval": "step"}, (30, 30, 1), "has 30: write scheduler.T_max=30"),
+        ({"T_max": 6, "interval": "step"}, (10, -1, 6), "has 60 steps: write scheduler.T_max=60"),
+        ({"T_max": 1, "interval": "step"}, (30, 30, 1), "has 30 steps: write scheduler.T_max=30"),
         ({"T_max": 0}, (10, -1, 6), "scheduler.T_max must be a whole number of at least 1, got 0"),
         ({"step_size": 0}, (10, -1, 6), "scheduler.step_size must be a whole number"),
         ({"step_size": 2.5}, (10, -1, 6), "scheduler.step_size must be a whole number"),
@@ -283,7 +283,10 @@ def test_a_schedule_that_fits_passes(options: dict[str, Any], length: tuple[int,
         ("scheduler=step", "scheduler.interval=step scheduler.step_size=20"),
         ("scheduler=multi_step", r"scheduler.interval=step scheduler.milestones=\[30,45\]"),
         ("scheduler=cosine", "scheduler.interval=step scheduler.T_max=60"),
-        ("scheduler=cosine scheduler.interval=step", "this run has 60: write scheduler.T_max=60"),
+        (
+            "scheduler=cosine scheduler.interval=step",
+            "this run has 60 steps: write scheduler.T_max=60",
+        ),
         ("optimizer.momentum=-1", "optimizer.momentum must be a number of at least 0, got -1"),
     ],
 )

@@ -774,7 +774,7 @@ def batch(**changes: Any) -> dict:
         (batch(data=fake_rows(0, 3)[0]), "3072"),
         (batch(data=fake_rows(0, 3).astype(np.int16)), "array of type i2"),
         (batch(data=np.empty((3, 3072), dtype=object)), "array of type O8"),
-        (batch(labels=[0, 1]), "3 images and 2 labels"),
+        (batch(labels=[0, 1]), "3 images but 2 labels"),
         ({"data": fake_rows(0, 3), "fine_labels": [0, 1, 2]}, "no labels under 'labels'"),
         (batch(labels=[0, 1, 10]), "outside 0..9"),
         (batch(labels=[0, 1, -1]), "outside 0..9"),

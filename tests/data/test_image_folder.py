@@ -1,4 +1,4 @@
-"""What the data module leaves of folders of small images, each of a colour of its own."""
+"""The data module for image folders, on small images that each have their own colour."""
 
 from __future__ import annotations
 
@@ -119,14 +119,14 @@ def test_the_estimate_counts_every_copy(
     monkeypatch.setattr(memory, "available_memory", lambda: size)
     make(root, **options)
     monkeypatch.setattr(memory, "available_memory", lambda: size - 1)
-    with pytest.raises(InputError, match="of memory and"):
+    with pytest.raises(InputError, match="of memory but"):
         make(root, **options)
 
 
 def test_every_process_has_its_own_images(root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(images_module, "world_size", lambda: 4)
     monkeypatch.setattr(memory, "available_memory", lambda: 4 * 42 * 192 - 1)
-    with pytest.raises(InputError, match="of memory and"):
+    with pytest.raises(InputError, match="of memory but"):
         make(root)
 
 

@@ -163,7 +163,7 @@ def test_half_transparent_colours_are_mixed(tmp_path: Path) -> None:
 
 
 def test_a_transparent_class_is_not_told_by_its_invisible_colour(root: Path) -> None:
-    """Accuracy 1.0 it was, on pictures in which nothing can be seen."""
+    """Before, the accuracy was 1.0 on images without visible content."""
     for number in range(10):
         Image.new("RGBA", (8, 8), (*RED, 0)).save(root / "train" / "cat" / f"{number}.png")
         Image.new("RGBA", (8, 8), (*BLUE, 0)).save(root / "train" / "dog" / f"{number}.png")

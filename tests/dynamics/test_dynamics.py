@@ -149,7 +149,7 @@ def test_two_runs_do_not_write_to_one_log(tmp_path: Path) -> None:
         DynamicsLog.open(tmp_path, n=4, rows=5, kept_until=-1)
     log.append(1, rows(4, 1)[0])
     log.close()
-    with pytest.raises(InputError, match="dynamics of 4 samples, this run has 7"):
+    with pytest.raises(InputError, match="dynamics of 4 samples but this run has 7"):
         DynamicsLog.open(tmp_path, n=7, rows=5, kept_until=3)
 
 

@@ -24,7 +24,7 @@ from labelnoise.dynamics.mixture import VARIANCE_FLOOR, clipped_losses
 def test_it_is_the_mixture_that_sklearn_fits(
     seed: int, share: float, distance: float, width: float, n: int
 ) -> None:
-    """Of two heaps at least three deviations apart; 5,000 values are more than it has groups."""
+    """Two clusters at least three deviations apart; 5,000 values are more than the groups."""
     rng = np.random.default_rng(seed)
     upper = rng.random(n) < share
     value = np.where(upper, rng.normal(distance * width, width, n), rng.normal(0, 1, n))
@@ -73,7 +73,7 @@ def test_losses_without_two_groups() -> None:
 
 
 def two_heaps(rate: float, n: int = 4000) -> tuple[np.ndarray, np.ndarray]:
-    """Losses of a network between the stages, and which of them are of wrong labels."""
+    """Losses of a network between the stages, and a mask of the wrong labels."""
     rng = np.random.default_rng(0)
     noisy = rng.random(n) < rate
     return np.where(noisy, rng.normal(2.2, 0.5, n), rng.gamma(1.0, 0.15, n)).clip(0), noisy

@@ -144,7 +144,7 @@ def test_the_small_cnn_takes_few_multiplications() -> None:
 
 
 def test_the_small_cnn_memorizes_wrong_labels() -> None:
-    """Random labels of random images, which only memory can fit."""
+    """Random labels of random images, which can only be memorized."""
     generator = torch.Generator().manual_seed(0)
     images = torch.randn(100, 3, 16, 16, generator=generator)
     label = torch.randint(10, (100,), generator=generator)

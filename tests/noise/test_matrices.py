@@ -137,7 +137,7 @@ def test_asymmetric_matrix_of_cifar100_goes_around_each_superclass(
 def test_asymmetric_matrix_refuses_other_data(num_classes: int, names: list[str] | None) -> None:
     with pytest.raises(InputError) as error:
         asymmetric_matrix(num_classes, 0.3, names)
-    assert_one_line(error, "CIFAR-10's ten classes", f"{num_classes} classes", "noise=pairflip")
+    assert_one_line(error, "ten classes of CIFAR-10", f"{num_classes} classes", "noise=pairflip")
 
 
 @pytest.mark.parametrize(

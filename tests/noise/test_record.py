@@ -218,8 +218,8 @@ def refusal(path: Path) -> str:
 
 
 def test_load_refuses_a_missing_file_and_a_directory(tmp_path: Path) -> None:
-    assert "no file" in refusal(tmp_path / "noise.npz")
-    assert "no file" in refusal(tmp_path)
+    assert "is not a file" in refusal(tmp_path / "noise.npz")
+    assert "is not a file" in refusal(tmp_path)
 
 
 @pytest.mark.parametrize("kept", [0.0, 0.1, 0.5, 0.9, 0.99])
@@ -245,9 +245,9 @@ def test_load_lists_what_a_foreign_file_holds(tmp_path: Path) -> None:
     path = tmp_path / "other.npz"
     np.savez(path, weights=np.zeros(3), label=np.zeros(3, dtype=np.int64))
     message = refusal(path)
-    assert "holds weights, label and lacks kind, num_classes, clean_label" in message
+    assert "has weights, label and lacks kind, num_classes, clean_label" in message
     np.savez(path, kind="x", num_classes=2, clean_label=np.zeros(3), label=np.zeros(3))
-    assert "holds kind, num_classes, clean_label, label" in refusal(path)
+    assert "has kind, num_classes, clean_label, label" in refusal(path)
 
 
 def test_load_runs_no_pickle(tmp_path: Path) -> None:

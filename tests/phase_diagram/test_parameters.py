@@ -1,4 +1,4 @@
-"""What a cell's words make of its setting."""
+"""The setting of a cell from its parameters."""
 
 from __future__ import annotations
 

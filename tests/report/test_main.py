@@ -1,4 +1,4 @@
-"""python -m labelnoise.report: fast help, and one line for whatever is typed wrongly."""
+"""python -m labelnoise.report: fast help, and one line for bad input."""
 
 from __future__ import annotations
 

@@ -194,7 +194,7 @@ def broken(part: slice | torch.Tensor, value: float, places: tuple[int, ...]) ->
 @pytest.mark.parametrize("value", [math.nan, math.inf])
 @pytest.mark.parametrize("column", [0, 1, 2])
 def test_samples_without_a_finite_loss_are_never_kept(rule: str, value: float, column: int) -> None:
-    """What is kept of the others is the same as if those were not there, as far as it is fixed."""
+    """Four rules keep the other samples as if those samples did not exist."""
     seen = broken(slice(20, 40), value, (column,))
     kept = apply_rule(rule, seen, Options(noise_rate=0.2, percentile=85)).kept
     assert not kept[20:40].any()

@@ -109,7 +109,7 @@ def test_the_first_local_minimum_of_a_moving_average(
 
 
 def first_local_minimum(values: list[int], window: int, patience: int) -> tuple[int, int] | None:
-    """By looking at the whole curve: (step that confirms, step kept)."""
+    """From the whole curve: (confirming step, kept step)."""
     n = len(values)
     m = {t: sum(values[t - window + 1 : t + 1]) for t in range(window - 1, n)}
     for t in range(window, n):
@@ -126,7 +126,7 @@ def first_local_minimum(values: list[int], window: int, patience: int) -> tuple[
 
 
 def rise(m: dict[int, int], t: int) -> int:
-    """The last of the averages that only rose, or stayed, from the first on."""
+    """The position of the last average before the first fall."""
     s = min(m)
     while s + 1 < t and m[s + 1] >= m[s]:
         s += 1

@@ -1,4 +1,4 @@
-"""What training steps saw, for references that follow them sample by sample."""
+"""Records of training steps, for references that repeat them sample by sample."""
 
 from __future__ import annotations
 

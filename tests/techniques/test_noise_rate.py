@@ -59,7 +59,7 @@ def test_only_the_kinds_of_noise_read_the_noise_rate_of_the_command_line() -> No
 
 
 def test_every_rate_of_a_technique_has_a_source() -> None:
-    """An option named after a rate is null, and then asked for, or no noise rate at all."""
+    """Every option for a noise rate is null in the files and in all presets."""
     others = {"stochastic_reset.reset_learning_rate"}
     asked_for = {option.removeprefix("technique.") for _, option in READERS.values()}
     found = set()

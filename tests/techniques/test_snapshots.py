@@ -1,4 +1,4 @@
-"""A network put back goes on as if the steps between had never been."""
+"""A restored network continues as if the steps in between had not happened."""
 
 from __future__ import annotations
 

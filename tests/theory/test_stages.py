@@ -64,7 +64,7 @@ def test_a_gap_in_a_curve_is_passed_over() -> None:
 
 
 def test_curves_that_do_not_fit_the_steps_are_refused() -> None:
-    with pytest.raises(InputError, match="acc_noisy has 1 entries and steps 2"):
+    with pytest.raises(InputError, match="acc_noisy has 1 entries but there are 2 steps"):
         find_stages([0, 1], acc_clean=[0, 0], acc_noisy=[0])
     with pytest.raises(InputError, match="must not decrease"):
         find_stages([1, 0], acc_clean=[0, 0], acc_noisy=[0, 0])

@@ -1,4 +1,4 @@
-"""What the default experiment has to show, on five seeds."""
+"""Results of the default experiment on five seeds."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Techniques side by side: which runs come together, and which network each number is of."""
+"""The table of techniques: the groups of runs, and the network of each number."""
 
 from __future__ import annotations
 

@@ -22,7 +22,7 @@ def sizes(*runs: str, compared: tuple[str, ...] = ()) -> dict[str, int]:
 
 
 def test_words_make_no_setting_and_neither_does_their_order_nor_that_of_the_runs() -> None:
-    """All but the last are the defaults with noise_rate=0.2, in other words."""
+    """All except the last are other command lines for the defaults with noise_rate=0.2."""
     runs = (
         "seed=0",
         "seed=1 noise_rate=0.2 name=again output_dir=elsewhere",

@@ -1,4 +1,4 @@
-"""The batched runs are those of the project's own network: same vectors, same numbers."""
+"""The batched runs equal runs of TwoLayerCNN with the same vectors."""
 
 from __future__ import annotations
 

@@ -129,7 +129,7 @@ def test_the_tests_would_notice_one_dimension_too_many() -> None:
 
 
 def test_noisy_test_labels_are_flipped_at_the_rate_of_their_own_class() -> None:
-    """Where nearly all labels are +1 and so are predictions, most noisy test labels are met."""
+    """If nearly all labels and predictions are +1, most noisy test labels are predicted."""
     setting = Setting(n=20, d=30, m=4, signal_norm=0.1, eta=0.5, tau_plus=0.0, tau_minus=0.95)
     found = simulate([setting] * 5, range(5), [300], test_samples=500).measures
     assert (abs(found["test_error"] - 0.5) < 0.1).all()
@@ -139,7 +139,7 @@ def test_noisy_test_labels_are_flipped_at_the_rate_of_their_own_class() -> None:
 
 
 def test_runs_at_rest_are_not_stepped_on() -> None:
-    """Where the first steps throw all filters out of reach: 10^6 steps are as good as 100."""
+    """If the first steps deactivate all filters, 10^6 steps give the result of 100 steps."""
     setting = Setting(n=20, m=10, d=10**12, signal_norm=3.0, eta=0.1)
     found = simulate([setting] * 40, range(40), [100, 101], test_samples=0).measures
     at_rest = np.flatnonzero((found["loss"][0] == found["loss"][1]) & (found["loss"][0] == 0))
