@@ -94,6 +94,17 @@ def numpy_state() -> np.ndarray:
 
 
 Run = Callable[..., dict[str, Any]]
+
+
+def but_slow(*cases: Any, fast: int = 1) -> list[Any]:
+    """Cases of a parameter: the first few among the fast tests, the others among the slow ones."""
+    return [
+        *cases[:fast],
+        *(pytest.param(*(c if isinstance(c, tuple) else (c,)), marks=pytest.mark.slow)
+          for c in cases[fast:]),
+    ]  # fmt: skip
+
+
 Kill = Callable[[int], AbstractContextManager[None]]
 
 

@@ -66,11 +66,11 @@ VALUES: dict[str, dict[str, str]] = {
         "",
     )
     | {
-        "data.n=1000000000": r"1000000000 training, .* of 60 dimensions take .* of memory and ",
-        "data.d=1000000000000": r"take 1600 TB of memory and .* are free: write a smaller data.n",
+        "data.n=1000000000": r"1000000000 training, .* of 60 dimensions take .* of memory but ",
+        "data.d=1000000000000": r"take 1600 TB of memory but .* are free: write a smaller data.n",
         "data.signal_norm=3": r"give one of data.n_snr_squared and data.signal_norm",
         "max_steps=0": r"set max_steps or max_epochs to at least 1",
-        "max_steps=-1": r"max_steps must be at least 1 on these data",
+        "max_steps=-1": r"max_steps must be at least 1 because these data",
         "trainer.max_steps=5": r"trainer.max_steps=5 contradicts max_steps=60: write max_steps=5",
         "trainer.max_epochs=7": r"trainer.max_epochs=7 contradicts max_epochs=1",
         "trainer.devices=0": r"cannot be built: .*devices=0",

@@ -242,7 +242,7 @@ def build_monitors(cfg: DictConfig, techniques: dict[str, Technique]) -> dict[st
 
 
 def _networks(cfg: DictConfig, datamodule: NoisyLabelDataModule, count: int) -> list[nn.Module]:
-    """``count`` networks of one architecture; the first has the same weights as in other runs."""
+    """``count`` networks of one architecture; the first equals the network of a plain run."""
     dtype = datamodule.train.batch(slice(1)).input.dtype
     shape = {"input_shape": datamodule.input_shape, "num_classes": datamodule.num_classes}
     seeds = [{"seed": derive_seed(cfg.model.seed, "network", i)} for i in range(1, count)]

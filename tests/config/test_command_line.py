@@ -15,6 +15,7 @@ from omegaconf import DictConfig
 from labelnoise.config.command_line import explain
 from labelnoise.config.composition import check
 from labelnoise.training.train import train
+from tests.conftest import but_slow
 
 ROOT = Path(__file__).resolve().parents[2]
 
@@ -96,14 +97,15 @@ def test_the_projects_own_defects_are_not_taken_for_users_errors() -> None:
 
 @pytest.mark.parametrize(
     ("words", "message"),
-    [
+    but_slow(
         (["noise_rate=nan"], "error: noise_rate must be a number from 0 to below 1, got nan"),
         (["technique=magic"], "error: technique=magic does not exist"),
         (["technique=early_stop", "technique.early_stop.patiense=3"],
          "technique.early_stop has: every_n_steps, patience, trigger"),
         (["technique.early_stop.patience=3"], "without technique=early_stop: write both"),
         (["output_dir=/dev/null/x"], "error: cannot use /dev/null/x"),
-    ],
+        fast=2,
+    ),
 )  # fmt: skip
 def test_the_command_ends_with_one_line_and_status_1(
     words: list[str], message: str, tmp_path: Path

@@ -19,7 +19,7 @@ from labelnoise.learner.classifier import NoisyLabelClassifier
 from labelnoise.learner.history import History
 from labelnoise.models import SmallCNN
 from labelnoise.training.train import train
-from tests.conftest import Kill, Run
+from tests.conftest import Kill, Run, but_slow
 
 EPOCHS, STEPS_PER_EPOCH = 6, 3
 
@@ -166,7 +166,7 @@ def assert_equal_weights(one: Path, other: Path) -> None:
 
 @pytest.mark.parametrize(
     ("options", "killed", "every"),
-    [(SCHEDULES[2][0], 11, "2"), (SCHEDULES[3][0], 9, "null"), (SCHEDULES[4][0], 7, "2")],
+    but_slow((SCHEDULES[2][0], 11, "2"), (SCHEDULES[3][0], 9, "null"), (SCHEDULES[4][0], 7, "2")),
     ids=["step", "multi_step", "cosine"],
 )
 def test_a_killed_run_with_a_schedule_is_taken_to_the_same_end(
@@ -307,7 +307,7 @@ def test_accumulated_gradients_make_fewer_steps(run_images: Run, rates: list[flo
     """Two steps an epoch, each of up to two of its three batches."""
     accumulate = "trainer.accumulate_grad_batches=2"
     options = ("scheduler=cosine", "scheduler.interval=step")
-    with pytest.raises(InputError, match=f"this run has {2 * EPOCHS}: write"):
+    with pytest.raises(InputError, match=f"this run has {2 * EPOCHS} steps: write"):
         run_images(*options, accumulate)
     run_images(*options, accumulate, f"scheduler.T_max={2 * EPOCHS}", "optimizer.lr=0.01")
     steps = [epoch * 2 + place for epoch in range(EPOCHS) for place in (0, 0, 1)]

@@ -30,7 +30,7 @@ from labelnoise.report.tables.comparison import report_comparison
 from labelnoise.report.tables.suspects import report_suspects
 from labelnoise.sweeps.report import report_sweep
 from labelnoise.training.train import train
-from tests.conftest import TINY_IMAGES
+from tests.conftest import TINY_IMAGES, Kill
 from tests.techniques.test_resume import AT_WORK, NAMES, assert_equal, fit
 
 # Words that tell clean from noisy samples, or judge by the true labels.
@@ -208,15 +208,24 @@ OPTIONS = {
 }
 
 
+def words_for(name: str) -> tuple[str, ...]:
+    return ("noise=none", f"technique={name}", *AT_WORK.get(name, ()), *OPTIONS.get(name, ()))
+
+
+@pytest.mark.slow
 @pytest.mark.parametrize("name", NAMES)
-def test_every_technique_trains_on_such_data_and_is_resumed(
-    name: str, wrong_root: Path, tmp_path: Path, killed_at: Any
+def test_every_technique_is_resumed_on_such_data(
+    name: str, wrong_root: Path, tmp_path: Path, killed_at: Kill
 ) -> None:
-    words = ("noise=none", f"technique={name}", *AT_WORK.get(name, ()), *OPTIONS.get(name, ()))
-    whole = fit(words, tmp_path / "whole", wrong_root)
+    whole = fit(words_for(name), tmp_path / "whole", wrong_root)
     with killed_at(13):
-        fit(words, tmp_path / "cut", wrong_root)
-    assert_equal(whole, fit(words, tmp_path / "cut", wrong_root), name)
+        fit(words_for(name), tmp_path / "cut", wrong_root)
+    assert_equal(whole, fit(words_for(name), tmp_path / "cut", wrong_root), name)
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_every_technique_trains_on_such_data(name: str, wrong_root: Path, tmp_path: Path) -> None:
+    whole = fit(words_for(name), tmp_path / "whole", wrong_root)
     nothing_said([word for row in whole["history"].values() for word in row])
     nothing_said([*said(whole["reports"])] or ["nothing"])
 

@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 
+from tests.conftest import but_slow
 from tests.phase_diagram.conftest import arrays, assert_alike
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -25,13 +26,13 @@ def run(*words: str) -> subprocess.CompletedProcess[str]:
 
 @pytest.mark.parametrize(
     ("words", "line"),
-    [
+    but_slow(
         ("xx=3", "error: xx does not exist, there are: block, blocks, device"),
         ("setting.foo=3", "error: setting.foo does not exist, setting has: d, d_over_n, eta"),
         ("diagram=nothing", "error: diagram=nothing does not exist, choose from: asymmetric_map"),
         ("seeds=abc", "error: seeds must be of type Integer, got abc"),
         ("x.points=0", "error: x.points must be a whole number from 1 to 100,000, got 0"),
-    ],
+    ),
 )
 def test_bad_words_end_in_one_line_and_leave_nothing(tmp_path: Path, words: str, line: str) -> None:
     done = run(*words.split(), f"output_dir={tmp_path}", "name=a")

@@ -17,7 +17,7 @@ from labelnoise.report.loaded import load_run
 from labelnoise.stoppers import STOPPERS, shadow_stop
 from labelnoise.techniques import EarlyStopping, LabelWave
 from labelnoise.training.train import train
-from tests.conftest import TINY_IMAGES, Kill, Run
+from tests.conftest import TINY_IMAGES, Kill, Run, but_slow
 
 # Here all rules but the coefficients' stop, at five different steps.
 WAVES = (
@@ -66,6 +66,7 @@ def test_it_stops_where_the_report_card_of_the_run_continued_says(
         assert torch.equal(ours[name], value), name
 
 
+@pytest.mark.slow
 def test_by_coefficients_it_stops_there_too_where_both_look_at_every_step(run_tiny: Run) -> None:
     weak = ("data.n_snr_squared=2", "noise_rate=0.4", "max_steps=400", "log_every_n_steps=1")
     whole = run_tiny(*weak, name="whole")
@@ -84,7 +85,7 @@ def test_label_wave_is_the_rule_of_that_name(run_images: Run) -> None:
     assert wider["techniques"]["label_wave"]["stopped_step"] != ours["stopped_step"]
 
 
-@pytest.mark.parametrize("rule", ["dominance", "label_wave", "gmm_gap", "val_acc"])
+@pytest.mark.parametrize("rule", but_slow("dominance", "label_wave", "gmm_gap", "val_acc"))
 def test_a_killed_run_is_taken_to_the_same_end(
     run_images: Run, tmp_path: Path, killed_at: Kill, continued: Path, rule: str
 ) -> None:
@@ -130,7 +131,7 @@ def test_a_rule_that_never_stops_keeps_the_last_network_or_the_best(
     ("words", "message"),
     [
         (("technique=label_wave", "monitor=none"),
-         "technique=label_wave with trigger label_wave reads dynamics/prediction_changes, and no "
+         "technique=label_wave with trigger label_wave reads dynamics/prediction_changes, but no "
          r"monitor records it: write monitor=\[memorization,dynamics\]"),
         ((*options("gmm_gap"), "monitor=none"), r"write monitor=\[memorization,dynamics\]"),
         ((*options("dominance"), "monitor=none"), r"write monitor=\[memorization,gradients\]"),

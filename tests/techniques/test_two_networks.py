@@ -193,6 +193,7 @@ def test_the_first_network_is_what_reports_load(run_images: Run, tmp_path: Path)
     assert acc == pytest.approx(summary["final"]["train/acc"])
 
 
+@pytest.mark.slow
 def test_it_keeps_to_clean_samples_where_signal_is_learned_first(run_tiny: Run) -> None:
     """With the theory's data the small losses are those of the clean samples, soon for good."""
     options = ("data.n=60", "data.d=300", "model.filters=8", "max_steps=400")
@@ -244,8 +245,8 @@ def test_a_weight_out_of_range_is_refused(weight: float) -> None:
 @pytest.mark.parametrize(
     ("other", "reason"),
     [
-        ("gce", "gce, which would replace the cross-entropy by which the networks choose"),
-        ("sample_selection", "sample_selection, which would choose among the samples a second"),
+        ("gce", "gce, which would replace the cross-entropy that selects the samples"),
+        ("sample_selection", "sample_selection, which would select samples a second"),
         ("jocor", "co_teaching trains two networks, and so does jocor"),
     ],
 )

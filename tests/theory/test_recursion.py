@@ -137,8 +137,8 @@ def test_a_relu_at_zero_passes_no_gradient_as_in_torch() -> None:
         ("clean_label", torch.full((20,), -1), r"clean_label .* values \[-1\]"),
         ("initial_weight", torch.zeros(3, 5, 60), r"must have \(2, m, 60\)"),
         ("signal", torch.zeros(60), "the signal has norm 0"),
-        ("learning_rate", 0.0, "learning_rate is 0"),
-        ("learning_rate", float("nan"), "learning_rate is nan"),
+        ("learning_rate", 0.0, "learning_rate must be a number above 0"),
+        ("learning_rate", float("nan"), "learning_rate must be a number above 0"),
     ],
 )
 def test_bad_input_is_refused(name: str, value: object, message: str) -> None:

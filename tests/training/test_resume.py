@@ -73,8 +73,6 @@ def without_pictures(monkeypatch: pytest.MonkeyPatch) -> None:
 FAST = [
     ("null", 1, "1", "1.0"),
     ("54", 1, "null", "1.0"),
-    ("18", 2, "1", "1.0"),
-    ("14", 1, "null", "2"),
 ]
 WHOLE_EPOCHS = [
     (size, accumulate, every, "1.0")
@@ -82,7 +80,7 @@ WHOLE_EPOCHS = [
     for accumulate in (1, 2)
     for every in ("null", "1")
 ]
-LIMITED = [("18", 1, "1", "2"), ("18", 2, "null", "2"), ("14", 2, "1", "2")]
+LIMITED = [("14", 1, "null", "2"), ("18", 1, "1", "2"), ("18", 2, "null", "2"), ("14", 2, "1", "2")]
 GRID = [
     *FAST,
     *(

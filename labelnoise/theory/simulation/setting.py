@@ -55,8 +55,9 @@ class Setting:
         for field in fields(self):
             name, value = field.name, getattr(self, field.name)
             if name != "orthogonal":
-                whole_number = isinstance(value, float) and value.is_integer()
-                check_number(name, int(value) if whole_number else value, _RANGES[name])
+                allowed = _RANGES[name]
+                is_whole = allowed.whole and isinstance(value, float) and value.is_integer()
+                check_number(name, int(value) if is_whole else value, allowed)
 
     @property
     def theory_t1(self) -> float:
