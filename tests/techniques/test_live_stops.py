@@ -130,7 +130,7 @@ def test_a_rule_that_never_stops_keeps_the_last_network_or_the_best(
     ("words", "message"),
     [
         (("technique=label_wave", "monitor=none"),
-         "technique=label_wave with trigger label_wave reads dynamics/prediction_changes, and no "
+         "technique=label_wave with trigger label_wave reads dynamics/prediction_changes, but no "
          r"monitor records it: write monitor=\[memorization,dynamics\]"),
         ((*options("gmm_gap"), "monitor=none"), r"write monitor=\[memorization,dynamics\]"),
         ((*options("dominance"), "monitor=none"), r"write monitor=\[memorization,gradients\]"),
