@@ -1,4 +1,4 @@
-"""One dialect for the checks of numbers and words: what came, and what is allowed."""
+"""Checks of numbers and words, with messages of one form: the value, and the allowed values."""
 
 from __future__ import annotations
 
@@ -9,11 +9,11 @@ from typing import Any, NamedTuple
 
 from labelnoise.errors import InputError
 
-# A larger count is a typing error; it would overflow or never end.
+# A larger count is a typing error; a run with it would overflow or never end.
 MOST = 10**12
 # Seeds are kept as 64-bit integers.
 LARGEST_SEED = 2**63 - 1
-# Larger bounds only catch typing errors; a message names them only if they are exceeded.
+# Larger bounds only catch typing errors; a message names such a bound only if it is exceeded.
 _WORTH_SAYING = 10**6
 
 
@@ -21,8 +21,8 @@ class Range(NamedTuple):
     """Numbers from ``low`` to ``high``, without infinity and NaN.
 
     Attributes:
-        above, below: excludes ``low`` itself, excludes ``high`` itself.
-        whole: only whole numbers.
+        above, below: whether ``low`` itself, and whether ``high`` itself, is excluded.
+        whole: whether only whole numbers are allowed.
 
     Example:
         >>> 1 in Range(0, 1), 1 in Range(0, 1, below=True), float("nan") in Range()
@@ -42,7 +42,7 @@ class Range(NamedTuple):
             return False
         above = self.low < value if self.above else self.low <= value
         below = value < self.high if self.below else value <= self.high
-        return bool(above and below)  # NumPy's numbers compare to a bool of their own
+        return bool(above and below)  # a comparison of NumPy numbers is a numpy.bool
 
     def describe(self, value: float) -> str:
         """The allowed numbers in words, for the message that refuses ``value``."""
@@ -91,7 +91,7 @@ def check_number(name: str, value: float, allowed: Range) -> None:
 
 
 def check_word(name: str, value: object, allowed: Iterable[object]) -> None:
-    """Refuse a word, or a number, that is none of a few.
+    """Refuse a word or a number that is not one of the allowed ones.
 
     Raises:
         InputError: names the option, the value and the words.

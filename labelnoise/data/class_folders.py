@@ -1,4 +1,4 @@
-"""Find images in folders named by class, and count the files that are not read, by reason."""
+"""Find images in class folders, and count the files that are not read, by reason."""
 
 from __future__ import annotations
 
@@ -50,7 +50,7 @@ class Listing:
         files: n files as ``CLASS/name``, sorted by class and name.
         label: (n,) int64, the class of each file.
         left_out: number of files that are not read, by the keys of ``REASONS``.
-        endings: the endings of the files that are left out for their ending.
+        endings: number of files that are left out for their ending, by ending.
     """
 
     class_names: list[str]
@@ -71,8 +71,8 @@ def list_images(folder: Path, class_names: Sequence[str] | None = None) -> Listi
         class_names: the allowed classes; None allows all.
 
     Raises:
-        InputError: no folder, no class, a class without images or not allowed, or a name that
-            cannot be used.
+        InputError: there is no folder or no class folder, a class has no images or is not allowed,
+            or a name cannot be used.
     """
     if not folder.is_dir():
         raise InputError(f"there is no folder {folder}; put the images into {folder}/CLASS/")
@@ -129,7 +129,7 @@ class _Count:
         return False
 
     def leave_out(self, entry: os.DirEntry[str], reason: str) -> None:
-        """Count a file, or all files in a folder; a link to a folder counts as one."""
+        """Count a file, or all files in a folder; a link to a folder counts as one file."""
         if _is_dir(entry) and not entry.is_symlink():
             for inner in _entries(Path(entry.path)):
                 self.leave_out(inner, reason_by_name(inner.name) or reason)
@@ -151,7 +151,7 @@ class _Count:
 
 
 def reason_by_name(name: str) -> str | None:
-    """The reason why a file or folder of this name is ignored; None if it is not.
+    """The reason why a file or folder of this name is ignored; None if it is not ignored.
 
     Example:
         >>> reason_by_name("Thumbs.db"), reason_by_name(".cache"), reason_by_name("cat")
@@ -163,7 +163,7 @@ def reason_by_name(name: str) -> str | None:
 
 
 def left_out_of_root(root: Path) -> Counter[str]:
-    """Number of images and of other splits next to ``train`` and ``test``."""
+    """Number of images, and of folders named like a split, next to ``train`` and ``test``."""
     count, left_out = _Count(), Counter[str]()
     for entry in _entries(root):
         if _is_dir(entry):
@@ -197,7 +197,7 @@ def _check_names(folder: Path, found: Sequence[str], names: Sequence[str]) -> No
     twice = [name for name, times in Counter(found).items() if times > 1]
     if twice:
         raise InputError(
-            f"{folder} has two class folders with names that look the same, '{twice[0]}'; rename "
+            f"{folder} has two class folders with names that look the same ('{twice[0]}'); rename "
             "one of them"
         )
     unknown = [name for name in found if name not in names]
@@ -209,7 +209,7 @@ def _check_names(folder: Path, found: Sequence[str], names: Sequence[str]) -> No
 
 
 def _check_letters(folder: Path, files: Iterable[str]) -> None:
-    """Refuse names that a table cannot contain."""
+    """Refuse file names that a table cannot contain."""
     # Bytes that are not UTF-8 become lone surrogates (Cs); a line break is a control letter (Cc).
     wrong = [f for f in files if {unicodedata.category(letter) for letter in f} & {"Cs", "Cc"}]
     if wrong:

@@ -1,4 +1,4 @@
-"""The LightningModule: per-sample loss times per-sample weight, for any network and any data."""
+"""The LightningModule: the weighted mean of per-sample losses, for any network and any data."""
 
 from __future__ import annotations
 
@@ -27,8 +27,8 @@ log = logging.getLogger(__name__)
 SampleLoss = Callable[[Tensor, Batch], Tensor]
 PrepareBatch = Callable[[Batch], Batch]
 
-# At chance the mean cross-entropy of K classes is log K, which is below 12 in practice. A larger
-# loss than this means that training diverges.
+# The mean cross-entropy of random predictions of K classes is log K, which is below 12 in practice.
+# A loss above LARGEST_LOSS means that training diverges.
 LARGEST_LOSS = 1e4
 
 _HALF = (torch.float16, torch.bfloat16)
@@ -47,10 +47,10 @@ def as_it_is(batch: Batch) -> Batch:
 def weighted_mean(value: Float[Tensor, " n"], weight: Float[Tensor, " n"]) -> Float[Tensor, ""]:
     """sum_i weight_i value_i / sum_i weight_i, and 0 if all weights are 0.
 
-    Dividing by the sum of the weights keeps the step size per trained sample when samples are left
-    out. If several processes hold parts of a batch, the divisor is the mean over the processes of
-    the sum of the weights. The mean of the results and of the gradients over the processes is then
-    the result of the whole batch.
+    The division by the sum of the weights makes the result the mean over the samples that are not
+    left out. If several processes hold parts of a batch, the divisor is the mean over the processes
+    of the sum of the weights. The means of the losses and of the gradients over the processes are
+    then the loss and the gradient of the whole batch.
     """
     total = mean_over_ranks(weight.sum())
     share = weight / total.clamp_min(torch.finfo(weight.dtype).tiny)
@@ -75,9 +75,10 @@ class NoisyLabelClassifier(pl.LightningModule):
 
     The sums are over the samples of one batch, on all processes. With ``accumulate_grad_batches=k``
     the loss of a step is the mean of the losses of k batches. If the batches have equal sums of
-    weights, this equals the loss of one batch of k times the size. If the sums differ (after a
-    selection, or with a smaller last batch), each batch has the same weight, not each sample. If an
-    epoch ends within a group of k batches, Lightning still divides by k, so this step is smaller.
+    weights, this mean equals the loss of one batch of k times the size. If the sums differ (after a
+    selection, or with a smaller last batch), the batches have equal weights and the samples do not.
+    If an epoch ends within a group of k batches, Lightning still divides by k, so the last step of
+    the epoch is smaller.
 
     Techniques act through three attributes: ``sample_loss`` (a function of logits and batch),
     ``sample_weight`` (one weight per training sample) and ``prepare_batch`` (changes a batch before
@@ -93,14 +94,16 @@ class NoisyLabelClassifier(pl.LightningModule):
         interval: the unit of the scheduler, ``"epoch"`` or ``"step"`` as in Lightning.
         eval_batch_size: number of samples in a forward pass of :meth:`logits`.
         channels_last: use the channels-last memory format for images and convolutions.
-        compile: compile the model by torch.compile at its first call; parameters keep their names.
+        compile: compile the model with torch.compile at its first call; the parameters keep their
+            names.
 
     Attributes:
         sample_loss: per-sample loss; cross-entropy unless a technique replaces it.
-        sample_weight: (n_train,) weights, all 1 unless a technique changes them; in checkpoints.
+        sample_weight: (n_train,) weights, all 1 unless a technique changes them; checkpoints keep
+            them.
         prepare_batch: called with every training batch. If a technique mixes inputs here, the
             logits of the training pass are not the logits of the samples.
-        history: the recorded metrics; in checkpoints.
+        history: the recorded metrics; checkpoints keep them.
     """
 
     # Number of networks that the constructor takes.
@@ -144,7 +147,7 @@ class NoisyLabelClassifier(pl.LightningModule):
 
     @property
     def networks(self) -> tuple[nn.Module, ...]:
-        """The networks in training; the first is ``model``, which monitors measure."""
+        """The networks that are trained. The first is ``model``, which monitors measure."""
         return (self.model,)
 
     def setup(self, stage: str) -> None:
@@ -159,7 +162,8 @@ class NoisyLabelClassifier(pl.LightningModule):
     ) -> Float[Tensor, "n K"]:
         """Logits of ``model`` or of another network of :attr:`networks`.
 
-        They are at least float32: losses and metrics are never computed in half precision.
+        Logits in half precision are converted to float32, so losses and metrics are never computed
+        in half precision.
         """
         if self.channels_last and input.ndim == 4:
             input = input.contiguous(memory_format=torch.channels_last)
@@ -183,10 +187,10 @@ class NoisyLabelClassifier(pl.LightningModule):
         return self.prepare_batch is as_it_is
 
     def _empty_step(self, batch: Batch) -> dict[str, Tensor]:
-        """The step of a process without samples in the last batch: its gradients are 0.
+        """The step of a process without samples in the last batch; the gradients are 0.
 
-        It uses two zero samples, because some networks cannot reshape an empty batch and batch norm
-        refuses a single sample.
+        The network gets two samples of zeros, because some networks cannot reshape an empty batch
+        and batch norm refuses a single sample.
         """
         logits = self.forward(stand_in(batch))
         weight = self.sample_weight[batch.index].to(logits.dtype)
@@ -196,7 +200,8 @@ class NoisyLabelClassifier(pl.LightningModule):
     def validation_step(self, batch: Batch, batch_idx: int) -> None:
         """Record the metrics of the whole validation split at the first batch of Lightning's loop.
 
-        Techniques read them from the history. The trainer of a run serves only this batch.
+        Techniques read these metrics from the history. The trainer of a run serves only the first
+        batch.
         """
         if batch_idx == 0 and not self.trainer.sanity_checking:
             metrics = self.measure("val")
@@ -237,7 +242,7 @@ class NoisyLabelClassifier(pl.LightningModule):
 
         Args:
             name: "train", "val" or "test"; the names of the metrics begin with it.
-            split: a part of that split; None is the whole split.
+            split: a part of the split ``name``; None is the whole split.
         """
         if split is None:
             split = getattr(data_of(self.trainer), name)
@@ -253,7 +258,7 @@ class NoisyLabelClassifier(pl.LightningModule):
     def record(self, metrics: dict[str, float]) -> None:
         """Add metrics to the history and to the loggers, at the current step of the trainer.
 
-        With a schedule this adds ``train/lr``, the learning rate of the next step.
+        With a schedule the metrics also get ``train/lr``, the learning rate of the next step.
         """
         step = self.trainer.global_step
         losses = [metrics[name] for name in ("train/loss", "val/loss") if name in metrics]
@@ -276,8 +281,8 @@ class NoisyLabelClassifier(pl.LightningModule):
     def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
         checkpoint["sample_weight"] = self.sample_weight
         checkpoint["history"] = self.history.rows
-        # Dropout draws from torch's global streams, so a resumed run needs their states. Each
-        # process has its own state, which is a row.
+        # Dropout draws from torch's global streams, so a resumed run needs their states. Each row
+        # is the state of one process.
         checkpoint["rng_state"] = gather_rows(torch.get_rng_state())
         if self.device.type == "cuda":
             checkpoint["cuda_rng_state"] = gather_rows(torch.cuda.get_rng_state(self.device))
@@ -285,7 +290,7 @@ class NoisyLabelClassifier(pl.LightningModule):
     def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
         self.sample_weight = checkpoint["sample_weight"]
         self.history = History(checkpoint["history"])
-        # A copy, because torch crashes on a view that does not start at the begin of its memory.
+        # A copy, because torch crashes on a view that does not start at the start of its memory.
         torch.set_rng_state(checkpoint["rng_state"].cpu()[rank()].clone())
         if "cuda_rng_state" in checkpoint and self.trainer.strategy.root_device.type == "cuda":
             state = checkpoint["cuda_rng_state"].cpu()[rank()].clone()

@@ -31,7 +31,7 @@ def is_due(step: int, every_n_steps: int) -> bool:
 
 
 def probe_of(split: Split, size: int, seed: int) -> Split:
-    """A fixed draw of ``size`` samples in order, or the whole split if it is not larger."""
+    """A fixed random subset of ``size`` samples, in order; a smaller split is returned whole."""
     if len(split) <= size:
         return split
     order = torch.randperm(len(split), generator=stream(seed, "probe"))
@@ -39,14 +39,14 @@ def probe_of(split: Split, size: int, seed: int) -> Split:
 
 
 class Monitor(Stateful, pl.Callback):
-    """Calls :meth:`observe` at step 0, when due, and after the last step; records the metrics.
+    """Records the metrics of :meth:`observe` at step 0, at each due step and after the last step.
 
     Args:
         every_n_steps: the interval in optimizer steps; None: the end of every epoch.
 
     Attributes:
-        records: the names of its metrics before the slash. Every subclass must declare them; a
-            stopping rule finds the monitor that it needs by them.
+        records: the first parts of the monitor's metric names, before the slash. Every subclass
+            must declare them. By these names a stopping rule finds the monitor that it needs.
         needs_truth: whether the monitor is refused if the true labels are unknown.
     """
 
@@ -66,7 +66,7 @@ class Monitor(Stateful, pl.Callback):
 
     @classmethod
     def check_numbers(cls, **values: int | None) -> None:
-        """Refuse options outside their ranges, by the name of the monitor's file."""
+        """Refuse options outside their ranges; the message has the name of the monitor's module."""
         check_options_of(cls, f"monitor.{cls.__module__.rpartition('.')[2]}.", **values)
 
     def observe(self, trainer: pl.Trainer, module: NoisyLabelClassifier) -> dict[str, float]:
@@ -77,11 +77,11 @@ class Monitor(Stateful, pl.Callback):
         """Write the arrays of the monitor to the run directory after training."""
 
     def due(self, step: int) -> bool:
-        """Whether to observe after this step, apart from the ends of epochs."""
+        """Whether the interval ends at this step; the ends of epochs do not count."""
         return self.every_n_steps is not None and is_due(step, self.every_n_steps)
 
     def on_train_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
-        if trainer.global_step == 0:  # a resumed run has observed its first step already
+        if trainer.global_step == 0:  # a resumed run observed step 0 before its interruption
             self._observe(trainer)
 
     def on_train_batch_end(
@@ -98,7 +98,7 @@ class Monitor(Stateful, pl.Callback):
         self._observe(trainer)
 
     def _observe(self, trainer: pl.Trainer) -> None:
-        # With accumulated gradients, and after resuming, a step can occur more than once.
+        # With accumulated gradients, and after a resumption, a step can occur more than once.
         if trainer.global_step > self.last_step:
             self.last_step = trainer.global_step
             module = classifier_of(trainer)
@@ -109,9 +109,10 @@ class Monitor(Stateful, pl.Callback):
 
 
 def missing_monitor(metrics: Iterable[str], callbacks: Iterable[pl.Callback]) -> str | None:
-    """The name of a monitor that ``metrics`` need and ``callbacks`` lack; None if none is missing.
+    """The name of a monitor that records one of ``metrics`` and is not in ``callbacks``.
 
-    The name of a metric begins with the name of its monitor. Validation metrics need no monitor.
+    It is None if no monitor is missing. The name of a metric begins with the name of its monitor.
+    Validation metrics need no monitor.
 
     Example:
         >>> missing_monitor(["val/loss", "gradients/dominance"], [])

@@ -1,4 +1,4 @@
-"""The record of a draw of label noise: the request and the result."""
+"""The record of the given labels of a run: the requested noise and the realised labels."""
 
 from __future__ import annotations
 
@@ -21,16 +21,16 @@ from labelnoise.noise.matrices import transition_matrix
 from labelnoise.noise.record_file import read_record_arrays
 from labelnoise.noise.truth import TRUTHS, Truth, known
 
-# For records of earlier versions, which have no ``truth``. The labels of all other kinds were
-# drawn. The labels of "csv" are unknown, because folder names were assumed to be the true labels.
+# The truth of the records of earlier versions, which have no ``truth``; all other kinds are "made".
+# The truth of "csv" is unknown, because these versions took the folder names for the true labels.
 _OLDER: dict[str, Truth] = {"human": "given", "csv": "unknown"}
 
 
 @dataclass(frozen=True, eq=False)
 class NoiseRecord:
-    """The given labels of a split, the true labels if known, and the source of the labels.
+    """The given labels of a split, the true labels if they are known, and the source of both.
 
-    ``truth`` is the source of the labels:
+    ``truth`` names the source of the labels:
 
     =======  =====================================================================================
     made     the run drew the given labels from labels that count as true
@@ -42,19 +42,20 @@ class NoiseRecord:
     Attributes:
         kind: the name of the noise, as in ``noise=symmetric``.
         seed: the seed of the draw.
-        rate_requested: the requested rate; None if there is no single number.
-        matrix_requested: (K, K) float64, the matrix of the draw; None if there is none.
+        rate_requested: the requested noise rate; None if there is no single rate.
+        matrix_requested: (K, K) float64, the transition matrix from which the labels were drawn;
+            None if there is none.
         clean_label: (n,) int64, the true labels; None if they are unknown.
         label: (n,) int64, the given labels.
         num_classes: K.
         dropped_outside_classes: number of training samples that were dropped because their label in
-            the file is outside the classes of the data.
-        source_index: (n,) int64, positions in the published data set if samples were dropped; else
-            None.
+            the file is not a class of the data.
+        source_index: (n,) int64, positions of the samples in the published data set; None if no
+            samples were dropped.
         truth: "made", "given" or "unknown".
 
     Raises:
-        InputError: labels out of range, unequal lengths, or ``clean_label`` that contradicts
+        InputError: labels out of range, unequal lengths, or a ``clean_label`` that contradicts
             ``truth``.
 
     Example:
@@ -80,8 +81,8 @@ class NoiseRecord:
     def __post_init__(self) -> None:
         check_word("truth", self.truth, TRUTHS)
         if (self.clean_label is None) != (self.truth == "unknown"):
-            has = "no" if self.clean_label is None else "a"
-            raise InputError(f"a record of truth {self.truth!r} has {has} clean_label")
+            must = "must have a" if self.clean_label is None else "must not have a"
+            raise InputError(f"a record of truth {self.truth!r} {must} clean_label")
         for name in ("clean_label", "label"):
             if getattr(self, name) is not None:
                 checked = check_labels(getattr(self, name), self.num_classes, name)
@@ -104,26 +105,26 @@ class NoiseRecord:
 
     @property
     def is_noisy(self) -> Bool[Tensor, " n"]:
-        """Whether the given label differs from the true label; UnknownTruth if that is unknown."""
+        """Whether the given label differs from the true label; raises UnknownTruth if unknown."""
         return self.label != known(self.clean_label)
 
     @property
     def rate_realised(self) -> float | None:
-        """The share of wrong labels (0 for no samples); None if unknown."""
+        """The share of wrong labels (0 for no samples); None if the true labels are unknown."""
         if not self.truth_known:
             return None
         return self.is_noisy.double().mean().item() if len(self.label) else 0.0
 
     @property
     def transition_matrix(self) -> Float[Tensor, "K K"] | None:
-        """The realised matrix of :func:`transition_matrix`; None if unknown."""
+        """The realised :func:`transition_matrix`; None if the true labels are unknown."""
         if self.clean_label is None:
             return None
         return transition_matrix(self.clean_label, self.label, self.num_classes)
 
     @property
     def per_class_rates(self) -> Float[Tensor, " K"] | None:
-        """The share of wrong labels in each true class, float64; None if unknown."""
+        """The share of wrong labels in each true class, float64; None if the truth is unknown."""
         matrix = self.transition_matrix
         return None if matrix is None else 1 - matrix.diagonal()
 
@@ -137,7 +138,7 @@ class NoiseRecord:
         return digest.hexdigest()[:16]
 
     def without_truth(self) -> NoiseRecord:
-        """The record of the same given labels without true labels and without a request."""
+        """The record of the same given labels, without true labels, seed, rate and matrix."""
         return replace(
             self,
             seed=None,
@@ -148,7 +149,7 @@ class NoiseRecord:
         )
 
     def summary(self) -> dict[str, Any]:
-        """The record without its labels, in plain types for JSON; None for unknown values."""
+        """The record without its labels, in plain types for JSON; unknown values are None."""
         return {
             "kind": self.kind,
             "truth": self.truth,
@@ -165,7 +166,7 @@ class NoiseRecord:
     def describe(self) -> str:
         """The record in one line, for a log."""
         dropped = self.dropped_outside_classes
-        outside = f"{dropped} samples dropped, labelled as other classes; " if dropped else ""
+        outside = f"{dropped} samples dropped for labels outside the classes; " if dropped else ""
         rates, rate = self.per_class_rates, self.rate_realised
         if rates is None or rate is None:
             return (
@@ -182,7 +183,7 @@ class NoiseRecord:
 
     def save(self, path: str | os.PathLike[str]) -> None:
         """Write the record to ``path`` as an .npz of plain arrays, completely or not at all."""
-        # None would become an object array, which needs a pickle.
+        # None would become an object array, which needs pickle.
         values = {f.name: getattr(self, f.name) for f in fields(self)}
         write_arrays(Path(path), {k: v for k, v in values.items() if v is not None})
 
@@ -214,15 +215,15 @@ class NoiseRecord:
                 clean_label=None if truth == "unknown" else labels["clean_label"],
                 label=labels["label"],
                 num_classes=num_classes,
-                # Records of earlier versions may lack these.
+                # Records of earlier versions may lack the next three values.
                 dropped_outside_classes=int(arrays.get("dropped_outside_classes", np.array(0))),
                 source_index=None if places is None else torch.from_numpy(places),
                 truth=truth,
             )
         except (ValueError, TypeError) as error:  # InputError is a ValueError
             raise InputError(
-                f"noise record '{source}' has {', '.join(arrays)}, but these are not a record: "
-                f"{error}; write the noise.npz of an earlier run"
+                f"noise record '{source}' has the arrays {', '.join(arrays)}, but they are not a "
+                f"noise record: {error}; give the noise.npz of an earlier run"
             ) from error
 
 

@@ -21,14 +21,14 @@ def read_record_arrays(path: Path) -> dict[str, np.ndarray]:
     """
     if not path.is_file():
         raise InputError(
-            f"noise record '{path}' is not a file; write the noise.npz of an earlier run"
+            f"noise record '{path}' is not a file; give the noise.npz of an earlier run"
         )
     try:
         arrays = _read_npz(path)
     except Exception as error:  # a damaged file can raise any error
         raise InputError(
             f"noise record '{path}' cannot be read ({type(error).__name__}): it is damaged "
-            "or not an .npz of plain arrays; write the noise.npz of an earlier run"
+            "or not an .npz of plain arrays; give the noise.npz of an earlier run"
         ) from error
     unknown = "truth" in arrays and str(arrays["truth"]) == "unknown"
     required = [name for name in _REQUIRED if not (unknown and name == "clean_label")]
@@ -36,7 +36,7 @@ def read_record_arrays(path: Path) -> dict[str, np.ndarray]:
     if missing:
         raise InputError(
             f"noise record '{path}' has {', '.join(arrays) or 'nothing'} and lacks "
-            f"{', '.join(missing)}; write the noise.npz of an earlier run"
+            f"{', '.join(missing)}; give the noise.npz of an earlier run"
         )
     return arrays
 

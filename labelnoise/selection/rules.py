@@ -33,7 +33,7 @@ class Options:
 
     Attributes:
         noise_rate: in [0, 1), for "keep_rate", and for "random" without ``keep_share``. None: the
-            estimate by the confident joint at the selection.
+            estimate from the confident joint at the selection.
         keep_share: in (0, 1], for "random"; None: 1 - noise_rate.
         max_wrong_share: in [0, 1), for "wrong_events".
         percentile: in (0, 100], for "aum".
@@ -61,14 +61,14 @@ class Options:
 
 @dataclass(frozen=True)
 class Evidence:
-    """The data that a rule reads at a selection.
+    """The data that a rule may read at a selection.
 
     Attributes:
         logits: (n, K) logits of all training samples at the current weights.
         label: (n,) given labels.
         is_noisy: (n,) mask of the noisy samples, for the rule "oracle" only; None if the true
             labels are unknown.
-        records: of the epochs so far; None for rules that need none.
+        records: the records of the epochs so far; None for rules that need no records.
         step: the step of the selection.
     """
 
@@ -100,8 +100,9 @@ class Selection(NamedTuple):
 
     Attributes:
         kept: mask of the samples to train on.
-        score: higher is more suspicious; None if the rule has no score.
-        noise_rate: the estimate of the rule; None: the share of samples that it leaves out.
+        score: a higher score means a more suspicious label; None if the rule has no score.
+        noise_rate: the noise rate that the rule estimates; None if its estimate is the share of
+            the samples that it leaves out.
     """
 
     kept: Bool[Tensor, " n"]
@@ -140,7 +141,7 @@ def _noise_rate(evidence: Evidence, options: Options) -> float:
 
 
 def _keep_rate(evidence: Evidence, options: Options) -> Selection:
-    """The share 1 - noise rate of the samples, with the smallest losses."""
+    """The round((1 - noise rate) n) samples of smallest loss."""
     return Selection(select_keep_rate(evidence.loss, 1.0 - _noise_rate(evidence, options)))
 
 
@@ -150,12 +151,12 @@ def _gmm(evidence: Evidence, options: Options) -> Selection:
 
 
 def _dynamic_threshold(evidence: Evidence, options: Options) -> Selection:
-    """Samples of small recorded loss; early and late losses give their number."""
+    """Samples of small recorded loss; their number follows from the early and the late losses."""
     return Selection(*select_dynamic_threshold(evidence.recorded.losses))
 
 
 def _aum(evidence: Evidence, options: Options) -> Selection:
-    """Samples with a larger mean margin than labels drawn at random."""
+    """Samples with a larger mean margin than nearly all labels drawn at random."""
     aum, other = evidence.recorded.aum, evidence.recorded.other_aum
     return Selection(select_aum(aum, other, options.percentile), -aum)
 
@@ -177,7 +178,7 @@ def _confident_learning(evidence: Evidence, options: Options) -> Selection:
 
 
 def _random(evidence: Evidence, options: Options) -> Selection:
-    """A random subset of the share `keep_share` or 1 - noise rate, as a baseline."""
+    """A random share of the samples, `keep_share` or 1 - noise rate, as a baseline."""
     share = options.keep_share
     if share is None:
         share = 1.0 - _noise_rate(evidence, options)
@@ -218,9 +219,9 @@ def reads_noise_rate(rule: str, options: Options) -> bool:
 
 
 def apply_rule(rule: str, evidence: Evidence, options: Options) -> Selection:
-    """The selection of a rule, without samples with a loss that is not finite.
+    """The selection of a rule, without the samples whose loss is not finite.
 
-    If no loss is finite (a run that diverged), no sample is kept.
+    If no loss is finite (the run has diverged), no sample is kept.
 
     Example:
         >>> import torch

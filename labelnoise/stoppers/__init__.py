@@ -1,7 +1,8 @@
 """Stopping rules: detectors that read one measurement after another.
 
 The techniques ``early_stop`` and ``label_wave`` stop training by a rule. The report card has the
-step at which each rule would have stopped the run. Both read the same recorded metrics.
+step at which each rule would have stopped the run. The techniques and the report card read the same
+recorded metrics.
 """
 
 from labelnoise.stoppers.detectors import (

@@ -1,4 +1,4 @@
-"""Detectors: they read one measurement after another and trigger the stop."""
+"""Detectors, which read one measurement after another and trigger a stop."""
 
 from __future__ import annotations
 
@@ -11,17 +11,17 @@ from labelnoise.state import Stateful
 
 
 class Detector(Protocol):
-    """The interface of a detector; ``labelnoise.theory.StageDetector`` has it too.
+    """The interface of a detector; ``labelnoise.theory.StageDetector`` has this interface too.
 
     Attributes:
-        candidate_step: the step of the network that it would keep; None if there is none yet.
+        candidate_step: the step of the network to keep; None if there is none yet.
     """
 
     candidate_step: int | None
 
     @property
     def update(self) -> Callable[..., bool]:
-        """``update(step, *values)``: read the values of a step; True from the trigger on."""
+        """``update(step, *values)`` reads the values of a step; it is True from the trigger on."""
 
     def state_dict(self) -> dict[str, Any]:
         """The state of the detector as plain values, for a checkpoint."""
@@ -31,7 +31,7 @@ class Detector(Protocol):
 
 
 class PatienceDetector(Stateful):
-    """Triggers when a value has not fallen below its best for ``patience`` observations in a row.
+    """Triggers when a value has not reached a new minimum for ``patience`` observations in a row.
 
     ``candidate_step`` is the step of the lowest value so far. If all values were NaN, there is no
     candidate and no trigger.
@@ -96,12 +96,12 @@ class ThresholdDetector(Stateful):
 class LocalMinimumDetector(Stateful):
     """Triggers at the first local minimum of a value's moving average.
 
-    The average m_t = (v_{t-w+1} + ... + v_t) / w is over the last w = ``window`` observations; its
-    step is the step of the last one. ``candidate_step`` is the step of the lowest m_t so far with
-    m_t < m_{t-1}; while the average only rises, there is no candidate. The detector triggers when
-    ``patience`` averages in a row are strictly above the candidate. An equal average restarts this
-    count and does not replace the candidate, so the candidate of a plateau is its first step. A
-    lower average is the new candidate. NaN is skipped.
+    The average m_t = (v_{t-w+1} + ... + v_t) / w is over the last w = ``window`` observations. The
+    step of m_t is the step of the last observation. ``candidate_step`` is the step of the lowest
+    m_t so far with m_t < m_{t-1}; while the average only rises, there is no candidate. The detector
+    triggers when ``patience`` averages in a row are strictly above the average of the candidate. An
+    equal average restarts this count but does not replace the candidate, so the candidate of a
+    plateau is its first step. A lower average gives a new candidate. NaN is skipped.
 
     Args:
         window: number of observations in an average, at least 1; 1 means no averaging.

@@ -16,7 +16,7 @@ class Stop(NamedTuple):
 
 
 def shadow_stop(stopper: Stopper, history: History) -> Stop | None:
-    """Where ``stopper`` would have stopped the run with ``history``; None if it never triggers.
+    """The stop of ``stopper`` in the run with ``history``; None if the rule never triggers.
 
     Example:
         >>> from labelnoise.stoppers import STOPPERS

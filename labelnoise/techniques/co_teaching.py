@@ -1,4 +1,4 @@
-"""Co-teaching: each of two networks trains on the samples of small loss to the other network."""
+"""Co-teaching: each of two networks trains on the small-loss samples of the other network."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from labelnoise.techniques.two_networks import TwoNetworks
 
 
 def exchange(loss: Float[Tensor, "n 2"], share: float) -> Bool[Tensor, "n 2"]:
-    """The samples that each of two networks trains on: the smallest losses of the *other* network.
+    """The samples to train each network on: those of smallest loss in the *other* network.
 
     Args:
         loss: one column for each network.
@@ -34,7 +34,7 @@ def exchange(loss: Float[Tensor, "n 2"], share: float) -> Bool[Tensor, "n 2"]:
 class CoTeaching(TwoNetworks):
     """In every batch each of two networks chooses the small-loss samples for the other network.
 
-    Epoch t keeps the share R(t) = 1 - min(t / T_k tau, tau) of a batch
+    In epoch t each network chooses the share R(t) = 1 - min(t tau / T_k, tau) of a batch
     (:func:`labelnoise.techniques.two_networks.keep_share`). A network does not train on its own
     wrong choices. Options and metrics: :class:`labelnoise.techniques.two_networks.TwoNetworks`.
     Source: Co-teaching (NeurIPS 2018).

@@ -46,49 +46,52 @@ NOISE_RATE = "technique.sample_selection.noise_rate"
 class SampleSelection(Technique):
     """After a warm-up, keeps the samples that a rule judges clean; the others get weight 0.
 
-    The warm-up ends at ``start_step`` if that is given. Otherwise, on signal-noise data it ends
-    with Stage I, at the peak of max gamma - max rho. From there on memorization grows faster than
-    signal learning. Much earlier, some clean samples are not fitted yet; later, noisy samples pass
-    the loss threshold. On other data the warm-up ends after ``warmup_epochs``.
+    The warm-up ends at ``start_step`` if it is given. Without ``start_step``, on signal-noise data
+    the warm-up ends with Stage I, at the peak of max gamma - max rho. From this step on, max rho
+    grows faster than max gamma. Much earlier, some clean samples are not fitted yet. Later, noisy
+    samples have a loss below log 2. On other data the warm-up ends after ``warmup_epochs``.
 
     ========================  ==================================================================
     log2, keep_rate, gmm      keep samples of small loss, :mod:`labelnoise.selection.loss`
-    dynamic_threshold         keeps samples of small recorded loss; early and late losses give
-                              their number
+    dynamic_threshold         keeps samples of small recorded loss; their number follows from the
+                              early and the late losses
     aum                       keeps samples with a larger mean margin than labels drawn at random
     wrong_events              keeps samples that were rarely predicted as another class
     confident_learning        drops samples that the confident joint contradicts
-    random, oracle            keep a random subset; keep the clean samples, by the true labels
+    random                    keeps a random subset, as a baseline
+    oracle                    keeps exactly the clean samples, by the true labels, as a baseline
     ========================  ==================================================================
 
     If the true labels are unknown, precision and recall of the selection are not reported. Losses
     and probabilities are measured on the whole training set at the current weights. Rules that use
-    earlier epochs record every training pass and need one recorded pass ("dynamic_threshold" two).
-    If ``early_stop`` is combined with this technique, its coefficients count only the kept samples.
-    A selection that would keep no sample is skipped, and the next due step tries again. Samples
-    with a loss that is not finite are never kept.
+    earlier epochs read records of every training pass. They need one recorded pass before the
+    selection, and "dynamic_threshold" needs two. If ``early_stop`` is combined with this technique,
+    its max rho is over the kept samples only. A selection that would keep no sample is skipped, and
+    the technique tries again at the next due step. Samples whose loss is not finite are never kept.
 
     Args:
         rule: a rule of the table.
-        noise_rate: for "keep_rate" and "random", which keep the share 1 - noise_rate: a number in
-            [0, 1); None for the realised rate of the noise that the run drew itself; "estimate" for
-            the estimate of the confident joint at the selection
+        noise_rate: for "keep_rate" and "random", which keep the share 1 - noise_rate. A number in
+            [0, 1); None: the realised rate of the label noise that the run drew itself; "estimate":
+            the estimate from the confident joint at the selection
             (:func:`labelnoise.selection.estimate_noise_rate`).
-        keep_share: in (0, 1], for "random" instead of 1 - noise_rate.
+        keep_share: in (0, 1], for "random": the share to keep; None: 1 - noise_rate.
         max_wrong_share: in [0, 1), for "wrong_events": the largest share of recorded epochs in
             which a kept sample was predicted as another class.
-        percentile: in (0, 100], for "aum": percentile of the margins of labels drawn at random.
+        percentile: in (0, 100], for "aum": the percentile of the mean margins of labels drawn at
+            random that is the threshold.
         prune: for "confident_learning": "confident_joint", "class" or "noise_rate".
-        start_step: step of the first selection; None: the end of the warm-up as above.
-        warmup_epochs: length of the warm-up in epochs if there are no coefficients.
+        start_step: step of the first selection; None: the end of the warm-up as described above.
+        warmup_epochs: length of the warm-up in epochs, for data without gamma and rho.
         every_n_steps: interval between selections after the first one; None: select once.
         check_every_n_steps: interval of the checks for the end of Stage I.
-        patience: number of checks in a row below the peak of the gap that end Stage I.
+        patience: Stage I ends after this number of checks in a row with max gamma - max rho below
+            its peak.
         seed: seed of the random draws of the rules.
 
     Raises:
-        InputError: an unknown rule or a number out of range; when training starts, no noise rate
-            for a rule that needs one, if the run did not draw the noise itself.
+        InputError: an unknown rule or a number out of range. When training starts: a rule needs a
+            noise rate, but the option has none and the run did not draw the label noise itself.
     """
 
     role = "selection"
@@ -202,7 +205,7 @@ class SampleSelection(Technique):
         kept, score, noise_rate = apply_rule(self.rule, evidence, self.options)
         self._warn_of_losses(evidence)
         if not kept.any():
-            log.warning("sample_selection: rule %s would keep no sample: skipped", self.rule)
+            log.warning("sample_selection: skipped, because %s would keep no sample", self.rule)
             return
         module.sample_weight = kept.to(module.sample_weight)
         n_kept = int(kept.sum())
@@ -227,7 +230,7 @@ class SampleSelection(Technique):
         self._warn_of_classes(label[kept], data)
 
     def _warn_of_classes(self, kept_label: Tensor, data: NoisyLabelDataModule) -> None:
-        """Name once the classes without a kept sample."""
+        """Warn once of the given classes without a kept sample."""
         counts = torch.bincount(kept_label, minlength=data.num_classes)
         empty = [str(name) for name, k in zip(data.class_names, counts, strict=True) if not k]
         if empty and not self.warned:

@@ -42,8 +42,8 @@ BEST_BY = {"val_loss": ("val/loss", 1.0), "val_acc": ("val/acc", -1.0)}
 def is_reset(seed: int, step: int, r: float) -> bool:
     """Whether the network is reset after ``step``: True with probability ``r``.
 
-    The draw depends only on seed and step, so a resumed run and all processes draw the same. A
-    larger r resets at all steps at which a smaller r resets.
+    The draw depends only on seed and step, so a resumed run and all processes draw the same number.
+    A larger r gives resets at all steps at which a smaller r gives resets.
 
     Example:
         >>> sum(is_reset(seed=0, step=step, r=0.1) for step in range(1000))
@@ -57,26 +57,27 @@ class StochasticReset(Technique):
 
     The checkpoint is the best network so far: the network of the lowest noisy validation loss or of
     the highest noisy validation accuracy. With activation "stage" it is the network of the largest
-    lead max gamma - max rho. If nothing was measured before, it is the network at the step at which
-    resets begin. A reset restores parameters, buffers (statistics of batch norm), the optimizer
-    state (momentum, Adam's moments and step count) and the learning rate.
+    lead max gamma - max rho. If no network was measured before the resets begin, the checkpoint is
+    the network of this step. A reset restores parameters, buffers (statistics of batch norm), the
+    optimizer state (momentum, Adam's moments and step count) and the learning rate.
 
-    Label noise adds a part to the gradient that points to the wrong labels, the latent gradient
-    bias. Its effect grows with the number of steps since the checkpoint. Resets make this number
-    geometric with mean 1/r. Full-batch gradient descent is deterministic, so it follows the same
-    path after every reset: its final network is plain training a geometric number of steps after
-    the checkpoint. With mini-batches the paths differ and can reach a better checkpoint.
+    Label noise adds to the gradient a part that points to the wrong labels, the latent gradient
+    bias. The effect of this bias grows with the number of steps since the checkpoint. With resets
+    this number has a geometric distribution with mean 1/r. Full-batch gradient descent is
+    deterministic, so training follows the same path after every reset. The final network is then
+    the network of plain training a geometric number of steps after the checkpoint. With
+    mini-batches the paths differ and can reach a better checkpoint.
 
-    A reset does not change the order of the data, the ``sample_weight`` of a selection, the targets
-    of a loss for each sample (ELR), or the position of the schedule. The schedules of torch
-    multiply the current rate. With ``reset_learning_rate`` their later factors therefore act on
-    the rate of the checkpoint, and factors between checkpoint and reset are undone. Without it the
-    rate is the rate of the schedule.
+    A reset does not change the order of the data, the ``sample_weight`` of a selection, the
+    per-sample targets of a loss (ELR), or the position of the schedule. The schedules of torch
+    multiply the current learning rate. With ``reset_learning_rate`` their later factors therefore
+    act on the learning rate of the checkpoint, and the factors between checkpoint and reset are
+    undone. Without ``reset_learning_rate`` the learning rate is that of the schedule.
 
-    Logged at validations and at the ends of epochs, once active: ``reset/resets`` (their number),
-    ``reset/steps_since`` (steps since the last reset, or since the activation), and
-    ``reset/distance`` (Euclidean distance of the parameters from the checkpoint). At the step of a
-    reset, monitors measure before the reset.
+    Once resets are active, the technique logs at validations and at the ends of epochs:
+    ``reset/resets`` (the number of resets), ``reset/steps_since`` (steps since the last reset, or
+    since the activation), and ``reset/distance`` (Euclidean distance of the parameters from the
+    checkpoint). At the step of a reset, monitors measure before the reset.
     Source: arXiv 2406.00396. Our choices: ``stage``, ``auto``, ``val_acc``, resets that stay active
     once they begin, and patterns that also match buffers.
 
@@ -84,26 +85,27 @@ class StochasticReset(Technique):
         r: the probability of a reset after each step, in [0, 1]; 0 is plain training.
         activation: when resets begin. "threshold": ``threshold`` steps after the last new best
             validation. "at_once": at the first step. "stage" (signal-noise data only): at the end
-            of Stage I, when the lead of max gamma over max rho is past its peak, or when rho leads
-            from the start. "auto": stage if the coefficients exist, else threshold. On signal-noise
+            of Stage I, when the lead max gamma - max rho is past its peak, or when max rho is above
+            max gamma. "auto": "stage" if gamma and rho exist, else "threshold". On signal-noise
             data the noisy validation loss can fall until most wrong labels are memorized, so
             "threshold" would act too late.
         threshold: number of optimizer steps without a new best validation.
         checkpoint_by: "val_loss" as in the paper, or "val_acc". "val_acc" is for losses such as
-            ELR, which raise the validation cross-entropy long before the accuracy is best. "stage"
-            does not use it.
+            ELR, with which the validation cross-entropy rises long before the accuracy is best. The
+            activation "stage" does not use this option.
         adaptive: True: a better network replaces the checkpoint at any time. False: the checkpoint
             is fixed when resets begin.
         parameters: patterns for the names of parameters and buffers to restore, for example
-            ``["head.*"]``. The others keep their values and their optimizer state. None: all.
+            ``["head.*"]``. The other parameters and buffers keep their values and their optimizer
+            state. None: restore all.
         reset_learning_rate: also restore the learning rate of all parameters.
         check_every_n_steps, patience: for "stage": the interval of the checks, and the number of
-            checks in a row with the lead below its peak, or below 0.
+            checks in a row with a lead below its peak, or below 0, after which resets begin.
         seed: the resets are drawn from ``stream(seed, "reset", step)``.
 
     Raises:
-        InputError: an unknown activation or a number out of range; when training starts, a pattern
-            that matches nothing, or missing validation data or coefficients.
+        InputError: an unknown activation or a number out of range. When training starts: a pattern
+            matches no name, or validation data or gamma and rho are needed and do not exist.
     """
 
     role = "weights"
@@ -131,8 +133,8 @@ class StochasticReset(Technique):
         )  # fmt: skip
         if parameters is not None and (isinstance(parameters, str) or not parameters):
             raise InputError(
-                "technique.stochastic_reset.parameters must be a list of patterns, as ['head.*'], "
-                f"or null for all parameters, got {parameters!r}"
+                "technique.stochastic_reset.parameters must be a list of patterns, for example "
+                f"['head.*'], or null for all parameters, got {parameters!r}"
             )
         self.r = r
         self.activation = activation
@@ -194,7 +196,7 @@ class StochasticReset(Technique):
             self.reset_step = trainer.global_step
 
     def _is_time(self, trainer: pl.Trainer) -> bool:
-        """Whether resets begin at this step; "stage" checks the coefficients here."""
+        """Whether resets begin at this step; the activation "stage" checks gamma and rho here."""
         step, waiting = trainer.global_step, self.active_step is None
         if self.activation == "stage" and step % self.check_every_n_steps == 0:
             signal, noise = signal_and_noise(trainer, classifier_of(trainer))
@@ -216,7 +218,11 @@ class StochasticReset(Technique):
             self._keep(trainer)
         assert self.checkpoint is not None
         step = self.checkpoint["step"]
-        log.info("stochastic_reset: resets from step %d on, to step %d", self.active_step, step)
+        log.info(
+            "stochastic_reset: resets begin at step %d, to the network of step %d",
+            self.active_step,
+            step,
+        )
 
     def _keep(self, trainer: pl.Trainer) -> None:
         optimizer, step = trainer.optimizers[0], trainer.global_step
@@ -252,7 +258,7 @@ class StochasticReset(Technique):
     def on_train_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
         if self.active_step is None:
             log.warning(
-                "stochastic_reset: never active in %d steps, so the training was plain: "
+                "stochastic_reset: never active in %d steps, so the run was plain training: "
                 "lower technique.stochastic_reset.threshold, or choose another activation",
                 trainer.global_step,
             )

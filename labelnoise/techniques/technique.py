@@ -23,13 +23,15 @@ ROLES = {
 class Technique(Stateful, pl.Callback):
     """A callback that acts on training through ``sample_loss``, ``sample_weight`` or the trainer.
 
-    A subclass keeps in ``state_dict`` everything that a resumed run needs to continue bit for bit.
+    The ``state_dict`` of a subclass has everything that a resumed run needs to give the same
+    results bit for bit.
 
     Attributes:
         role: a key of :data:`ROLES`.
-        refuses: maps each role that it cannot be combined with to the reason. The reason is a
-            predicate of the technique of that role ("mixes samples that have their own targets").
-        learner: the class of the module to train; None for NoisyLabelClassifier.
+        refuses: the roles that the technique cannot be combined with, each with the reason. A
+            reason is the predicate of a sentence about the technique of that role ("mixes samples
+            that have their own targets").
+        learner: the class of the LightningModule to train; None for NoisyLabelClassifier.
     """
 
     role: ClassVar[str | None] = None
@@ -42,7 +44,7 @@ class Technique(Stateful, pl.Callback):
     state: ClassVar[tuple[str, ...]] = ("last_step",)
 
     def is_new_step(self, trainer: pl.Trainer) -> bool:
-        """True once for each optimizer step; accumulated gradients make a step of many batches."""
+        """True once for each optimizer step; with accumulated gradients a step has many batches."""
         seen, self.last_step = self.last_step, trainer.global_step
         return trainer.global_step > seen
 
@@ -51,13 +53,16 @@ class Technique(Stateful, pl.Callback):
         raise NotImplementedError
 
     def reads(self) -> tuple[str, ...]:
-        """The metrics that it reads from the history. The run switches on their monitors."""
+        """The metrics that the technique reads from the history.
+
+        The run switches on the monitors that record them.
+        """
         return ()
 
     def oracle_knowledge(self) -> list[str]:
-        """The facts it was given that a user with noisy data does not know.
+        """The facts that the technique was told and that a user with noisy data does not know.
 
         They are "noise rate", "true labels" or "transition matrix". If the true labels are unknown,
-        "true labels" and "transition matrix" are refused.
+        a technique with "true labels" or "transition matrix" is refused.
         """
         return []

@@ -21,10 +21,10 @@ class Stages:
     """The milestones of one run; None for a milestone that is not reached or unknown.
 
     Attributes:
-        clean_fit_step: the first logged step with every clean sample fitted.
+        clean_fit_step: the first logged step at which all clean samples are fitted.
         crossing_step: the first logged step from which max rho_bar over the noisy samples stays
             above max gamma.
-        memorized_step: the first logged step with every noisy sample predicted as its wrong label.
+        memorized_step: the first logged step at which all noisy samples are memorized.
         theory_t1: the order of T1 in steps (`stage_one_length`), up to an unknown constant.
     """
 
@@ -43,23 +43,23 @@ def find_stages(
     rho_max_noisy: Sequence[float | None] | NDArray[Any] | None = None,
     theory_t1: float | None = None,
 ) -> Stages:
-    """Find the milestones in logged curves of the length of ``steps``.
+    """Find the milestones in logged curves, which have one entry for each of ``steps``.
 
     The accuracies on clean and on noisy training samples (0 to 1) need the true labels. An entry
-    nan or None, for example without noisy samples, reaches no milestone. Without ``gamma_max`` or
-    ``rho_max_noisy`` the crossing is unknown.
+    nan or None reaches no milestone; for example, acc_noisy is nan if no sample is noisy. Without
+    ``gamma_max`` or ``rho_max_noisy`` the crossing step is unknown.
 
     Raises:
         InputError: a curve has another length than ``steps``, or ``steps`` decrease.
 
-    Source: stages of arXiv 2505.18909, Stage I and Stage II.
+    Source: Stage I and Stage II of arXiv 2505.18909.
 
     Example:
         >>> find_stages([0, 10, 20], acc_clean=[0.5, 1, 1], acc_noisy=[0.5, 0, 1])
         Stages(clean_fit_step=10, crossing_step=None, memorized_step=20, theory_t1=None)
     """
     if np.any(np.diff(np.asarray(steps, dtype=float)) < 0):
-        raise InputError("steps go back but must not decrease: sort the logged rows")
+        raise InputError("steps must not decrease: sort the logged rows by step")
 
     def first(reached: NDArray[np.bool_]) -> int | None:
         return int(steps[int(reached.argmax())]) if reached.any() else None
@@ -68,7 +68,7 @@ def find_stages(
         if len(values) != len(steps):
             raise InputError(
                 f"{name} has {len(values)} entries but there are {len(steps)} steps: give "
-                "one entry for each step, nan if it is unknown"
+                "one entry for each step, and nan for an unknown value"
             )
         return np.asarray(values, dtype=float)
 
@@ -89,9 +89,9 @@ def find_stages(
 class StageDetector(Stateful, ABC):
     """Reads gamma and rho one observation after another and finds one step, without true labels.
 
-    `_observe` of a subclass sets the candidate step and returns whether the observation confirms
-    it. After ``patience`` confirmations in a row the candidate is final. Observations with nan are
-    skipped.
+    A subclass defines `_observe`, which sets the candidate step and returns whether the observation
+    confirms the candidate. After ``patience`` confirmations in a row the candidate is final.
+    Observations with nan are skipped.
 
     Args:
         patience: required number of confirmations in a row, at least 1.
@@ -117,7 +117,7 @@ class StageDetector(Stateful, ABC):
         """Read the lead gamma_max - rho_max; return whether it confirms the candidate."""
 
     def update(self, step: int, gamma_max: float, rho_max: float) -> bool:
-        """Read the largest gamma and rho_bar over *all* samples; True from the trigger on."""
+        """Read max gamma, and max rho_bar over *all* samples; returns True from the trigger on."""
         # float(): a checkpoint with numpy scalars cannot be loaded with weights_only.
         lead = float(gamma_max) - float(rho_max)
         if self.triggered_step is None and not math.isnan(lead):
@@ -131,12 +131,12 @@ class LeadPeakDetector(StageDetector):
     """Finds the end of Stage I, the step of the largest lead gamma_max - rho_max.
 
     The lead grows as long as signal learning is faster than the memorization of every noise patch.
-    From its peak on, memorization is faster. The peak is before the step of `OvertakeDetector`. A
-    peak is a lead above 0 and above all earlier leads, confirmed by ``patience`` observations in a
-    row strictly below it.
+    From the peak of the lead on, memorization is faster. The peak is before the step of
+    `OvertakeDetector`. A peak is a lead above 0 and above all earlier leads. It is confirmed by
+    ``patience`` observations in a row with a lead strictly below the peak.
 
-    gamma_max is the maximum over both classes. If only one class has flips, the peak can be that of
-    the cleaner class, before the other class has learned its signal.
+    gamma_max is the maximum over both classes. If only one class has noisy samples, the peak can be
+    that of the other class, before the class with noisy samples has learned its signal.
 
     Example:
         >>> detector = LeadPeakDetector(patience=2)
@@ -151,7 +151,7 @@ class LeadPeakDetector(StageDetector):
 
     def __init__(self, patience: int) -> None:
         super().__init__(patience)
-        # At the start both coefficients are 0; with 0 here the start is not a peak.
+        # At step 0 both coefficients are 0. A peak must be above 0, so step 0 is not a peak.
         self.peak = 0.0
 
     def _observe(self, step: int, lead: float) -> bool:

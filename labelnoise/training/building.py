@@ -37,7 +37,7 @@ from labelnoise.training.launcher import plugins
 
 log = logging.getLogger(__name__)
 
-# Exceptions of libraries for values of a wrong type or size. InputErrors are not wrapped.
+# The exceptions that libraries raise for values of a wrong type or size.
 _REFUSALS: tuple[type[Exception], ...] = (
     TypeError,
     ValueError,
@@ -83,7 +83,7 @@ def data_to_read(cfg: DictConfig) -> NoisyLabelDataModule:
     """
     allowed = allowed_modules(cfg)
     target = find(cfg.data.get("_target_"), allowed, "data")
-    if isinstance(target, type):  # first, because another constructor would reject ``noise``
+    if isinstance(target, type):  # before the call: another class would reject ``noise``
         _check_data(target)
     datamodule = instantiate(cfg.data, allowed)(noise=instantiate(cfg.noise, allowed))
     _check_data(type(datamodule))
@@ -104,18 +104,19 @@ def build_learner(
     datamodule: NoisyLabelDataModule | None = None,
     learner: type[NoisyLabelClassifier] = NoisyLabelClassifier,
 ) -> tuple[NoisyLabelDataModule, NoisyLabelClassifier]:
-    """The data with label noise, and the untrained classifier, which gets its size from the data.
+    """The data with label noise, and the untrained classifier, whose size depends on the data.
 
     Args:
         cfg: the configuration.
-        datamodule: from :func:`data_to_read`, with its files prepared; None creates it here.
+        datamodule: from :func:`data_to_read`, after ``prepare_data``; None creates it here.
         learner: the class of the classifier.
     """
     if datamodule is None:
         datamodule = data_to_read(cfg)
         datamodule.prepare_data()
     datamodule.setup("fit")
-    make: Callable[..., NoisyLabelClassifier] = learner  # classes take one or two networks
+    # The learner classes take one or two networks.
+    make: Callable[..., NoisyLabelClassifier] = learner
     classifier = make(
         *_networks(cfg, datamodule, learner.network_count),
         instantiate(cfg.optimizer, allowed_modules(cfg)),
@@ -134,11 +135,11 @@ def build(
     datamodule: NoisyLabelDataModule | None = None,
     resumed_step: int | None = None,
 ) -> Parts:
-    """Instantiate the parts. This reads the data, because the size of the model depends on them.
+    """Instantiate the parts and read the data, because the size of the model depends on the data.
 
     Args:
         cfg: the configuration.
-        run: the run directory for all output.
+        run: the run directory, which gets all output.
         datamodule: as in :func:`build_learner`.
         resumed_step: the step of the checkpoint that the run continues from; None for a new run.
     """
@@ -146,7 +147,7 @@ def build(
     allowed = allowed_modules(cfg)
     techniques = build_techniques(cfg)
     monitors = build_monitors(cfg, techniques)
-    # Before the data are read, torch and Lightning reject wrong options.
+    # So that torch and Lightning reject wrong options before the data are read.
     instantiate(cfg.optimizer, allowed)([nn.Parameter(torch.zeros(1))])
     instantiate(cfg.trainer, allowed)(logger=False, enable_checkpointing=False, plugins=_ranks())
     datamodule, classifier = build_learner(cfg, datamodule, learner_of(techniques))
@@ -163,7 +164,7 @@ def build(
         val_check_interval=cfg.eval_every_n_steps or 1.0,
         # The classifier measures the whole validation split at the first batch.
         limit_val_batches=1,
-        # None counts steps over the whole training; an epoch may be shorter than the interval.
+        # With None Lightning counts steps across epochs; an epoch can be shorter than the interval.
         check_val_every_n_epoch=None if cfg.eval_every_n_steps else 1,
         plugins=[WholeFiles(), *_ranks()],
     )
@@ -205,8 +206,8 @@ def _check_batches(
     check_single_samples(
         classifier.networks,
         datamodule.train,
-        f"with batch_size={cfg.batch_size} one batch of the {len(datamodule.train)} training "
-        "samples has only one sample for a process: write another batch_size",
+        f"with batch_size={cfg.batch_size} a process gets a batch of only one sample (there are "
+        f"{len(datamodule.train)} training samples): write another batch_size",
     )
 
 
@@ -242,7 +243,7 @@ def build_monitors(cfg: DictConfig, techniques: dict[str, Technique]) -> dict[st
 
 
 def _networks(cfg: DictConfig, datamodule: NoisyLabelDataModule, count: int) -> list[nn.Module]:
-    """``count`` networks of one architecture; the first equals the network of a plain run."""
+    """``count`` networks; the first has the same initial weights as in a run with one network."""
     dtype = datamodule.train.batch(slice(1)).input.dtype
     shape = {"input_shape": datamodule.input_shape, "num_classes": datamodule.num_classes}
     seeds = [{"seed": derive_seed(cfg.model.seed, "network", i)} for i in range(1, count)]
@@ -251,7 +252,7 @@ def _networks(cfg: DictConfig, datamodule: NoisyLabelDataModule, count: int) -> 
 
 
 def _schedule(cfg: DictConfig, datamodule: NoisyLabelDataModule) -> dict[str, Any]:
-    """The classifier's ``scheduler`` and ``interval``; empty for a constant rate."""
+    """The classifier's ``scheduler`` and ``interval``; empty for a constant learning rate."""
     plain = OmegaConf.to_container(cfg.scheduler, resolve=True)
     assert isinstance(plain, dict)
     options = {str(key): value for key, value in plain.items()}
@@ -265,7 +266,10 @@ def _schedule(cfg: DictConfig, datamodule: NoisyLabelDataModule) -> dict[str, An
 
 
 def _kept_checkpoints(run: RunDirectory, every_n_epochs: int) -> ModelCheckpoint:
-    """Saves weights as checkpoints/step_000790.ckpt, for attribution maps, not for resuming."""
+    """The callback that saves weights, for example as checkpoints/step_000790.ckpt.
+
+    The files are for attribution maps; a run cannot be resumed from them.
+    """
     return ModelCheckpoint(
         dirpath=run.checkpoints,
         filename="step_{step:06d}",
@@ -274,15 +278,17 @@ def _kept_checkpoints(run: RunDirectory, every_n_epochs: int) -> ModelCheckpoint
         save_top_k=-1,
         save_weights_only=True,
         save_on_train_epoch_end=True,
-        enable_version_counter=False,  # a resumed run overwrites them with equal files
+        enable_version_counter=False,  # a resumed run overwrites the files with equal files
     )
 
 
 def _loggers(cfg: DictConfig, run: RunDirectory, resumed_step: int | None) -> list[Logger]:
-    """The loggers of the run; TensorBoard drops entries after the resumed checkpoint."""
+    """The loggers of the run; TensorBoard drops the old entries after the resumed checkpoint.
+
+    The resumed run logs the steps after this checkpoint again.
+    """
     if not is_rank_zero():
         return []
-    # The resumed run logs the steps after its checkpoint again.
     allowed = allowed_modules(cfg)
     purge = {"purge_step": 0 if resumed_step is None else resumed_step + 1}
     again = purge if run.tensorboard.exists() else {}

@@ -24,8 +24,8 @@ from labelnoise.state import Stateful
 
 log = logging.getLogger(__name__)
 
-# Checksums in the manifest: of the two files on disk and of one more, in case a kill comes between
-# two renames.
+# Number of checksums in the manifest: two for the files on disk, and one more because the process
+# can be killed between two renames.
 _REMEMBERED = 3
 
 
@@ -38,7 +38,7 @@ class WholeFiles(TorchCheckpointIO):
     def save_checkpoint(
         self, checkpoint: dict[str, Any], path: str | os.PathLike[str], storage_options: Any = None
     ) -> None:
-        # In memory first: on a full disk torch raises an error that does not say so.
+        # In memory first: on a full disk the error of torch.save does not name the cause.
         content = io.BytesIO()
         torch.save(checkpoint, content)
         target = Path(path)
@@ -48,16 +48,16 @@ class WholeFiles(TorchCheckpointIO):
 
 
 class ResumeCheckpoint(Stateful, Checkpoint):
-    """Saves ``last.ckpt`` between two steps, after everything that was due at the first of them.
+    """Saves ``last.ckpt`` between two steps, after the validation and the callbacks of the first.
 
     Lightning's ModelCheckpoint saves at the end of a batch, before the validation of the same step.
-    A run resumed from there would skip this validation. All processes of a run save at the same
-    step: rank 0 writes, the others wait.
+    A run that is resumed from its checkpoint would skip this validation. All processes of a run
+    save at the same step: rank 0 writes, and the others wait.
 
-    After a deferred signal, the run is saved and interrupted at the next step.
+    After a deferred signal, the run is saved and interrupted before the next step.
 
     Args:
-        run: the run directory; the checkpoint before the last is ``previous.ckpt``.
+        run: the run directory; ``previous.ckpt`` is the checkpoint before ``last.ckpt``.
         every_n_steps: the interval in optimizer steps; None saves once an epoch.
     """
 
@@ -98,8 +98,8 @@ class ResumeCheckpoint(Stateful, Checkpoint):
 def _between_batches(trainer: pl.Trainer) -> Iterator[None]:
     """Set Lightning's progress back to the state before the next batch was made ready.
 
-    A resumed run makes this batch ready again. Without this, the progress would say "last batch" in
-    an epoch of one batch, and the resumed run would count this epoch as done.
+    A resumed run makes this batch ready again. Otherwise, in an epoch of one batch, the saved
+    progress would say "last batch", and the resumed run would count this epoch as done.
     """
     progress = trainer.fit_loop.epoch_loop.batch_progress
     was_last, progress.is_last_batch = progress.is_last_batch, False
@@ -114,7 +114,7 @@ def _between_batches(trainer: pl.Trainer) -> Iterator[None]:
 
 
 def keep(run: RunDirectory, part: Path, step: int) -> None:
-    """Make ``part`` the last checkpoint of the run, and the last one the previous one."""
+    """Rename ``last.ckpt`` to ``previous.ckpt``, and ``part`` to ``last.ckpt``."""
     known = list(run.manifest.section("checkpoints").items())
     known.append((sha256(part), step))
     run.manifest.update(checkpoints=dict(known[-_REMEMBERED:]))
@@ -124,7 +124,7 @@ def keep(run: RunDirectory, part: Path, step: int) -> None:
 
 
 def newest(run: RunDirectory) -> tuple[Path, int] | None:
-    """The checkpoint to continue from and its step; None if the run has to start at step 0.
+    """The checkpoint from which to continue and its step; None if the run has to start at step 0.
 
     If ``last.ckpt`` is missing or damaged, ``previous.ckpt`` replaces it, with a warning.
 

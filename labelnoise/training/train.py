@@ -47,14 +47,14 @@ def train(
     If ``cfg.trainer`` selects several devices, one process for each device trains the run, and this
     process waits.
 
-    If the directory has the same run interrupted, the call continues that run; on the same machine
-    the results are the same bit for bit. If the directory has the finished run, the call returns
-    its summary.
+    If the directory has an interrupted run of the same configuration, the call continues this run.
+    On the same machine the results are then the same bit for bit as without the interruption. If
+    the run in the directory is finished, the call returns its summary.
 
     Args:
         cfg: the composed configuration, for example ``labelnoise.compose(["noise_rate=0.3"])``.
         directory: the run directory; None is ``cfg.output_dir/cfg.name``.
-        overrides: the words of the command line, for reports on several runs.
+        overrides: the options of the command line, for reports on several runs.
 
     Raises:
         InputError: the configuration or the data cannot be used.
@@ -77,7 +77,7 @@ def train(
 
 
 def _complete(cfg: DictConfig, run: RunDirectory, overrides: Sequence[str]) -> None:
-    """Train the run or continue it; if it is finished, check its files."""
+    """Train the run or continue it; if the run is finished, check its files."""
     with one_line_refusals():
         check_options(cfg)
         datamodule = data_to_read(cfg)
@@ -119,8 +119,8 @@ def _run(
     Args:
         cfg: the configuration.
         run: the directory.
-        overrides: the words of the command line.
-        datamodule: from :func:`data_to_read`, with its files prepared; None creates it here.
+        overrides: the options of the command line.
+        datamodule: from :func:`data_to_read`, after ``prepare_data``; None creates it here.
         found: the checkpoint to continue from and its step; None starts the run.
     """
     started = time.monotonic()
@@ -130,7 +130,7 @@ def _run(
     with one_line_refusals():
         parts = build(cfg, run, datamodule, resumed_step=step)
     if rank() > 0:
-        seed_globally(cfg.seed, rank())  # equal weights, but different dropout
+        seed_globally(cfg.seed, rank())  # the weights are equal, the dropout masks differ
     _keep_noise(parts.datamodule.noise_record, run)
     with _pointing_to_resume(run), deferred():
         _fit(parts, checkpoint)
@@ -234,12 +234,11 @@ def _interrupted_run(
     others = [w for w in overrides if not w.startswith(("resume=", "allow_targets="))]
     if others:
         raise InputError(
-            f"resume takes the configuration from {cfg.resume}: write it alone, without "
-            f"{' '.join(others)}"
+            f"resume takes the configuration from {cfg.resume}: leave out {' '.join(others)}"
         )
     remembered, typed = interrupted.read_config(), interrupted.read_overrides()
     remembered.rerun = False  # continue, do not run again
     remembered.allow_targets = allowed_modules(cfg)  # from this command, not from the directory
     if path.is_dir() and not any(path.iterdir()):
-        path.rmdir()  # the directory made for a new run
+        path.rmdir()  # this command has made it for a new run
     return remembered, interrupted.path, typed

@@ -247,7 +247,7 @@ def test_load_lists_what_a_foreign_file_holds(tmp_path: Path) -> None:
     message = refusal(path)
     assert "has weights, label and lacks kind, num_classes, clean_label" in message
     np.savez(path, kind="x", num_classes=2, clean_label=np.zeros(3), label=np.zeros(3))
-    assert "has kind, num_classes, clean_label, label" in refusal(path)
+    assert "has the arrays kind, num_classes, clean_label, label" in refusal(path)
 
 
 def test_load_runs_no_pickle(tmp_path: Path) -> None:

@@ -176,7 +176,7 @@ def test_resume_names_the_directory_alone(
     resume = f"resume={tmp_path / 'run'}"
     assert train(tiny_config(resume), tmp_path / "new", [resume]) == summary
     assert not (tmp_path / "new").exists()
-    with pytest.raises(InputError, match="write it alone, without seed=3"):
+    with pytest.raises(InputError, match="leave out seed=3"):
         train(tiny_config(resume), tmp_path / "new", [resume, "seed=3"])
     with pytest.raises(InputError, match="holds no run"):
         train(tiny_config(f"resume={tmp_path}"), tmp_path / "new", [f"resume={tmp_path}"])

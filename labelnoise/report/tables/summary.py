@@ -22,7 +22,7 @@ from labelnoise.stoppers import STOPPERS, shadow_stop
 from labelnoise.techniques import Technique
 from labelnoise.theory import find_stages
 
-# Metrics of the kept network that are None if the true labels are unknown.
+# The metrics in ``final`` that are None if the true labels are unknown.
 FINAL_BY_TRUTH = (*(f"train/{name}" for name in BY_TRUTH), "test/acc_noisy_labels")
 
 
@@ -87,9 +87,9 @@ def stages(history: History, t1: float | None) -> dict[str, float | None]:
 
 
 def dominance_lost_step(history: History) -> int | None:
-    """The first of two observations in a row with dominance |g_clean| / |g_noise| below 1.
+    """The step of the first of two observations in a row with a dominance below 1.
 
-    See :class:`labelnoise.monitors.GradientMonitor`.
+    The dominance |g_clean| / |g_noise| is that of :class:`labelnoise.monitors.GradientMonitor`.
     """
     stop = shadow_stop(STOPPERS["dominance"], history)
     return None if stop is None else stop.selected_step
@@ -103,8 +103,8 @@ def report_card(
     It is measured with the true test labels if they are known, else with the given test labels.
 
     ====================  =====================================================================
-    oracle_best           highest test accuracy of the run, marked ``oracle``: not allowed as a
-                          choice, but shown in many published tables
+    oracle_best           highest test accuracy of the run, marked ``oracle``. This choice uses
+                          test data; many published tables show it
     last, mean_last_10    the last network; the mean of the last ten evaluations
     val_selected          lowest loss on noisy validation data
     val_acc_selected      highest accuracy on noisy validation data
@@ -113,10 +113,10 @@ def report_card(
                           oracle knowledge of the rule
     ====================  =====================================================================
 
-    An entry has ``test_acc``, ``step``, ``epoch`` (if ``steps_per_epoch`` is given; number of
-    epochs after which the network was taken), and ``gap``, the points of accuracy below
-    oracle_best. A rule without measurements has None. A stopping rule that never stops is left out.
-    If a step has no test accuracy, the last one before it is used.
+    An entry has ``test_acc``, ``step``, ``epoch`` (the number of epochs up to the step, if
+    ``steps_per_epoch`` is given), and ``gap``, the percentage points of accuracy below oracle_best.
+    The entry of a rule is None if its metric was not measured. A stopping rule that never stops has
+    no entry. If a step has no test accuracy, the entry has the last test accuracy before the step.
     """
     steps, acc = history.series("test/acc")
     if not len(steps):
@@ -155,11 +155,11 @@ class _Tests(NamedTuple):
     steps_per_epoch: int | None
 
     def gap(self, test_acc: float) -> float:
-        """Points of accuracy below the best."""
+        """Percentage points of accuracy below the highest test accuracy."""
         return round(100 * (float(self.acc.max()) - test_acc), 4)
 
     def entry(self, step: int, **marks: Any) -> dict[str, Any]:
-        """The network of ``step``, by the last test up to there."""
+        """The entry of the network of ``step``, with the last test accuracy up to this step."""
         last = max(0, int(np.searchsorted(self.steps, step, side="right")) - 1)
         test_acc = float(self.acc[last])
         found = {"test_acc": test_acc, "step": step, "gap": self.gap(test_acc)}
@@ -168,7 +168,7 @@ class _Tests(NamedTuple):
         return found | marks
 
     def lowest(self, history: History, metric: str, sign: int) -> dict[str, Any] | None:
-        """The tested network with the lowest sign * metric; None where it was not measured."""
+        """The entry of the tested step with the lowest sign * metric; None if there is no value."""
         at, value = history.series(metric)
         measured = np.isin(at, self.steps) & ~np.isnan(value)
         if not measured.any():
@@ -177,7 +177,7 @@ class _Tests(NamedTuple):
 
 
 def write_summary(run: RunDirectory, summary: dict[str, Any]) -> None:
-    """Write summary.json after its checksum; NaN becomes null."""
+    """Save the checksum of summary.json, then write the file; NaN becomes null."""
     text = json.dumps(_without_nan(summary), indent=2, allow_nan=False) + "\n"
     run.manifest.add_files({run.summary: hashlib.sha256(text.encode()).hexdigest()})
     write_text(run.summary, text)
