@@ -135,7 +135,7 @@ def reused() -> nn.Module:
 def test_deep_lift_refuses_what_it_cannot_explain(
     model: nn.Module, images: tuple[Tensor, Tensor, Tensor]
 ) -> None:
-    with pytest.raises(InputError, match="deep_lift_shap does not fit.*choose gradient_shap") as e:
+    with pytest.raises(InputError, match="deep_lift_shap does not work.*choose gradient_shap") as e:
         attribute(model, *images, method="deep_lift_shap", seeds=range(4))
     assert "\n" not in str(e.value)
     attribute(model, *images, method="gradient_shap", seeds=range(4), draws=2)
