@@ -7,6 +7,7 @@ file too and needs neither; they take ten seconds.
 from __future__ import annotations
 
 import pickle
+import re
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager
 from pathlib import Path
@@ -15,7 +16,9 @@ from typing import TYPE_CHECKING, Any, TypeVar
 import hydra
 import numpy as np
 import pytest
+from hydra._internal.config_loader_impl import ConfigLoaderImpl
 from hydra.core.global_hydra import GlobalHydra
+from hydra.core.override_parser.overrides_parser import OverridesParser
 from hypothesis import settings
 from omegaconf import DictConfig
 from PIL import Image
@@ -177,20 +180,47 @@ def killed_at(monkeypatch: pytest.MonkeyPatch) -> Kill:
 
 @pytest.fixture(autouse=True, scope="session")
 def remembered_compositions() -> Iterator[None]:
-    """Hydra composes the same words once: it takes longer than half of the runs here train."""
-    original = hydra.compose
-    composed: dict[tuple[str, ...], bytes] = {}
+    """Hydra composes each choice of files once, and then only sets the values.
 
-    def compose_once(config_name: str, overrides: list[str]) -> DictConfig:
-        path = GlobalHydra.instance().config_loader().get_search_path()
-        key = (str(path), config_name, *overrides)
-        if key not in composed:
-            composed[key] = pickle.dumps(original(config_name, overrides=overrides))
-        return pickle.loads(composed[key])
-
+    A composition takes longer than half of the runs here train.
+    """
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(hydra, "compose", compose_once)
+        patch.setattr(hydra, "compose", Remembered(hydra.compose))
         yield
+
+
+class Remembered:
+    """Composes as Hydra does; `tests/config/test_composition.py` compares the two."""
+
+    def __init__(self, original: Callable[..., DictConfig]) -> None:
+        self.original = original
+        self.composed: dict[tuple[str, ...], bytes] = {}
+
+    def __call__(self, config_name: str, overrides: list[str]) -> DictConfig:
+        values = [word for word in overrides if VALUE.match(word)]
+        choices = [word for word in overrides if word not in values]
+        try:
+            cfg = self.with_choices(config_name, choices)
+            parsed = OverridesParser.create().parse_overrides(values)
+            assert not any(override.is_sweep_override() for override in parsed)
+            ConfigLoaderImpl._apply_overrides_to_config(parsed, cfg)
+        except Exception:  # the message is to be Hydra's
+            return self.original(config_name, overrides=overrides)
+        return cfg
+
+    def with_choices(self, config_name: str, choices: list[str]) -> DictConfig:
+        path = GlobalHydra.instance().config_loader().get_search_path()
+        key = (str(path), config_name, *choices)
+        if key not in self.composed:
+            self.composed[key] = pickle.dumps(self.original(config_name, overrides=choices))
+        cfg: DictConfig = pickle.loads(self.composed[key])
+        return cfg
+
+
+# An option of a part, or a key at the top of conf/config.yaml that is no group.
+VALUE = re.compile(
+    r"\+{0,2}[a-z_]+\.|(seed|noise_rate|max_\w+|batch_size|\w+_every_\w+|threads|figures|name)="
+)
 
 
 @pytest.fixture(autouse=True, scope="session")
