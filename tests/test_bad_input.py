@@ -322,7 +322,9 @@ def test_batch_norm_refuses_a_batch_of_one_before_the_first_step(
     size: int, run_images: Run, tmp_path: Path
 ) -> None:
     network = ("model._target_=tests.parts.Normalised1d", f"batch_size={size}")
-    with pytest.raises(InputError, match=rf"batch norm \(norm\) .*batch_size={size} one batch of"):
+    with pytest.raises(
+        InputError, match=rf"batch norm \(norm\) .*batch_size={size} a process gets"
+    ):
         run_images(*network)
     assert not (tmp_path / "run").exists()
 

@@ -7,6 +7,7 @@ replaces both.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -63,7 +64,9 @@ def check_preset(cfg: DictConfig) -> None:
         return
     rules = cfg.technique_preset.rules
     for technique in cfg.technique:
-        if find_rule(cfg, str(technique)) is not None:
+        rule = find_rule(cfg, str(technique))
+        if rule is not None:
+            _check_read(name, str(technique), rule)
             continue
         if name == _OWN_FILE and technique not in rules:
             continue
@@ -73,6 +76,21 @@ def check_preset(cfg: DictConfig) -> None:
         raise InputError(
             f"technique_preset={name} has no entry for {technique} with {chosen}, "
             f"{has}: choose technique_preset=none and set the options of {technique}"
+        )
+
+
+def _check_read(name: str, technique: str, rule: Mapping[str, Any]) -> None:
+    """Refuse a rule for an option that the technique's file does not read from presets."""
+    from labelnoise.config import CONF_DIR
+
+    file = Path(CONF_DIR, "technique", f"{technique}.yaml")
+    text = file.read_text() if file.exists() else ""
+    ignored = [option for option in rule if f"{{preset:{technique}.{option}," not in text]
+    if ignored:
+        key = f"{technique}.{ignored[0]}"
+        raise InputError(
+            f"technique_preset={name} has a value for {key}, but {file.name} does not read it: "
+            f"write {ignored[0]}: ${{preset:{key},DEFAULT}} there"
         )
 
 

@@ -117,3 +117,10 @@ def test_no_preset_has_no_rules() -> None:
     cfg = compose(["technique=gce"])
     assert find_rule(cfg, "gce") is None
     check(cfg)
+
+
+def test_a_rule_that_the_file_of_its_technique_does_not_read_is_refused() -> None:
+    cfg = compose(["technique=gce", "technique_preset=one"])
+    OmegaConf.update(cfg, "technique_preset.rules.gce", [{"q": 0.5, "trim": 3}], force_add=True)
+    with pytest.raises(InputError, match=r"gce.trim, but gce.yaml does not read it"):
+        check(cfg)
