@@ -13,7 +13,7 @@ from labelnoise.errors import InputError
 from labelnoise.learner.classifier import NoisyLabelClassifier
 from labelnoise.report.loaded import load_run
 from labelnoise.report.tables.suspects import report_suspects, write_suspects
-from tests.conftest import Kill, Run
+from tests.conftest import Kill, Run, but_slow
 
 
 def arrays(run: Path) -> dict[str, bytes]:
@@ -71,7 +71,7 @@ def test_logged_scores_are_those_of_the_rows_so_far(run_images: Run, tmp_path: P
     assert run.history.series("dynamics/prediction_changes")[1].tolist() == changes.tolist()
 
 
-@pytest.mark.parametrize("step", [3, 14, 18])
+@pytest.mark.parametrize("step", but_slow(14, 3, 18))
 def test_a_killed_run_ends_with_the_same_rows(
     run_images: Run, tmp_path: Path, killed_at: Kill, step: int
 ) -> None:

@@ -30,8 +30,8 @@ from labelnoise.report.tables.comparison import report_comparison
 from labelnoise.report.tables.suspects import report_suspects
 from labelnoise.sweeps.report import report_sweep
 from labelnoise.training.train import train
-from tests.conftest import TINY_IMAGES, Kill
-from tests.techniques.test_resume import AT_WORK, NAMES, assert_equal, fit
+from tests.conftest import TINY_IMAGES, Kill, but_slow
+from tests.techniques.test_resume import AT_WORK, CASES, NAMES, assert_equal, fit
 
 # Words that tell clean from noisy samples, or judge by the true labels.
 SPEAKS = re.compile(
@@ -130,7 +130,7 @@ def nothing_said(words: list[str]) -> None:
     assert [word for word in words if SPEAKS.search(word)] == []
 
 
-@pytest.mark.parametrize("labels", [False, True])
+@pytest.mark.parametrize("labels", but_slow(False, True))
 def test_a_run_says_nothing_of_clean_and_noisy_samples(
     run_wrong: RunWrong,
     tmp_path: Path,
@@ -173,6 +173,7 @@ def test_a_run_says_nothing_of_clean_and_noisy_samples(
         assert "clean_label" not in arrays
 
 
+@pytest.mark.slow
 def test_reports_on_such_runs_say_nothing_either(
     run_wrong: RunWrong, tmp_path: Path, drawn: list[str], capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -223,7 +224,7 @@ def test_every_technique_is_resumed_on_such_data(
     assert_equal(whole, fit(words_for(name), tmp_path / "cut", wrong_root), name)
 
 
-@pytest.mark.parametrize("name", NAMES)
+@pytest.mark.parametrize("name", CASES)
 def test_every_technique_trains_on_such_data(name: str, wrong_root: Path, tmp_path: Path) -> None:
     whole = fit(words_for(name), tmp_path / "whole", wrong_root)
     nothing_said([word for row in whole["history"].values() for word in row])

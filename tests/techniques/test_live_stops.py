@@ -47,7 +47,7 @@ def continued(image_root: Path, tmp_path_factory: pytest.TempPathFactory) -> Pat
     return path
 
 
-@pytest.mark.parametrize("rule", RULES)
+@pytest.mark.parametrize("rule", but_slow(*RULES, fast=3))
 def test_it_stops_where_the_report_card_of_the_run_continued_says(
     run_images: Run, tmp_path: Path, continued: Path, rule: str
 ) -> None:

@@ -15,7 +15,7 @@ from labelnoise.learner.history import History
 from labelnoise.report.loaded import load_run
 from labelnoise.selection import RULES, Evidence, Options, Selection
 from labelnoise.techniques import SampleSelection, sample_selection
-from tests.conftest import Kill, Run
+from tests.conftest import Kill, Run, but_slow
 
 OPTION = "technique.sample_selection."
 # With two classes the default percentile can leave nothing of a few samples.
@@ -142,7 +142,7 @@ def test_samples_whose_loss_is_not_finite_are_left_out_and_counted_once(
 
 
 @pytest.mark.parametrize("rule", ["log2", "dynamic_threshold"])
-@pytest.mark.parametrize("step", [28, 45])
+@pytest.mark.parametrize("step", but_slow(28, 45))
 def test_a_resumed_run_selects_as_the_uninterrupted_one(
     run_tiny: Run, killed_at: Kill, step: int, rule: str
 ) -> None:

@@ -20,7 +20,7 @@ from labelnoise.techniques import CoTeaching, JoCoR
 from labelnoise.techniques.co_teaching import exchange
 from labelnoise.techniques.jocor import joint_loss
 from labelnoise.techniques.two_networks import TwoNetworks, keep_share
-from tests.conftest import Kill, Run
+from tests.conftest import Kill, Run, but_slow
 from tests.learner.test_two_networks import networks
 
 TECHNIQUES = ["co_teaching", "jocor"]
@@ -149,7 +149,7 @@ def test_epochs_of_images_are_counted_and_measured(run_images: Run, tmp_path: Pa
 
 
 @pytest.mark.parametrize(
-    ("technique", "step"), [("co_teaching", 28), ("co_teaching", 45), ("jocor", 45)]
+    ("technique", "step"), but_slow(("co_teaching", 28), ("co_teaching", 45), ("jocor", 45))
 )
 def test_a_resumed_run_is_the_uninterrupted_one(
     run_tiny: Run, tmp_path: Path, killed_at: Kill, technique: str, step: int

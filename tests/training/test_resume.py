@@ -21,7 +21,7 @@ from labelnoise.config.composition import compose
 from labelnoise.errors import InputError
 from labelnoise.learner.classifier import NoisyLabelClassifier
 from labelnoise.training.train import train
-from tests.conftest import TINY_IMAGES, Kill, Run
+from tests.conftest import TINY_IMAGES, Kill, Run, but_slow
 
 # 54 training images: the number of batches an epoch that a batch size makes.
 BATCHES = {"null": 1, "54": 1, "27": 2, "18": 3, "14": 4}
@@ -157,7 +157,7 @@ def test_a_signal_while_a_run_reports_lets_it_finish(
 
 
 @pytest.mark.parametrize(
-    "step", ["summarize_suspects", "summarize", "write_figures", "write_summary"]
+    "step", but_slow("summarize", "write_summary", "summarize_suspects", "write_figures", fast=2)
 )
 def test_a_run_cut_while_it_reports_comes_to_the_same_end(
     fit: Callable[..., dict[str, Any]], tmp_path: Path, step: str
@@ -234,7 +234,7 @@ def test_another_runs_checkpoint_is_refused(
 @pytest.mark.parametrize(
     "name", ["manifest.json", ".hydra/config.yaml", "noise.npz", "dynamics/loss.npy"]
 )
-@pytest.mark.parametrize("damage", ["flip", "cut"])
+@pytest.mark.parametrize("damage", but_slow("flip", "cut"))
 def test_damage_that_a_resumed_run_would_build_on_is_named(
     cut_run: Path, run_images: Run, name: str, damage: str
 ) -> None:
@@ -250,7 +250,14 @@ def test_damage_that_a_resumed_run_would_build_on_is_named(
 
 @pytest.mark.parametrize(
     "name",
-    ["summary.json", "metrics.csv", "noise.npz", "dynamics/loss.npy", "checkpoints/selected.ckpt"],
+    but_slow(
+        "summary.json",
+        "checkpoints/selected.ckpt",
+        "metrics.csv",
+        "noise.npz",
+        "dynamics/loss.npy",
+        fast=2,
+    ),
 )
 def test_a_finished_run_that_was_damaged_is_not_passed_off_as_whole(
     run_images: Run, tmp_path: Path, name: str

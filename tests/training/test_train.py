@@ -19,7 +19,7 @@ from labelnoise.models import TwoLayerCNN
 from labelnoise.noise import NoiseRecord
 from labelnoise.run_directory import claim
 from labelnoise.training.train import train
-from tests.conftest import Kill, Run, numpy_state
+from tests.conftest import Kill, Run, but_slow, numpy_state
 
 
 def contents(directory: Path) -> dict[str, bytes]:
@@ -82,7 +82,7 @@ def test_the_same_seed_is_the_same_run(run_tiny: Run, tmp_path: Path) -> None:
     assert other["config_hash"] != json.loads(one["summary.json"])["config_hash"]
 
 
-@pytest.mark.parametrize("dropout", [False, True])
+@pytest.mark.parametrize("dropout", but_slow(True, False))
 @pytest.mark.parametrize("options", [(), ("batch_size=7", "optimizer.momentum=0.9")])
 def test_a_killed_run_is_taken_to_the_same_end(
     run_tiny: Run,
@@ -263,6 +263,7 @@ def test_a_run_on_images_that_diverges_comes_to_its_end(
     assert "not finite from step" in (tmp_path / "run" / "run.log").read_text()
 
 
+@pytest.mark.slow
 def test_a_run_killed_while_it_reports_is_taken_to_its_end(
     run_images: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
