@@ -44,7 +44,7 @@ test: $(INSTALLED) ## Run the fast tests and the doctests
 	$(PYTHON) -m pytest -m "not slow" -n $(JOBS) $(PYTEST_ARGS)
 
 test-slow: $(INSTALLED) ## Run the slow tests alone
-	$(PYTHON) -m pytest -m slow -n $(JOBS) $(PYTEST_ARGS)
+	$(PYTHON) -m pytest -m slow -n $(JOBS) --maxschedchunk 1 $(PYTEST_ARGS)
 
 test-all: $(INSTALLED) ## Run every test
 	$(PYTHON) -m pytest $(PYTEST_ARGS)
