@@ -470,7 +470,7 @@ def test_nothing_of_a_refused_run_is_left(tmp_path: Path) -> None:
     ("words", "line"),
     [
         ("data.d=20", "needs d >= n"),  # refused once the data are there
-        ("name=../x", "no folder within output_dir"),
+        ("name=../x", "not a folder within output_dir"),
         ("threads=1000000", "threads must be"),
         ("resume=/nonexistent", "resume=/nonexistent is not a folder: give the directory of a run"),
         ("--foo", "unrecognized arguments: --foo"),

@@ -142,7 +142,7 @@ def test_the_same_sweep_twice_at_once_is_one_sweep(tmp_path: Path) -> None:
         assert "mean [min, max] over seeds" in stdout and "not finished" not in stdout
     assert [row["seed"] for row in rows(tmp_path / "sweep")] == ["0", "1", "2"]
     logs = [(tmp_path / "sweep" / job / "run.log").read_text() for job in "012"]
-    assert all(log.count("noise symmetric: asked") == 1 for log in logs)  # each is trained once
+    assert all(log.count("noise symmetric: requested") == 1 for log in logs)  # each is trained once
 
 
 def test_a_job_that_another_process_runs_is_waited_for(

@@ -197,7 +197,7 @@ def test_a_sweep_trains_every_job_on_its_own_values(tmp_path: Path) -> None:
     rows = (tmp_path / "sweep" / "sweep.csv").read_text()
     assert "noise_rate" in rows and ",0.2," in rows and ",0.4," in rows
     for job, rate in ((0, "20.00"), (1, "40.00")):
-        assert f"asked {rate}%" in (tmp_path / "sweep" / str(job) / "run.log").read_text()
+        assert f"requested {rate}%" in (tmp_path / "sweep" / str(job) / "run.log").read_text()
 
 
 @pytest.mark.parametrize("end", ["terminate", "kill", "interrupt"])
