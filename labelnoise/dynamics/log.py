@@ -38,16 +38,8 @@ class DynamicsLog:
 
     def __init__(self, path: Path, mode: str = "r") -> None:
         self.path = path
-        try:
-            self.step: np.memmap[Any, np.dtype[np.int64]] = open_memmap(
-                path / "step.npy", mode=mode
-            )
-            self.arrays = {name: open_memmap(path / f"{name}.npy", mode=mode) for name in KEPT_AS}
-        except (OSError, ValueError) as error:
-            raise InputError(
-                f"{path} has no readable per-sample log: it is damaged, or the run had no "
-                "monitor=[memorization,dynamics]"
-            ) from error
+        self.step: np.memmap[Any, np.dtype[np.int64]] = _opened(path / "step.npy", mode)
+        self.arrays = {name: _opened(path / f"{name}.npy", mode) for name in KEPT_AS}
         self.checksums = dict(_NO_ROWS)
         self._lock: FileLock | None = None
 
@@ -161,6 +153,17 @@ class DynamicsLog:
         if self._lock is not None:
             self._lock.release()
             self._lock = None
+
+
+def _opened(file: Path, mode: str) -> np.memmap[Any, Any]:
+    try:
+        return open_memmap(file, mode=mode)
+    except (OSError, ValueError) as error:
+        state = "is damaged" if file.exists() else "is missing"
+        raise InputError(
+            f"{file.parent} has no readable per-sample log, because {file.name} {state}: start the "
+            "run again under another name, with monitor=[memorization,dynamics]"
+        ) from error
 
 
 def _lengthen(log: DynamicsLog, rows: int) -> None:
