@@ -188,9 +188,10 @@ def explain_run(
     check_value("samples", samples, int, Range(1, max(len(train), 100), whole=True))
     chosen = choose(train.is_noisy, samples, background, seed)
     split = train.subset(torch.cat([chosen.noisy, chosen.clean]))
-    reference = train.batch(chosen.background).input
-    difference_given, difference_true = _differences(run, split, reference)
-    attributed = partial(_attribute, model, split, reference, method, draws, seed)
+    input, reference = split.batch().input, train.batch(chosen.background).input
+    difference_given, difference_true = _differences(run, split, input, reference)
+    seeds = [derive_seed(seed, "attribution", int(i)) for i in split.source_index]
+    attributed = partial(_attribute, model, input, reference, method, draws, seeds)
     given = attributed(split.label)
     true = given.clone()
     true[split.is_noisy] = attributed(split.clean_label, split.is_noisy)
@@ -234,10 +235,10 @@ def _load_images(
     return run
 
 
-def _differences(run: TrainedRun, split: Split, reference: Tensor) -> list[Tensor]:
+def _differences(run: TrainedRun, split: Split, input: Tensor, reference: Tensor) -> list[Tensor]:
     """The logit differences of the given and of the true classes."""
     differences = [
-        logit_difference(run.classifier.model, split.batch().input, label, reference)
+        logit_difference(run.classifier.model, input, label, reference)
         for label in (split.label, split.clean_label)
     ]
     if not torch.stack(differences).isfinite().all():
@@ -249,24 +250,23 @@ def _differences(run: TrainedRun, split: Split, reference: Tensor) -> list[Tenso
 
 def _attribute(
     model: nn.Module,
-    split: Split,
+    input: Tensor,
     reference: Tensor,
     method: str,
     draws: int,
-    seed: int,
+    seeds: Sequence[int],
     target: Tensor,
     places: Tensor | slice = slice(None),
 ) -> Tensor:
     """The maps of the samples at ``places`` for their ``target`` classes, a seed a sample."""
-    seeds = [derive_seed(seed, "attribution", int(i)) for i in split.source_index[places]]
     return attribute(
         model,
-        split.batch().input[places],
+        input[places],
         target[places],
         reference,
         method=method,
         draws=draws,
-        seeds=seeds,
+        seeds=[seeds[i] for i in torch.arange(len(input))[places].tolist()],
     )
 
 

@@ -83,7 +83,7 @@ class Entry(NamedTuple):
 
 def weights_refused(*names: str) -> tuple[tuple[dict[str, Any], str], ...]:
     return tuple(
-        ({name: value}, f"{name} must be .*, got {value}")
+        ({name: value}, f"^{name} must be a number of at least 0( and finite)?, got {value}")
         for name in names
         for value in (-0.1, math.inf, math.nan)
     )

@@ -53,8 +53,8 @@ def test_its_first_step_is_that_of_gce(run_tiny: Run) -> None:
     [
         ({"q_start": 0.0}, "technique.dal.q_start must be a number above 0 and at most 1, got 0.0"),
         ({"q_start": 1.1}, "technique.dal.q_start must be a number above 0 and at most 1, got 1.1"),
-        ({"q_end": 0.6}, "technique.dal.q_end must be a number above 0.6.*, got 0.6"),
-        ({"q_end": math.inf}, "technique.dal.q_end must be a number above 0.6.*, got inf"),
+        ({"q_end": 0.6}, "technique.dal.q_end must be a number above 0.6, got 0.6"),
+        ({"q_end": math.inf}, "technique.dal.q_end must be a number above 0.6 and finite, got inf"),
     ],
 )
 def test_bad_options_are_refused(options: dict[str, float], message: str) -> None:

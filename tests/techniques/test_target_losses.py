@@ -112,7 +112,7 @@ def test_targets_stay_distributions_however_sure_the_network_is() -> None:
     [
         (ELR, {"beta": 1.0}, "technique.elr.beta must be a number from 0 to below 1, got 1.0"),
         (ELR, {"beta": -0.1}, "technique.elr.beta must be a number from 0 to below 1, got -0.1"),
-        (ELR, {"strength": -1.0}, "technique.elr.strength must be .*, got -1"),
+        (ELR, {"strength": -1.0}, "technique.elr.strength must be a number of at least 0, got -1"),
         (TCR, {"beta": 1.5}, "technique.tcr.beta must be a number from 0 to 1, got 1.5"),
         (
             TCR,
