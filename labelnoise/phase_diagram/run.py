@@ -18,7 +18,7 @@ from labelnoise.checks import check_number, check_word, whole
 from labelnoise.errors import InputError
 from labelnoise.files import replacing
 from labelnoise.phase_diagram.compute import Task, assemble, compute_parts, parts_of
-from labelnoise.phase_diagram.config import RANGES
+from labelnoise.phase_diagram.config import check
 from labelnoise.phase_diagram.figures import Drawing, draw
 from labelnoise.phase_diagram.grid import Axis, Grid
 from labelnoise.phase_diagram.parameters import PARAMETERS
@@ -46,6 +46,7 @@ def phase_diagram(cfg: DictConfig, directory: Path) -> dict[str, Any]:
     Raises:
         InputError: one line with the bad value and the allowed values.
     """
+    check(cfg)
     plain: Any = OmegaConf.to_container(cfg, resolve=True)
     drawing = Drawing.read(plain["figure"])
     tested = _tested(plain["test_at"], drawing.quantity, directory)
@@ -173,8 +174,6 @@ def _tested(test_at: str | None, quantity: str, directory: Path) -> str:
 
 
 def _task(plain: Mapping[str, Any], tested: str) -> Task:
-    for key, allowed in RANGES.items():
-        check_number(key, plain[key], allowed)
     check_word("dtype", plain["dtype"], ("float32", "float64"))
     check_word("device", plain["device"], ("cpu", "cuda"))
     if plain["device"] == "cuda" and not torch.cuda.is_available():
