@@ -199,9 +199,7 @@ def _is_fresh(directory: RunDirectory) -> bool:
 def _set_aside(directory: RunDirectory) -> None:
     """Move the run in the directory to ``.replaced/N``."""
     if not directory.config.is_file() and not directory.manifest.exists():
-        raise InputError(
-            f"{directory.path} is not empty and holds no run: choose another name= or output_dir="
-        )
+        raise _no_run(directory)
     shelf = directory.path / REPLACED
     shelf.mkdir(exist_ok=True)
     numbers = [int(entry.name) for entry in shelf.iterdir() if entry.name.isdecimal()]
@@ -210,6 +208,12 @@ def _set_aside(directory: RunDirectory) -> None:
     for entry in directory.path.iterdir():
         if entry.name not in (".lock", REPLACED):
             entry.rename(place / entry.name)
+
+
+def _no_run(directory: RunDirectory) -> InputError:
+    return InputError(
+        f"{directory.path} is not empty and holds no run: choose another name= or output_dir="
+    )
 
 
 def _free(directory: RunDirectory) -> None:
@@ -232,9 +236,9 @@ def _free(directory: RunDirectory) -> None:
 
 def _refuse_another_run(directory: RunDirectory, cfg: DictConfig) -> None:
     if not directory.config.is_file():
-        raise InputError(
-            f"{directory.path} is not empty and holds no run: choose another name= or output_dir="
-        )
+        if directory.manifest.exists():
+            raise InputError(f"{directory.config} is missing: choose another name=")
+        raise _no_run(directory)
     directory.manifest.check(directory.overrides)
     other = directory.read_config()
     if config_hash(other) != config_hash(cfg):
