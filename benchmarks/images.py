@@ -68,7 +68,7 @@ def image_loading(root: Path, threads: int) -> Ratio:
     images = read_part(PUBLISHED_CIFAR10, root, train=True).subset(torch.arange(IMAGES))
     mean, std = PUBLISHED_CIFAR10.mean, PUBLISHED_CIFAR10.std
     split = Split(
-        images.pixels(), images.label, images.label, images.source_index, Normalize(mean, std)
+        images.inputs(), images.label, images.label, images.source_index, Normalize(mean, std)
     )
 
     def ours() -> TensorLoader:
@@ -123,7 +123,7 @@ def pair_preparation(root: Path) -> Ratio:
         pair = select_classes(images, PAIR)
         smaller = int(pair.label.bincount(minlength=2).min())
         pair = pair.subset(equal_per_class(pair.label, smaller, stream(0, "pair")))
-        return pair.pixels(), pair.label
+        return pair.inputs(), pair.label
 
     def other() -> tuple[torch.Tensor, torch.Tensor]:
         kept = [(np.asarray(image), PAIR.index(k)) for image, k in dataset if k in PAIR]

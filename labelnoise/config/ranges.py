@@ -51,6 +51,7 @@ RANGES = {
     "eval_batch_size": COUNT,
     "every_n_steps": COUNT,
     "filters": whole(1, 10**6),
+    "fold": whole(0),
     "forget_rate": BELOW_ONE,
     "image_size": whole(1, 4096),
     "iterations": whole(1, 10**4),

@@ -10,8 +10,9 @@ from labelnoise.data.image_folder import ImageFolderDataModule
 from labelnoise.data.images import ImageDataModule
 from labelnoise.data.loaders import TensorLoader
 from labelnoise.data.module import NoisyLabelDataModule
+from labelnoise.data.pool import PoolDataModule
+from labelnoise.data.samples import Samples
 from labelnoise.data.signal_noise import SignalNoiseDataModule
-from labelnoise.data.subsets import Images
 
 __all__ = [
     "Batch",
@@ -20,8 +21,9 @@ __all__ = [
     "CIFAR100DataModule",
     "ImageDataModule",
     "ImageFolderDataModule",
-    "Images",
     "NoisyLabelDataModule",
+    "PoolDataModule",
+    "Samples",
     "SignalNoiseDataModule",
     "Split",
     "TensorLoader",

@@ -18,19 +18,20 @@ from labelnoise.data.cifar_files import (
     read_part,
 )
 from labelnoise.data.images import ImageDataModule
-from labelnoise.data.subsets import Images, equal_per_class
+from labelnoise.data.samples import Samples
+from labelnoise.data.subsets import equal_per_class
 from labelnoise.errors import InputError
 from labelnoise.files import content_of
 from labelnoise.noise import LabelNoise
 from labelnoise.seeding import stream
 
 
-def select_classes(images: Images, classes: Sequence[int]) -> Images:
+def select_classes(images: Samples, classes: Sequence[int]) -> Samples:
     """The images of some classes, relabelled 0, 1, ... in the order of ``classes``.
 
     Example:
         >>> image = torch.zeros(4, 3, 1, 1, dtype=torch.uint8)
-        >>> images = Images.in_memory(image, torch.tensor([7, 3, 5, 7]))
+        >>> images = Samples.in_memory(image, torch.tensor([7, 3, 5, 7]))
         >>> chosen = select_classes(images, [7, 5])
         >>> chosen.label.tolist(), chosen.source_index.tolist()
         ([0, 1, 0], [0, 2, 3])
@@ -86,7 +87,7 @@ class CIFARDataModule(ImageDataModule):
         ]
         return super().sources() | {"data.root": content_of(*listed)}
 
-    def read(self) -> tuple[Images, Images]:
+    def read(self) -> tuple[Samples, Samples]:
         train = read_part(self.published, self.root, train=True)
         self.source_size = len(train)
         return train, read_part(self.published, self.root, train=False)
@@ -138,11 +139,11 @@ class CIFAR10PairDataModule(CIFAR10DataModule):
         self.class_names = tuple(self.published.class_names[k] for k in self.classes)
         self.num_classes = 2
 
-    def read(self) -> tuple[Images, Images]:
+    def read(self) -> tuple[Samples, Samples]:
         train, test = super().read()
         return self._pair(train, "train"), self._pair(test, "test")
 
-    def _pair(self, images: Images, part: str) -> Images:
+    def _pair(self, images: Samples, part: str) -> Samples:
         pair = select_classes(images, self.classes)
         counts = pair.label.bincount(minlength=2)
         if not counts.all():

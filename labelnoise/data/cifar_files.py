@@ -14,7 +14,7 @@ from jaxtyping import Int, UInt8
 from torchvision.datasets import CIFAR10, CIFAR100
 from torchvision.datasets.utils import check_integrity, download_and_extract_archive
 
-from labelnoise.data.subsets import Images
+from labelnoise.data.samples import Samples
 from labelnoise.errors import InputError
 from labelnoise.noise import CIFAR10_CLASSES, CIFAR100_CLASSES
 
@@ -183,7 +183,7 @@ def read_batch(
     return data, np.array(label, dtype=np.int64)
 
 
-def read_part(published: Published, root: Path, *, train: bool) -> Images:
+def read_part(published: Published, root: Path, *, train: bool) -> Samples:
     """Read the training or the test images into one tensor, in the published order.
 
     Raises:
@@ -198,4 +198,4 @@ def read_part(published: Published, root: Path, *, train: bool) -> Images:
         folder, purpose = root / published.files.base_folder, "train" if train else "test"
         raise InputError(f"{folder} has no image to {purpose} on; download it again")
     image = torch.from_numpy(np.concatenate([data for data, _ in batches]))
-    return Images.in_memory(image.view(-1, *IMAGE_SHAPE), label)
+    return Samples.in_memory(image.view(-1, *IMAGE_SHAPE), label)

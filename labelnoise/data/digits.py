@@ -7,8 +7,7 @@ from typing import Any
 import torch
 
 from labelnoise.data.images import ImageDataModule
-from labelnoise.data.subsets import Images
-from labelnoise.errors import InputError
+from labelnoise.data.samples import Samples
 from labelnoise.noise import LabelNoise
 
 N_TEST = 500  # the last images; the others train
@@ -34,13 +33,12 @@ class DigitsDataModule(ImageDataModule):
     class_names = tuple("0123456789")
     input_shape = (1, 8, 8)
     source_size = 1297
+    mirrored_class = "a mirrored digit is not a digit"
 
     def __init__(self, noise: LabelNoise, **options: Any) -> None:
-        if options.get("augment"):
-            raise InputError("data.augment mirrors images, but a mirrored digit is not a digit")
         super().__init__(noise, mean=(0.3059,), std=(0.3755,), **options)
 
-    def read(self) -> tuple[Images, Images]:
+    def read(self) -> tuple[Samples, Samples]:
         from sklearn.datasets import load_digits  # slow to import
 
         digits = load_digits()
@@ -48,6 +46,6 @@ class DigitsDataModule(ImageDataModule):
         label = torch.from_numpy(digits.target).long()
         pixels = image.round().to(torch.uint8)
         return (
-            Images.in_memory(pixels[:-N_TEST], label[:-N_TEST]),
-            Images.in_memory(pixels[-N_TEST:], label[-N_TEST:]),
+            Samples.in_memory(pixels[:-N_TEST], label[:-N_TEST]),
+            Samples.in_memory(pixels[-N_TEST:], label[-N_TEST:]),
         )

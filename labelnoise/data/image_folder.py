@@ -22,7 +22,7 @@ from labelnoise.data.class_folders import (
 from labelnoise.data.image_files import NOTES, WHITE, colour_of, decode_all
 from labelnoise.data.images import ImageDataModule
 from labelnoise.data.label_table import read_given_labels
-from labelnoise.data.subsets import Images
+from labelnoise.data.samples import Samples
 from labelnoise.errors import InputError
 from labelnoise.files import content_of, listing_of
 from labelnoise.noise import LabelNoise, NoiseRecord
@@ -128,7 +128,7 @@ class ImageFolderDataModule(ImageDataModule):
             return None
         return listing_of(self.root, files)
 
-    def read(self) -> tuple[Images, Images]:
+    def read(self) -> tuple[Samples, Samples]:
         train = list_images(self.root / "train")
         self.class_names = train.class_names
         if len(self.class_names) < 2:
@@ -159,8 +159,8 @@ class ImageFolderDataModule(ImageDataModule):
         """The files of training images, as in ``files``."""
         return [self.files[i] for i in source_index.tolist()]
 
-    def _images(self, files: Sequence[str], label: Int[Tensor, " n"]) -> Images:
-        return Images(label, torch.arange(len(files)), partial(self._decode_some, files))
+    def _images(self, files: Sequence[str], label: Int[Tensor, " n"]) -> Samples:
+        return Samples(label, torch.arange(len(files)), partial(self._decode_some, files))
 
     def _decode_some(
         self, files: Sequence[str], places: Int[Tensor, " k"]
@@ -170,7 +170,7 @@ class ImageFolderDataModule(ImageDataModule):
     def _decode(self, files: Sequence[str]) -> tuple[UInt8[Tensor, "n c h w"], Counter[str]]:
         return decode_all([self.root / file for file in files], self.image_size, self.background)
 
-    def _pixels(self, train: Images, test: Images) -> tuple[Tensor, Tensor]:
+    def _inputs(self, train: Samples, test: Samples) -> tuple[Tensor, Tensor]:
         """Decode all images together, so that one error names all unreadable files."""
         files = [self.files[i] for i in train.source_index.tolist()]
         files += [self.test_files[i] for i in test.source_index.tolist()]
@@ -181,7 +181,7 @@ class ImageFolderDataModule(ImageDataModule):
             self.left_out = {**self.left_out, **notes}
         return image[: len(train)], image[len(train) :]
 
-    def _draw_pool(self, pool: Images) -> NoiseRecord:
+    def _draw_pool(self, pool: Samples) -> NoiseRecord:
         if self.labels is None:
             return super()._draw_pool(pool)
         record = NoiseRecord(

@@ -1,60 +1,12 @@
-"""Subsets of images: some of each class, and a held-out split."""
+"""Subsets of samples: some of each class, a held-out split, and folds."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from dataclasses import dataclass, replace
-
 import torch
-from jaxtyping import Int, UInt8
+from jaxtyping import Int
 from torch import Tensor
 
 from labelnoise.errors import InputError
-
-
-@dataclass(frozen=True)
-class Images:
-    """Images with their true labels; pixels are read only by :meth:`pixels`.
-
-    Selecting therefore copies no image.
-
-    Attributes:
-        label: (n,) int64.
-        source_index: (n,) int64, the position of each image in the published data set or file list.
-        read: maps k of these positions to the images, (k, c, h, w) uint8.
-
-    Example:
-        >>> image = torch.arange(3, dtype=torch.uint8).view(3, 1, 1, 1)
-        >>> images = Images.in_memory(image, torch.tensor([5, 6, 7]))
-        >>> chosen = images.subset(torch.tensor([2, 0]))
-        >>> chosen.label.tolist(), chosen.pixels().flatten().tolist()
-        ([7, 5], [2, 0])
-    """
-
-    label: Int[Tensor, " n"]
-    source_index: Int[Tensor, " n"]
-    read: Callable[[Int[Tensor, " k"]], UInt8[Tensor, "k c h w"]]
-
-    @classmethod
-    def in_memory(cls, image: UInt8[Tensor, "n c h w"], label: Int[Tensor, " n"]) -> Images:
-        """All images of a decoded data set."""
-        every = torch.arange(len(label))
-
-        def read(places: Int[Tensor, " k"]) -> UInt8[Tensor, "k c h w"]:
-            return image if torch.equal(places, every) else image.index_select(0, places)
-
-        return cls(label, every, read)
-
-    def __len__(self) -> int:
-        return len(self.label)
-
-    def subset(self, index: Int[Tensor, " k"]) -> Images:
-        """The images at ``index``, in that order."""
-        return replace(self, label=self.label[index], source_index=self.source_index[index])
-
-    def pixels(self) -> UInt8[Tensor, "n c h w"]:
-        """The pixels; no copy if these are all images of a data set in memory, in order."""
-        return self.read(self.source_index)
 
 
 def equal_per_class(
@@ -128,3 +80,34 @@ def hold_out(
     is_held = torch.zeros(n, dtype=torch.bool)
     is_held[held] = True
     return (~is_held).nonzero().flatten(), is_held.nonzero().flatten()
+
+
+def fold_of(label: Int[Tensor, " n"], folds: int, generator: torch.Generator) -> Int[Tensor, " n"]:
+    """The fold 0..folds-1 of each sample, drawn at random with equal shares of every class.
+
+    The samples are sorted by class, in a random order within each class, and dealt to the folds in
+    turn. The sizes of two folds, and the numbers of samples of a class in them, differ by at most
+    1.
+
+    Args:
+        label: the given labels.
+        folds: 2 to n.
+        generator: a generator on the CPU.
+
+    Raises:
+        InputError: fewer samples than folds.
+
+    Example:
+        >>> label = torch.tensor([0, 0, 0, 0, 1, 1, 1, 1])
+        >>> fold = fold_of(label, 2, torch.Generator().manual_seed(0))
+        >>> [label[fold == k].tolist() for k in (0, 1)]
+        [[0, 0, 1, 1], [0, 0, 1, 1]]
+    """
+    n = len(label)
+    if folds > n:
+        raise InputError(f"there are {n} samples, too few for {folds} folds")
+    order = torch.randperm(n, generator=generator)
+    order = order[label[order].argsort(stable=True)]
+    fold = torch.empty(n, dtype=torch.int64)
+    fold[order] = torch.arange(n) % folds
+    return fold

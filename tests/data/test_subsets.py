@@ -7,11 +7,13 @@ from pathlib import Path
 
 import pytest
 import torch
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from labelnoise.data.subsets import equal_per_class, hold_out
+from labelnoise.data.digits import DigitsDataModule
+from labelnoise.data.subsets import equal_per_class, fold_of, hold_out
 from labelnoise.errors import InputError
+from labelnoise.noise import SymmetricNoise
 from labelnoise.seeding import stream
 from tests.conftest import present
 from tests.folders import make, write_image
@@ -92,7 +94,7 @@ def test_fewer_are_held_out_where_classes_would_be_lost(
     with caplog.at_level(logging.WARNING, "labelnoise"):
         data = make(root, val_fraction=0.97)
     assert len(data.train) == 3
-    assert "data.val_fraction=0.97: only 27 of 30 images are held out" in caplog.text
+    assert "data.val_fraction=0.97: only 27 of 30 samples are held out" in caplog.text
 
 
 def test_training_and_validation_images_are_one_tensor_in_memory(root: Path) -> None:
@@ -113,3 +115,40 @@ def test_images_that_are_not_chosen_are_not_decoded(root: Path) -> None:
         assert len(data.noise_record.label) == 3
         return
     pytest.fail("all were decoded")
+
+
+@settings(max_examples=50, deadline=None)
+@given(data=st.data(), classes=st.integers(1, 6), seed=st.integers(0, 9))
+def test_folds_are_a_partition_with_equal_shares_of_every_class(
+    data: st.DataObject, classes: int, seed: int
+) -> None:
+    drawn = data.draw(st.lists(st.integers(0, classes - 1), min_size=2, max_size=60))
+    label = torch.tensor(drawn)
+    folds = data.draw(st.integers(2, len(label)))
+    fold = fold_of(label, folds, stream(seed, "folds"))
+    assert torch.equal(fold, fold_of(label, folds, stream(seed, "folds")))
+    for members in (label >= 0, *(label == k for k in range(classes))):
+        sizes = fold[members].bincount(minlength=folds)
+        assert len(sizes) == folds and int(sizes.max() - sizes.min()) <= 1
+
+
+def test_more_folds_than_samples_are_refused() -> None:
+    with pytest.raises(InputError, match="there are 3 samples, too few for 4 folds"):
+        fold_of(torch.tensor([0, 1, 0]), 4, stream(0, "folds"))
+
+
+def test_the_validation_split_is_the_fold() -> None:
+    held = []
+    for place in range(3):
+        data = DigitsDataModule(SymmetricNoise(0.2), fold=(place, 3), per_class=10, batch_size=20)
+        data.setup()
+        held.append(present(data.val).source_index)
+        both = torch.cat([data.train.source_index, held[-1]])
+        assert len(both) == len(both.unique()) == 100
+    assert len(torch.cat(held).unique()) == 100
+
+
+@pytest.mark.parametrize("fold", [(3, 3), (0,), (0, 1), (-1, 3)], ids=str)
+def test_a_fold_that_does_not_exist_is_refused(fold: tuple[int, ...]) -> None:
+    with pytest.raises(InputError, match="data.fold must be a fold and the number of folds"):
+        DigitsDataModule(SymmetricNoise(0.2), fold=fold)
