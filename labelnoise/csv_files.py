@@ -8,10 +8,13 @@ from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+
 from labelnoise.files import replacing
 
 # A spreadsheet executes text with this beginning as a formula.
 _FORMULA = re.compile(r"'*[=+\-@\t\r]")
+_STARTS = frozenset("'=+-@\t\r")
 _NUMBER = re.compile(r"[+-]?([0-9]+\.?[0-9]*|\.[0-9]+)([eE][+-]?[0-9]+)?")
 
 
@@ -26,7 +29,9 @@ def escape(cell: Any) -> Any:
         >>> [escape(cell) for cell in ("=1+1", "-1", "-x", "'=1", "cat", -1.5)]
         ["'=1+1", '-1', "'-x", "''=1", 'cat', -1.5]
     """
-    is_formula = isinstance(cell, str) and _FORMULA.match(cell) and not _NUMBER.fullmatch(cell)
+    if not isinstance(cell, str) or cell[:1] not in _STARTS:  # most cells of a large file
+        return cell
+    is_formula = cell and _FORMULA.match(cell) and not _NUMBER.fullmatch(cell)
     return f"'{cell}" if is_formula else cell
 
 
@@ -37,7 +42,7 @@ def unescape(cell: str) -> str:
         >>> [unescape(cell) for cell in ("'=1+1", "''=1", "-1", "'tis")]
         ['=1+1', "'=1", '-1', "'tis"]
     """
-    return cell[1:] if cell.startswith("'") and _FORMULA.match(cell) else cell
+    return cell[1:] if cell[:1] == "'" and _FORMULA.match(cell) else cell
 
 
 def write_rows(path: Path, header: Sequence[str], rows: Iterable[Mapping[str, Any]]) -> None:
@@ -49,6 +54,44 @@ def write_rows(path: Path, header: Sequence[str], rows: Iterable[Mapping[str, An
         writer = csv.writer(file)
         writer.writerow(map(escape, header))
         writer.writerows([escape(row.get(name, "")) for name in header] for row in rows)
+
+
+def write_columns(path: Path, columns: Mapping[str, Sequence[Any] | np.ndarray]) -> None:
+    """As :func:`write_rows`, for columns of equal length; fast for millions of rows.
+
+    Floats are written with six significant digits, and NaN as an empty cell.
+    """
+    with replacing(path, "w", newline="", encoding="utf-8", errors="surrogateescape") as file:
+        writer = csv.writer(file)
+        writer.writerow(map(escape, columns))
+        writer.writerows(zip(*map(_cells, columns.values()), strict=True))
+
+
+def _cells(column: Sequence[Any] | np.ndarray) -> Iterable[Any]:
+    values = column.tolist() if isinstance(column, np.ndarray) else column
+    if isinstance(column, np.ndarray) and column.dtype.kind == "f":
+        return ("" if value != value else f"{value:.6g}" for value in values)
+    return map(escape, values)
+
+
+def read_columns(path: Path, names: Sequence[str]) -> dict[str, list[str]]:
+    """The columns of a CSV file that are in ``names``; a byte order mark is ignored.
+
+    Raises:
+        ValueError: no header, or a row with another number of cells.
+    """
+    with path.open(newline="", encoding="utf-8-sig", errors="surrogateescape") as file:
+        rows = csv.reader(file)
+        header = [unescape(name.strip()) for name in next(rows, [])]
+        places = {name: header.index(name) for name in names if name in header}
+        found: dict[str, list[str]] = {name: [] for name in places}
+        columns = [(found[name], place) for name, place in places.items()]
+        for row in rows:
+            if len(row) != len(header):
+                raise ValueError(f"line {rows.line_num} has {len(row)} cells, not {len(header)}")
+            for cells, place in columns:
+                cells.append(row[place])
+        return {name: list(map(unescape, cells)) for name, cells in found.items()}
 
 
 def read_rows(path: Path) -> list[dict[str, str]]:

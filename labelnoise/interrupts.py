@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import signal
 import threading
 from collections.abc import Iterator
@@ -66,6 +67,20 @@ def deferred() -> Iterator[None]:
         _deferring -= 1
     if _received is not None and not _deferring:
         raise Interrupted(_received)
+
+
+def take_over_from_parent() -> None:
+    """Leave Ctrl-C to the parent process, and exit when it ends.
+
+    The parent must hold the other end of stdin and write nothing to it.
+    """
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+
+    def wait() -> None:
+        os.read(0, 1)  # not sys.stdin, because its lock would block a normal exit
+        os._exit(1)
+
+    threading.Thread(target=wait, daemon=True).start()
 
 
 def received() -> int | None:

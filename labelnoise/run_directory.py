@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 import logging
+import math
 import shutil
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
@@ -39,6 +40,7 @@ class RunDirectory:
         self.metrics = path / "metrics.csv"
         self.coefficients = path / "coefficients.npz"
         self.gradients = path / "gradients.npz"
+        self.held_out = path / "held_out.npz"
         self.dynamics = path / "dynamics"
         self.suspects = path / "suspects.csv"
         self.figures = path / "figures"
@@ -57,14 +59,28 @@ class RunDirectory:
         """
         if not self.summary.is_file():
             raise InputError(f"{self.path} holds no finished run: it has no summary.json")
-        self.manifest.check(self.summary)
+        return self.read_json(self.summary)
+
+    def read_json(self, path: Path) -> dict[str, Any]:
+        """The object in a JSON file of the directory.
+
+        Raises:
+            InputError: the file is damaged.
+        """
+        self.manifest.check(path)
         try:
-            summary = json.loads(self.summary.read_text(encoding="utf-8"))
-            if not isinstance(summary, dict):
+            found = json.loads(path.read_text(encoding="utf-8"))
+            if not isinstance(found, dict):
                 raise ValueError("it is not an object")
         except ValueError as error:
-            raise InputError(f"{self.summary} is damaged ({error})") from error
-        return summary
+            raise InputError(f"{path} is damaged ({error})") from error
+        return found
+
+    def write_json(self, path: Path, value: Mapping[str, Any]) -> None:
+        """Save the checksum of a JSON file, then write the file; NaN becomes null."""
+        text = json.dumps(_without_nan(value), indent=2, allow_nan=False) + "\n"
+        self.manifest.add_files({path: hashlib.sha256(text.encode()).hexdigest()})
+        write_text(path, text)
 
     def read_config(self) -> DictConfig:
         """The resolved configuration of the run.
@@ -165,7 +181,7 @@ def claim(path: Path, cfg: DictConfig, overrides: Sequence[str]) -> Iterator[Run
             remove_parts(path, directory.config.parent, directory.checkpoints, directory.dynamics)
         yield directory
     except Exception as error:
-        if fresh and not directory.checkpoints.exists() and explain(error) is not None:
+        if fresh and not _has_computed(directory) and explain(error) is not None:
             _free(directory)
         raise
     finally:
@@ -194,6 +210,11 @@ def _is_fresh(directory: RunDirectory) -> bool:
     begun = {".lock", ".hydra", REPLACED, directory.log.name, directory.manifest.path.name}
     found = {entry.name for entry in directory.path.iterdir() if not entry.match(".*.part")}
     return found <= begun and not directory.config.is_file()
+
+
+def _has_computed(directory: RunDirectory) -> bool:
+    """Whether a run has a checkpoint, or an audit has a run of a fold."""
+    return directory.checkpoints.exists() or any(directory.path.glob("fold_*"))
 
 
 def _set_aside(directory: RunDirectory) -> None:
@@ -268,3 +289,13 @@ def _refuse_other_versions(directory: RunDirectory) -> None:
             f"{directory.path} was computed with {', '.join(changed)}: choose another name=, or "
             "write rerun=true to compute it again"
         )
+
+
+def _without_nan(value: Any) -> Any:
+    if isinstance(value, dict):
+        return {key: _without_nan(item) for key, item in value.items()}
+    if isinstance(value, list | tuple):
+        return [_without_nan(item) for item in value]
+    if isinstance(value, float) and not math.isfinite(value):
+        return None
+    return value

@@ -515,7 +515,7 @@ def test_a_folder_that_was_there_stays(tmp_path: Path) -> None:
 REPORTS = {
     "suspects RUN --top -1": r"--top must be a whole number of at least 0, got -1",
     "suspects RUN --top 1.5": r"argument --top: invalid int value",
-    "suspects RUN --score magic": r"score must be one of loss, aum",
+    "suspects RUN --score magic": r"score must be one of loss, margin_loss",
     "suspects RUN RUN": r"unrecognized arguments",
     "suspects FILE": r"FILE holds no finished run",
     "suspects NONE": r"NONE holds no finished run",

@@ -29,7 +29,7 @@ _ADDED = (
     "figures",
 )
 
-# Keys for the place and the display of a run. They do not change its results.
+# Keys for the place and the display of a run or an audit. They do not change its results.
 NOT_PART_OF_THE_RUN = (
     "name",
     "output_dir",
@@ -38,6 +38,7 @@ NOT_PART_OF_THE_RUN = (
     "logger",
     "allow_targets",
     "figures",
+    "jobs",
 )
 
 
@@ -95,7 +96,12 @@ def check(cfg: DictConfig) -> None:
     Raises:
         InputError: one line with the bad value and the allowed values.
     """
-    check_places(cfg, Config)
+    check_run(cfg, Config)
+
+
+def check_run(cfg: DictConfig, schema: type[Config]) -> None:
+    """:func:`check` for a schema with further keys."""
+    check_places(cfg, schema)
     _check_top(cfg)
     for group in SINGLE:
         _check_part(group, cfg.get(group))

@@ -35,6 +35,7 @@ _CLASSES, _FUNCTIONS, _BOTH, _NEITHER = "class", "function", "class function", "
 # functions are allowed, because some write files (labelnoise.files) or read pickles
 # (torch.serialization).
 _DEFINED: dict[str, str] = {
+    "labelnoise.audit.predictions": _CLASSES,
     "labelnoise.data": _CLASSES,
     "labelnoise.losses": _FUNCTIONS,
     "labelnoise.models": _CLASSES,

@@ -30,8 +30,19 @@ def auc(score: Float[np.ndarray, " n"], is_noisy: Bool[np.ndarray, " n"]) -> flo
     return float((rank[is_noisy].mean() - (noisy + 1) / 2) / clean)
 
 
+def margin_loss(margin: Float[np.ndarray, ...]) -> Float[np.ndarray, ...]:
+    """log(1 + exp(-margin)) in float64.
+
+    Example:
+        >>> margin_loss(np.array([0.0, -1000.0])).round(3).tolist()
+        [0.693, 1000.0]
+    """
+    return np.logaddexp(0.0, -margin.astype(np.float64))
+
+
 SCORES = (
     "loss",
+    "margin_loss",
     "aum",
     "wrong_events",
     "forgetting_events",
@@ -44,8 +55,14 @@ SCORES = (
 class RunningScores:
     """Scores of every training sample over the epochs so far; higher is more suspicious.
 
+    Only ``variability`` is no ranking of wrong labels: hard samples vary, and so do samples that
+    are memorized late.
+
     ========================  ===================================================================
     loss                      loss in the last epoch
+    margin_loss               mean over epochs of log(1 + exp(-margin)), the logistic loss of the
+                              margin; unlike the mean margin it is not dominated by the epochs in
+                              which the label is memorized (our choice, see docs/own_data.md)
     aum                       minus the mean margin (area under the margin, arXiv 2001.10528)
     wrong_events              number of epochs with a prediction other than the given label
     forgetting_events         number of changes from the given label to another prediction; the
@@ -81,6 +98,7 @@ class RunningScores:
         self.changed = 0
         self._loss = np.zeros(n)
         self._margin, self._p, self._p_squared = np.zeros(n), np.zeros(n), np.zeros(n)
+        self._margin_loss = np.zeros(n)
         self._wrong, self._forgotten, self._changes = np.zeros(n), np.zeros(n), np.zeros(n)
         self._prediction: NDArray[Any] | None = None
 
@@ -97,6 +115,7 @@ class RunningScores:
         self._loss = loss.astype(np.float64)
         p = p.astype(np.float64)
         self._margin += margin
+        self._margin_loss += margin_loss(margin)
         self._p += p
         self._p_squared += p * p
         self._wrong += wrong
@@ -120,6 +139,7 @@ class RunningScores:
         never_right = self._wrong == self.epochs
         return {
             "loss": self._loss,
+            "margin_loss": self._margin_loss / self.epochs,
             "aum": -self._margin / self.epochs,
             "wrong_events": self._wrong,
             "forgetting_events": np.where(never_right, self.epochs, self._forgotten).astype(float),

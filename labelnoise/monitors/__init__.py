@@ -9,6 +9,7 @@ from labelnoise.monitors.curvature import CurvatureMonitor
 from labelnoise.monitors.dynamics import DynamicsMonitor
 from labelnoise.monitors.features import FeatureMonitor
 from labelnoise.monitors.gradients import GradientMonitor
+from labelnoise.monitors.held_out import HeldOutMonitor
 from labelnoise.monitors.memorization import MemorizationMonitor
 from labelnoise.monitors.monitor import Monitor, missing_monitor
 
@@ -18,6 +19,7 @@ __all__ = [
     "DynamicsMonitor",
     "FeatureMonitor",
     "GradientMonitor",
+    "HeldOutMonitor",
     "MemorizationMonitor",
     "Monitor",
     "missing_monitor",

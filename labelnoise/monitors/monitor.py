@@ -52,7 +52,7 @@ class Monitor(Stateful, pl.Callback):
 
     records: ClassVar[tuple[str, ...]] = ()
     needs_truth: ClassVar[bool] = False
-    state = ("last_step",)
+    state: ClassVar[tuple[str, ...]] = ("last_step",)
 
     def __init_subclass__(cls, **options: Any) -> None:
         super().__init_subclass__(**options)

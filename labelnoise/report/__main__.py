@@ -92,7 +92,10 @@ SUSPECTS = Command(
     "labelnoise.report.tables.suspects:report_suspects",
     (
         RUN,
-        ("--score", {"default": "aum", "help": "loss, aum, wrong_events, forgetting_events, ..."}),
+        (
+            "--score",
+            {"default": "margin_loss", "help": "margin_loss, loss, aum, ..."},
+        ),
         ("--top", {"type": int, "default": 10, "help": "number of labels to print"}),
     ),
 )

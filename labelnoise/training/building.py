@@ -92,6 +92,10 @@ def data_to_read(cfg: DictConfig) -> NoisyLabelDataModule:
 
 def _check_data(kind: type) -> None:
     """Refuse data modules that are not a NoisyLabelDataModule."""
+    if getattr(kind, "only_for_audits", False):
+        raise InputError(
+            "these data have no samples to train on: write python audit.py instead of run.py"
+        )
     if not issubclass(kind, NoisyLabelDataModule):
         raise InputError(
             f"data is a {kind.__name__}, which does not support label noise: write a subclass of "

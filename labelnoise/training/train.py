@@ -217,7 +217,7 @@ def _report(
     for logger in parts.trainer.loggers:
         add_results(logger, cfg, summary, figures)
         logger.finalize("success")
-    results = [run.metrics, run.coefficients, run.gradients, run.selected_checkpoint]
+    results = [run.metrics, run.coefficients, run.gradients, run.held_out, run.selected_checkpoint]
     results += sorted(run.dynamics.glob("*.np[yz]"))
     run.manifest.add_files({file: sha256(file) for file in results if file.is_file()})
     write_summary(run, summary)

@@ -77,6 +77,8 @@ def test_scores_of_a_history_written_out_by_hand() -> None:
     found = {name: values.tolist() for name, values in scores.scores().items()}
     assert tuple(found) == SCORES
     assert found["loss"] == [0.75, 0.75, 0.0]
+    terms = np.log1p(np.exp(-margins))
+    assert found["margin_loss"] == pytest.approx(terms.mean(0))
     assert found["aum"] == [0.5, 2.0, -3.0]
     assert found["wrong_events"] == [2, 4, 0]
     assert found["forgetting_events"] == [2, 4, 0]  # never right counts as every epoch

@@ -1,6 +1,8 @@
 from __future__ import annotations
 
 import csv
+import math
+from collections import Counter
 from pathlib import Path
 from typing import Any
 
@@ -119,7 +121,7 @@ def test_suspects_are_ranked_and_named_by_their_files(
     assert summary["suspects"]["probably_wrong"] == sum(marked)
     assert summary["suspects"]["listed"] == 60 and summary["suspects"]["auc"]["aum"] > 0.9
     for group in (True, False):
-        scores = [float(r["aum"]) for r, m in zip(rows, marked, strict=True) if m is group]
+        scores = [float(r["margin_loss"]) for r, m in zip(rows, marked, strict=True) if m is group]
         assert scores == sorted(scores, reverse=True)
     # The folder is the truth here: the true label is the file's, the given one another for some.
     assert all(row["sample"].split("/")[1] == row["true_label"] for row in rows)
@@ -127,7 +129,7 @@ def test_suspects_are_ranked_and_named_by_their_files(
     assert sum(wrong[:12]) >= 10  # 12 labels are wrong, and brightness tells the classes apart
 
 
-def test_suspects_are_judged_by_the_epochs_before_memorization(
+def test_suspects_are_suggested_by_the_epochs_before_memorization_and_ranked_by_all(
     run_images: Run, tmp_path: Path
 ) -> None:
     summary = run_images("max_epochs=8", "optimizer.lr=1.0", "data.val_fraction=0.3")
@@ -138,12 +140,16 @@ def test_suspects_are_judged_by_the_epochs_before_memorization(
     kept = max(3, int((log.step <= best).sum()))
     assert kept < len(log), "the test wants a validation loss that turns"
     assert summary["suspects"]["until_step"] == log.step[kept - 1]
-    margin = np.array(log.arrays["margin"][:kept], dtype=float).mean(0)
+    margin = np.array(log.arrays["margin"], dtype=float)
     with (tmp_path / "run" / "suspects.csv").open() as file:
-        listed = {row["sample"]: float(row["aum"]) for row in csv.DictReader(file)}
-    names = run.dynamics().name
-    for i in range(len(names)):
-        assert listed[names[i]] == pytest.approx(-margin[i], rel=1e-4, abs=1e-6)
+        listed = {row["sample"]: row for row in csv.DictReader(file)}
+    classes = run.dynamics().class_names
+    for i, name in enumerate(run.dynamics().name):
+        terms = [math.log1p(math.exp(-value)) for value in margin[:, i]]
+        found = float(listed[name]["margin_loss"])
+        assert found == pytest.approx(sum(terms) / len(terms), rel=1e-4, abs=1e-6)
+        votes = Counter(log.arrays["prediction"][:kept, i].tolist())
+        assert votes[list(classes).index(listed[name]["suggested_label"])] == max(votes.values())
 
 
 def test_nothing_is_said_of_truth_where_it_is_not_known(run_images: Run, tmp_path: Path) -> None:
@@ -165,7 +171,7 @@ def test_suspects_by_another_score(run_images: Run, tmp_path: Path) -> None:
     assert len(listed) == 3 and "->" in listed[1] and "ranked by loss" in listed[0]
     with pytest.raises(InputError, match="top must be a whole number of at least 0"):
         report_suspects(tmp_path / "run", top=-1)
-    with pytest.raises(InputError, match="score must be one of loss, aum"):
+    with pytest.raises(InputError, match="score must be one of loss, margin_loss"):
         write_suspects(run.directory, "margin")
 
 

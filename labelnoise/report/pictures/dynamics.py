@@ -30,6 +30,7 @@ from labelnoise.run_directory import RunDirectory
 MOST_POINTS = 4000
 AUC_COLORS = {
     "loss": NOISY,
+    "margin_loss": OTHERS[3],
     "aum": CLEAN,
     "wrong_events": TEST,
     "low_confidence": SIGNAL,

@@ -2,9 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
-import json
-import math
 from collections.abc import Mapping
 from typing import Any, NamedTuple
 
@@ -13,7 +10,6 @@ from numpy.typing import NDArray
 from omegaconf import DictConfig
 
 from labelnoise.config.presets import preset_name
-from labelnoise.files import write_text
 from labelnoise.learner.history import History
 from labelnoise.learner.label_metrics import BY_TRUTH
 from labelnoise.noise import NoiseRecord
@@ -177,17 +173,5 @@ class _Tests(NamedTuple):
 
 
 def write_summary(run: RunDirectory, summary: dict[str, Any]) -> None:
-    """Save the checksum of summary.json, then write the file; NaN becomes null."""
-    text = json.dumps(_without_nan(summary), indent=2, allow_nan=False) + "\n"
-    run.manifest.add_files({run.summary: hashlib.sha256(text.encode()).hexdigest()})
-    write_text(run.summary, text)
-
-
-def _without_nan(value: Any) -> Any:
-    if isinstance(value, dict):
-        return {key: _without_nan(item) for key, item in value.items()}
-    if isinstance(value, list | tuple):
-        return [_without_nan(item) for item in value]
-    if isinstance(value, float) and not math.isfinite(value):
-        return None
-    return value
+    """Write summary.json, which marks the run as finished."""
+    run.write_json(run.summary, summary)

@@ -24,10 +24,10 @@ LEAST_ROWS = 3
 
 
 def rows_before_memorization(history: History, step: NDArray[np.int64]) -> int:
-    """The number of rows for the ranking: the rows up to the lowest noisy validation loss.
+    """The number of rows for the suggested labels: the rows up to the lowest noisy validation loss.
 
-    Later rows are from a network that memorizes wrong labels. At least three rows are used, and
-    all rows if no validation loss was measured.
+    Later rows are from a network that predicts the wrong labels that it has memorized. At least
+    three rows are used, and all rows if no validation loss was measured.
     """
     at, loss = history.series("val/loss")
     at, loss = at[np.isfinite(loss)], loss[np.isfinite(loss)]
@@ -45,17 +45,16 @@ def suggested_label(log: DynamicsLog, num_classes: int, rows: int) -> NDArray[np
     return votes.argmax(0)
 
 
-def write_suspects(run: RunDirectory, score: str = "aum", path: Path | None = None) -> Path:
+def write_suspects(run: RunDirectory, score: str = "margin_loss", path: Path | None = None) -> Path:
     """Write the ranking of the training samples by suspicion.
 
     Columns: ``rank`` from 1; ``sample``, the file name for an image folder, else the position in
     the published data set; ``given_label``; ``suggested_label``, the class predicted in most
-    epochs; ``probably_wrong``, 1 if the suggested label differs from the given label; all scores of
-    :class:`labelnoise.dynamics.RunningScores` (higher is more suspicious); and ``true_label``, if
-    the true labels are known and some differ from the given labels. Samples with a probably wrong
-    label come first, then the others, both sorted by ``score``. Only the epochs up to the lowest
-    noisy validation loss are used, because later ones memorize. Validation samples are not listed;
-    with ``data.val_fraction=0`` all samples are listed and all epochs are used.
+    epochs up to the lowest noisy validation loss; ``probably_wrong``, 1 if the suggested label
+    differs from the given label; all scores of :class:`labelnoise.dynamics.RunningScores`; and
+    ``true_label``, if the true labels are known and some differ from the given labels. Samples with
+    a probably wrong label come first, then the others, both sorted by ``score`` over all epochs.
+    Validation samples are not listed; with ``data.val_fraction=0`` all samples are listed.
 
     Args:
         run: a finished run with ``monitor=[memorization,dynamics]``.
@@ -71,11 +70,11 @@ def write_suspects(run: RunDirectory, score: str = "aum", path: Path | None = No
     if len(log) == 0:
         raise InputError(f"{run.path} has no complete epoch of per-sample values to rank by")
     rows = min(len(log), rows_before_memorization(history, log.step))
-    _write(read_dynamics(run, rows), rows, score, path := run.suspects if path is None else path)
+    _write(read_dynamics(run), rows, score, path := run.suspects if path is None else path)
     return path
 
 
-def report_suspects(run: Path, score: str = "aum", top: int = 10) -> str:
+def report_suspects(run: Path, score: str = "margin_loss", top: int = 10) -> str:
     """Write suspects.csv of a finished run again, and return its first ``top`` lines.
 
     Raises:
@@ -143,7 +142,7 @@ def summarize_suspects(run: RunDirectory, history: History) -> dict[str, Any] | 
     if len(whole.log) == 0:
         return None
     rows = min(len(whole.log), rows_before_memorization(history, whole.log.step))
-    suspected = _write(read_dynamics(run, rows), rows, "aum", run.suspects) != whole.label
+    suspected = _write(whole, rows, "margin_loss", run.suspects) != whole.label
     return {
         "probably_wrong": int(suspected.sum()),
         "listed": len(whole.label),

@@ -1,0 +1,129 @@
+"""The evidence about every label: predictions out of fold, and dynamics averaged over the folds."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from jaxtyping import Float, Int
+from numpy.typing import NDArray
+
+from labelnoise.audit.folds import fold_directory
+from labelnoise.dynamics.scores import margin_loss
+from labelnoise.errors import InputError
+from labelnoise.report.loaded import load_run, read_dynamics, reading
+
+
+@dataclass(frozen=True)
+class Evidence:
+    """What the networks of an audit say about n labels.
+
+    Attributes:
+        name: (n,) file names, or positions in the published data set.
+        source_index: (n,) positions in the published data set or file list, ascending.
+        label: (n,) the given labels.
+        class_names: (K,).
+        fold: (n,) the fold that holds the sample out; -1 without folds.
+        probability: (n, K) softmax(logits) of the network that has not trained on the sample.
+        suspicion: (n,) the margin loss of the given label, see
+            :class:`labelnoise.dynamics.RunningScores`; it determines the rank.
+        dynamics: (n,) arrays by name, averaged over the networks that trained on the sample.
+        loss: (T, n) the loss in each epoch, averaged over the same networks.
+        clean_label: (n,) the true labels if they are known, else None.
+    """
+
+    name: NDArray[Any]
+    source_index: Int[np.ndarray, " n"]
+    label: Int[np.ndarray, " n"]
+    class_names: NDArray[Any]
+    fold: Int[np.ndarray, " n"]
+    probability: Float[np.ndarray, "n K"]
+    suspicion: Float[np.ndarray, " n"]
+    dynamics: dict[str, Float[np.ndarray, " n"]] = field(default_factory=dict)
+    loss: Float[np.ndarray, "T n"] | None = None
+    clean_label: Int[np.ndarray, " n"] | None = None
+
+
+def evidence_of_folds(audit: Path, folds: int) -> Evidence:
+    """Join the files of the fold runs.
+
+    The samples are in the order of their source indices. A score of the dynamics is the mean of the
+    scores of the k - 1 networks that trained on the sample, each over all its epochs. The
+    prediction is that of the network that has not trained on the sample.
+
+    Raises:
+        InputError: a fold is missing or damaged, or the folds have different samples.
+    """
+    runs = [load_run(fold_directory(audit, fold)) for fold in range(folds)]
+    held = [_held_out(run.directory.held_out, run.directory.manifest) for run in runs]
+    source = np.concatenate([part["source_index"] for part in held])
+    order = np.argsort(source, kind="stable")
+    source = source[order]
+    n = len(source)
+    sizes = {len(run_part["label"]) for run_part in held}
+    different = InputError(f"the folds in {audit} have different samples: delete the folder")
+    if len(np.unique(source)) != n or max(sizes) - min(sizes) > 1:
+        raise different
+
+    def joined(key: str) -> NDArray[Any]:
+        return np.concatenate([part[key] for part in held])[order]
+
+    times = np.zeros(n)
+    sums: dict[str, NDArray[np.float64]] = {}
+    loss: list[NDArray[np.float64]] = []
+    for run in runs:
+        dynamics = read_dynamics(run.directory)
+        place = np.searchsorted(source, dynamics.source_index)
+        if place.max(initial=0) >= n:
+            raise different
+        times[place] += 1
+        for name, score in dynamics.scores.scores().items():
+            sums.setdefault(name, np.zeros(n))[place] += score
+        for row, measured in enumerate(dynamics.log):
+            if row == len(loss):
+                loss.append(np.zeros(n))
+            loss[row][place] += np.asarray(measured.loss, dtype=np.float64)
+    if times.min() != folds - 1:
+        raise different
+    fold = np.repeat(np.arange(folds), [len(part["label"]) for part in held])[order]
+    return Evidence(
+        name=joined("name"),
+        source_index=source,
+        label=joined("label"),
+        class_names=held[0]["class_names"],
+        fold=fold,
+        probability=joined("probability"),
+        suspicion=sums["margin_loss"] / times,
+        dynamics={name: total / times for name, total in sums.items()},
+        loss=np.stack(loss) / times,
+        clean_label=joined("clean_label") if "clean_label" in held[0] else None,
+    )
+
+
+def _held_out(path: Path, manifest: Any) -> dict[str, NDArray[Any]]:
+    manifest.check(path)
+    with reading(path), np.load(path, allow_pickle=False) as arrays:
+        return dict(arrays)
+
+
+def mean_margin_loss(
+    probability: Float[np.ndarray, "T n K"], label: Int[np.ndarray, " n"]
+) -> Float[np.ndarray, " n"]:
+    """Mean over the epochs of the margin loss, with the margin of log p.
+
+    This is the margin of the logits, because softmax subtracts the same number from all of them.
+
+    Example:
+        >>> p = np.array([[[0.8, 0.2], [0.5, 0.5]]])
+        >>> np.exp(-mean_margin_loss(p, np.array([0, 1]))).round(3).tolist()
+        [0.8, 0.5]
+    """
+    total = np.zeros(len(label))
+    for epoch in probability:
+        logarithm = np.log(np.maximum(epoch, np.finfo(np.float32).tiny))
+        given = np.take_along_axis(logarithm, label[:, None], 1)[:, 0]
+        np.put_along_axis(logarithm, label[:, None], -np.inf, 1)
+        total += margin_loss(given - logarithm.max(1))
+    return total / len(probability)

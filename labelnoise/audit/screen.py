@@ -1,0 +1,85 @@
+"""The results of an audit on the screen, and the advice about the next step."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from rich.console import Console
+from rich.markup import escape
+from rich.table import Table
+
+# The choices of conf/audit.yaml that differ from those of conf/config.yaml.
+DEFAULTS = {"data": "image_folder", "model": "cnn"}
+# Below this accuracy out of fold, the estimates say more about the network than about the labels.
+WEAK = 0.6
+
+
+def print_audit(found: Mapping[str, Any], path: Path) -> None:
+    """Print the estimates, the most confused pair of classes, the files and the advice."""
+    title = f"audit of {found['samples']:,} labels in {found['seconds']:.0f} s"
+    table = Table(show_header=False, box=None, padding=(0, 2), title=title)
+    for name, value in _rows(found):
+        table.add_row(name, escape(value))
+    table.add_row("results", escape(str(path / "suspects.csv")))
+    console = Console()
+    console.print(table)
+    for line in advice(found, path):
+        console.print(escape(line), soft_wrap=True)
+
+
+def _rows(found: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
+    wrong, n = found["probably_wrong"], found["samples"]
+    yield "labels probably wrong", f"{wrong:,} of {n:,} (estimated probability above 1/2)"
+    yield "estimated share of wrong labels", f"{found['noise_rate']:.1%}"
+    yield "agreement out of fold", f"{found['out_of_fold_accuracy']:.1%} of the given labels"
+    for pair in found["confused"][:3]:
+        name = f"  '{pair['given']}', suggested '{pair['suggested']}'"
+        yield name, f"about {pair['labels']:.0f} labels"
+    if duplicates := found["duplicates"]:
+        yield "equal samples", _groups(duplicates, "exact")
+        yield "nearly equal images", _groups(duplicates, "near")
+        if duplicates["also_in_test"]:
+            yield "also in the test set", f"{duplicates['also_in_test']:,} samples"
+    for reason, count in found["not_audited"].items():
+        if count:
+            yield f"not audited, {reason.replace('_', ' ')}", f"{count:,} samples"
+    if truth := found["truth"]:
+        yield "true share of wrong labels", f"{truth['noise_rate']:.1%}"
+        yield "average precision of the ranking", f"{truth['average_precision']:.3f}"
+
+
+def _groups(duplicates: Mapping[str, int], kind: str) -> str:
+    groups, conflicting = duplicates[f"{kind}_groups"], duplicates[f"{kind}_conflicting_groups"]
+    return f"{groups:,} groups, {conflicting:,} with different labels"
+
+
+def advice(found: Mapping[str, Any], path: Path) -> list[str]:
+    """The next steps, with their commands."""
+    lines = []
+    if found["out_of_fold_accuracy"] < WEAK:
+        lines.append(
+            f"The networks agree with only {found['out_of_fold_accuracy']:.0%} of the labels. The "
+            "ranking can be used, but the estimated probabilities are probably too high. Train "
+            "longer (max_epochs=) or use a larger model."
+        )
+    lines.append(
+        "Review the first suspects; do not accept all suggestions. Accepting all of them can make "
+        "the labels worse."
+    )
+    if found["folds"] is not None:
+        lines.append(f"  python -m labelnoise.report review {path}")
+        lines.append("Then train with your corrections:")
+        lines.append(
+            f"  python run.py {_words(found['overrides'])} data.corrections=corrections.csv"
+        )
+    return lines
+
+
+def _words(overrides: Sequence[str]) -> str:
+    """The options of the audit as options of run.py, which has other defaults."""
+    kept = [word for word in overrides if word.partition("=")[0] not in ("folds", "jobs", "name")]
+    keys = {word.partition("=")[0] for word in kept}
+    defaults = [f"{key}={value}" for key, value in DEFAULTS.items() if key not in keys]
+    return " ".join([*defaults, *kept])

@@ -1,0 +1,31 @@
+"""A process that trains one fold, started by :mod:`labelnoise.audit.folds`."""
+
+from __future__ import annotations
+
+import sys
+import traceback
+from pathlib import Path
+
+from omegaconf import DictConfig, OmegaConf
+
+from labelnoise.config.command_line import explain
+from labelnoise.files import write_json
+from labelnoise.interrupts import take_over_from_parent
+from labelnoise.training.train import train
+
+
+def _main(orders: str, path: str) -> None:
+    """Train the run of ``orders``/config.yaml in ``path``; a failure is written to ``orders``."""
+    take_over_from_parent()
+    cfg = OmegaConf.load(Path(orders, "config.yaml"))
+    assert isinstance(cfg, DictConfig)
+    try:
+        train(cfg, path)
+    except Exception as error:
+        failure = {"line": explain(error), "traceback": traceback.format_exc()}
+        write_json(Path(orders, "failure.json"), failure)
+        sys.exit(1)
+
+
+if __name__ == "__main__":
+    _main(*sys.argv[1:])
