@@ -61,6 +61,7 @@ class PoolDataModule(NoisyLabelDataModule):
         normalize: applied to every batch of inputs; None leaves them as they are.
     """
 
+    takes_corrections = True
     labels_are_true: bool = True
     source_classes: Sequence[int] | None = None
     source_size: int | None = None
