@@ -80,7 +80,8 @@ function count() {
 }
 
 function say(text) {
-  byId("status").textContent = text;
+  const status = byId("status");
+  status.textContent = status.title = text;
 }
 
 // ---- filters ----

@@ -90,7 +90,7 @@ def share_below(values: Float[np.ndarray, " n"]) -> Float[np.ndarray, " n"]:
 
 
 def bars(scores: Mapping[str, NDArray[np.float64]]) -> dict[str, NDArray[np.float64]]:
-    """The length of the bar of every score, with the leading scores first.
+    """The length of the bar of every score, with the leading scores first; 0 for NaN.
 
     Example:
         >>> list(bars({"loss": np.zeros(1), "x": np.zeros(1), "aum": np.zeros(1)}))
@@ -98,10 +98,11 @@ def bars(scores: Mapping[str, NDArray[np.float64]]) -> dict[str, NDArray[np.floa
     """
     first = [name for name in LEADING if name in scores]
     order = first + [name for name in scores if name not in first]
-    return {
+    lengths = {
         name: scores[name].clip(0, 1) if name == PROBABILITY else share_below(scores[name])
         for name in order
     }
+    return {name: np.where(np.isnan(scores[name]), 0.0, v) for name, v in lengths.items()}
 
 
 def spark(losses: Sequence[float], top: float) -> list[tuple[float, float]]:
@@ -126,10 +127,10 @@ def spark(losses: Sequence[float], top: float) -> list[tuple[float, float]]:
 
 
 def top_of(sheet: Sheet) -> float:
-    """The loss at the upper edge of all spark lines: the 0.98 quantile of the losses on the page.
+    """The loss at the upper edge of all spark lines: 0.98 of the samples on the page are below it.
 
     Not the maximum, because one extreme loss would flatten all other lines.
     """
-    losses = np.array([loss for s in sheet.suspects for loss in s.losses] + list(sheet.typical))
-    losses = losses[np.isfinite(losses)]
-    return float(np.quantile(losses, 0.98)) or 1.0 if len(losses) else 1.0
+    lines = [np.asarray(losses) for losses in (sheet.typical, *(s.losses for s in sheet.suspects))]
+    highest = [line[np.isfinite(line)].max() for line in lines if np.isfinite(line).any()]
+    return float(np.quantile(highest, 0.98)) or 1.0 if highest else 1.0
