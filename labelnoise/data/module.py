@@ -36,6 +36,8 @@ class NoisyLabelDataModule(pl.LightningDataModule):
         train, val, test: the splits; ``val`` has noisy labels, or is None.
         noise_record: the record of the training and validation labels.
         left_out: number of files that are not read or read only in part, by reason.
+        corrected: the files of ``data.corrections``, and the numbers of changed, dropped and kept
+            samples; None without corrections.
     """
 
     has_epochs: ClassVar[bool] = True
@@ -48,6 +50,7 @@ class NoisyLabelDataModule(pl.LightningDataModule):
     test: Split
     noise_record: NoiseRecord
     left_out: Mapping[str, int] = MappingProxyType({})
+    corrected: Mapping[str, Any] | None = None
 
     def place_on(self, device: torch.device) -> None:
         """Move the splits to a GPU if its memory allows.

@@ -120,7 +120,7 @@ def spark(losses: Sequence[float], top: float) -> list[tuple[float, float]]:
     chosen = chosen[: len(every)] if len(every) else chosen[:0]
     across = max(len(every) - 1, 1)
     return [
-        (round(100 * i / across, 2), round(30 * (1 - min(every[i] / top, 1.0)), 2))
+        (round(100 * i / across, 2), round(30 * (1 - min(float(every[i]) / top, 1.0)), 2))
         for i in chosen.tolist()
         if np.isfinite(every[i])
     ]
