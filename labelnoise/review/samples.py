@@ -61,4 +61,4 @@ def _row(row: Tensor) -> str:
 
 
 def _number(value: Tensor) -> str:
-    return f"{float(value):.3g}"
+    return f"{float(value) + 0.0:.3g}"  # not -0
