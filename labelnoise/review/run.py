@@ -126,6 +126,7 @@ class Pool:
 
     def check(self, path: Path, ranking: Sequence[Mapping[str, str]]) -> None:
         """Refuse a ranking of other samples, labels or classes."""
+        classes = set(self.class_names)
         for row in ranking:
             name, given, suggested = (row[key] for key in NEEDED)
             if name not in self.given:
@@ -135,7 +136,7 @@ class Pool:
                     f"{path} ranks '{name}' with the label '{given}', but the data give it "
                     f"'{self.given[name]}': {_ADVICE}"
                 )
-            if suggested not in self.class_names:
+            if suggested not in classes:
                 raise InputError(
                     f"{path} suggests '{suggested}' for '{name}', but the classes are "
                     f"{some(self.class_names)}: {_ADVICE}"

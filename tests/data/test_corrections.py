@@ -76,6 +76,12 @@ def test_a_second_file_corrects_what_the_first_leaves(tmp_path: Path) -> None:
         correct([second, first], NAMES, LABEL, CLASSES)
 
 
+def test_an_editor_may_add_a_byte_order_mark_and_an_empty_line(tmp_path: Path) -> None:
+    file = write(tmp_path / "c.csv", [("0.png", "drop", "")], NAMES, words_of(LABEL))
+    file.write_bytes(b"\xef\xbb\xbf" + file.read_bytes() + b"\r\n")
+    assert correct([file], NAMES, LABEL, CLASSES).kept.tolist() == [False, *[True] * 5]
+
+
 def test_names_are_the_same_in_each_unicode_form(tmp_path: Path) -> None:
     composed, apart = "caf\u00e9.png", "cafe\u0301.png"
     file = write(tmp_path / "c.csv", [(composed, "change", "cow")], [composed, "x"], ["cat", "dog"])
@@ -120,7 +126,7 @@ def test_a_wrong_file_is_refused_in_one_line(tmp_path: Path, rows: list, message
     [
         (None, "cannot be read"),
         ("sample,decision\n0.png,drop\n", "lacks the column given_label: its first line must name"),
-        ("sample,decision\n0.png\n", "cannot be read"),
+        ("sample,decision\n0.png\n", "line 2 has 1 cells for 2 columns"),
     ],
 )
 def test_another_file_is_refused(tmp_path: Path, content: str | None, message: str) -> None:
