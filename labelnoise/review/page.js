@@ -32,7 +32,7 @@ function store() {
     localStorage.setItem(KEY, JSON.stringify(rows));
     return "";
   } catch {
-    return " This browser keeps no progress: save corrections.csv before you close the page.";
+    return "This browser keeps no progress: save corrections.csv before you close the page.";
   }
 }
 
@@ -43,13 +43,16 @@ function decide(place, decision, label = "") {
   const warning = store();
   show(place);
   count();
-  say(`${sample.name}: ${inWords(decisions.get(sample.name))}.${warning}`);
+  // The decision first: a narrow bar cuts long names.
+  say(warning || `${capital(inWords(decisions.get(sample.name)))}: ${sample.name}`);
 }
 
 function inWords(d) {
   if (!d) return "undecided";
   return { keep: `keep ${d.given}`, change: `change to ${d.label}`, drop: "drop" }[d.decision];
 }
+
+const capital = (text) => text[0].toUpperCase() + text.slice(1);
 
 // ---- what the page shows ----
 
@@ -65,8 +68,7 @@ function show(place) {
     button.setAttribute("aria-pressed", String(button.dataset.do === pressed));
   }
   card.querySelector(".other").textContent = isOther ? d.label : "Another class…";
-  const said = inWords(d);
-  card.querySelector(".said").textContent = said[0].toUpperCase() + said.slice(1);
+  card.querySelector(".said").textContent = capital(inWords(d));
   card.querySelector("[data-do=undo]").hidden = !d;
 }
 
