@@ -95,8 +95,19 @@ def read_columns(path: Path, names: Sequence[str]) -> dict[str, list[str]]:
 
 
 def read_rows(path: Path) -> list[dict[str, str]]:
-    """The rows of a file of :func:`write_rows`, by column."""
+    """The rows of a file of :func:`write_rows`, by column; empty lines are skipped.
+
+    Raises:
+        ValueError: a row has more or fewer cells than the first line.
+    """
     with path.open(newline="", encoding="utf-8", errors="surrogateescape") as file:
         rows = csv.reader(file)
         header = [unescape(name) for name in next(rows, [])]
-        return [dict(zip(header, map(unescape, row), strict=True)) for row in rows]
+        found = []
+        for row in rows:
+            if len(row) not in (0, len(header)):
+                line = f"line {rows.line_num} has {len(row)} cells for {len(header)} columns"
+                raise ValueError(line)
+            if row:
+                found.append(dict(zip(header, map(unescape, row), strict=True)))
+        return found

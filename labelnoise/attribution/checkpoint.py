@@ -9,17 +9,14 @@ from typing import Any
 
 import torch
 from omegaconf import DictConfig
-from omegaconf.errors import OmegaConfBaseException
 from torch import Tensor, nn
 
-from labelnoise.config.composition import check
 from labelnoise.data.module import NoisyLabelDataModule
 from labelnoise.errors import InputError
 from labelnoise.learner.classifier import NoisyLabelClassifier
-from labelnoise.noise import NoiseRecord
 from labelnoise.run_directory import RunDirectory
 from labelnoise.training.building import build_learner
-from labelnoise.training.isolation import isolated
+from labelnoise.training.rebuilding import check_labels, rebuilding, stored_config
 
 # The prefix of the network in the state_dict of a checkpoint.
 _NETWORK = "model."
@@ -63,32 +60,14 @@ def load_trained(
             missing, damaged, or of another network.
     """
     directory = RunDirectory(Path(path))
-    config = directory.read_config()
-    config.allow_targets = list(allow_targets)
-    try:
-        check(config)
-    except (InputError, OmegaConfBaseException) as error:
-        raise InputError(f"{path} cannot be rebuilt from its config.yaml: {error}") from error
+    config = stored_config(directory, allow_targets)
     file = _find(directory, checkpoint)
     if file == directory.selected_checkpoint:
         directory.manifest.check(file)
     weights = read_network(file)
-    with isolated(config.seed, config.threads):
-        try:
-            datamodule, classifier = build_learner(config)
-        except InputError:
-            raise
-        except (TypeError, ValueError, AttributeError, RuntimeError) as error:
-            reason = " ".join(str(error).split()) or type(error).__name__
-            raise InputError(f"{path} cannot be rebuilt from its config.yaml: {reason}") from error
-    record, rebuilt = NoiseRecord.load(directory.noise), datamodule.noise_record
-    # A record of an earlier version can have true labels that are unknown now.
-    labels = ((record.label, rebuilt.label), (record.clean_label, rebuilt.clean_label))
-    if not all(a is None or b is None or torch.equal(a, b) for a, b in labels):
-        raise InputError(
-            f"the labels of the data differ from the labels in {directory.noise}: restore the "
-            "files of the data"
-        )
+    with rebuilding(directory, config):
+        datamodule, classifier = build_learner(config)
+    check_labels(directory, datamodule.noise_record)
     load_network(classifier.model, weights, file)
     classifier.eval()
     return TrainedRun(directory, config, datamodule, classifier, file)

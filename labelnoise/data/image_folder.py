@@ -159,6 +159,12 @@ class ImageFolderDataModule(ImageDataModule):
         """The files of training images, as in ``files``."""
         return [self.files[i] for i in source_index.tolist()]
 
+    def picture(self, source_index: int, side: int) -> UInt8[Tensor, "c h w"] | None:
+        if side <= self.image_size:
+            return None
+        file = self.root / self.files[source_index]
+        return decode_all([file], side, self.background)[0][0]
+
     def _images(self, files: Sequence[str], label: Int[Tensor, " n"]) -> Samples:
         return Samples(label, torch.arange(len(files)), partial(self._decode_some, files))
 

@@ -10,6 +10,7 @@ from typing import Any, ClassVar
 
 import pytorch_lightning as pl
 import torch
+from jaxtyping import UInt8
 from torch import Tensor
 
 from labelnoise.data.batch import Batch, Split
@@ -27,6 +28,7 @@ class NoisyLabelDataModule(pl.LightningDataModule):
 
     Attributes:
         has_epochs: whether training is counted in epochs; if not, in steps.
+        takes_corrections: whether ``data.corrections`` can change the given labels.
         num_classes, class_names: K and the K names.
         input_shape: the shape of a sample.
 
@@ -34,9 +36,12 @@ class NoisyLabelDataModule(pl.LightningDataModule):
         train, val, test: the splits; ``val`` has noisy labels, or is None.
         noise_record: the record of the training and validation labels.
         left_out: number of files that are not read or read only in part, by reason.
+        corrected: the files of ``data.corrections``, and the numbers of changed, dropped and kept
+            samples; None without corrections.
     """
 
     has_epochs: ClassVar[bool] = True
+    takes_corrections: ClassVar[bool] = False
     num_classes: int
     class_names: Sequence[str]
     input_shape: tuple[int, ...]
@@ -45,6 +50,7 @@ class NoisyLabelDataModule(pl.LightningDataModule):
     test: Split
     noise_record: NoiseRecord
     left_out: Mapping[str, int] = MappingProxyType({})
+    corrected: Mapping[str, Any] | None = None
 
     def place_on(self, device: torch.device) -> None:
         """Move the splits to a GPU if its memory allows.
@@ -67,6 +73,13 @@ class NoisyLabelDataModule(pl.LightningDataModule):
     def sample_names(self, source_index: Tensor) -> list[str]:
         """The names of samples in lists: file names, or else their positions."""
         return [str(i) for i in source_index.tolist()]
+
+    def picture(self, source_index: int, side: int) -> UInt8[Tensor, "c h w"] | None:
+        """A sample of the training files for people to look at, at least ``side`` pixels high.
+
+        None if the data have no larger picture than the input of the network.
+        """
+        return None
 
     def transfer_batch_to_device(
         self, batch: Batch, device: torch.device, dataloader_idx: int

@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 from collections.abc import Callable, Sequence
 from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 import torch
@@ -13,12 +14,14 @@ from torch import Tensor
 
 from labelnoise.config.ranges import check_options_of
 from labelnoise.data.batch import Split
+from labelnoise.data.corrections import correct
 from labelnoise.data.loaders import Augment, TensorLoader, batches_so_far, check_batch_size
 from labelnoise.data.module import NoisyLabelDataModule, warn_of_missing_classes
 from labelnoise.data.samples import Samples
 from labelnoise.data.subsets import equal_per_class, fold_of, hold_out
 from labelnoise.distributed import rank, world_size
 from labelnoise.errors import InputError
+from labelnoise.files import content_of
 from labelnoise.noise import CleanSplit, LabelNoise, NoiseRecord
 from labelnoise.seeding import stream
 
@@ -40,6 +43,9 @@ class PoolDataModule(NoisyLabelDataModule):
         test_per_class: number of test samples to keep in each class, drawn at random; None: all.
         val_fraction: share of the pool to hold out; 0 for no validation split. Every given class
             keeps a training sample, see :func:`hold_out`.
+        corrections: a file, or several files in order, of the form of corrections.csv. They change
+            the given labels of the pool after the noise is drawn, or drop samples, see
+            :func:`labelnoise.data.corrections.correct`. The other samples stay in their splits.
         fold: (i, k): the validation split is fold i of the k folds of the pool, see
             :func:`fold_of`, and ``val_fraction`` is not used. None: no folds.
         eval_batch_size: size of the validation and test batches.
@@ -61,6 +67,7 @@ class PoolDataModule(NoisyLabelDataModule):
         normalize: applied to every batch of inputs; None leaves them as they are.
     """
 
+    takes_corrections = True
     labels_are_true: bool = True
     source_classes: Sequence[int] | None = None
     source_size: int | None = None
@@ -75,6 +82,7 @@ class PoolDataModule(NoisyLabelDataModule):
         test_per_class: int | None = None,
         val_fraction: float = 0.1,
         fold: Sequence[int] | None = None,
+        corrections: str | Path | Sequence[str | Path] | None = None,
         eval_batch_size: int = 200,
         seed: int = 0,
         split_seed: int | None = None,
@@ -98,13 +106,17 @@ class PoolDataModule(NoisyLabelDataModule):
         self.batch_size, self.eval_batch_size = batch_size, eval_batch_size
         self.per_class, self.test_per_class = per_class, test_per_class
         self.val_fraction, self.fold = val_fraction, fold
+        self.corrections = _files(corrections)
         self.seed = seed
         self.split_seed = seed if split_seed is None else split_seed
         self.shuffle_seed = seed if shuffle_seed is None else shuffle_seed
         self._is_set_up = False
 
     def sources(self) -> dict[str, str | None]:
-        return self.noise.sources()
+        found = self.noise.sources()
+        if self.corrections:
+            found = found | {"data.corrections": content_of(*self.corrections)}
+        return found
 
     def read(self) -> tuple[Samples, Samples]:
         """The training and the test samples with their true labels.
@@ -184,24 +196,39 @@ class PoolDataModule(NoisyLabelDataModule):
             )
         return rest, held
 
+    def _correct(self, pool: Samples, rest: Tensor, held: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+        """The labels of the pool, and the positions of the splits, after the corrections."""
+        drawn, files = self.noise_record, self.corrections
+        if not files:
+            return drawn.label, rest, held
+        names = self.sample_names(pool.source_index)
+        corrected = correct(files, names, drawn.label, self.class_names)
+        rest, held = rest[corrected.kept[rest]], held[corrected.kept[held]]
+        if not len(rest):
+            raise InputError("data.corrections drops every training sample: keep some of them")
+        self.noise_record = corrected.record(drawn, pool.source_index)
+        self.corrected = corrected.summary(files)
+        log.info("%s", corrected.describe(files))
+        return corrected.label, rest, held
+
     def _split(self, pool: Samples, test: Samples) -> None:
         """Hold out the validation split, and read the inputs without a second copy."""
-        record = self.noise_record
-        rest, held = self._hold_out(record.label)
+        drawn = self.noise_record
+        label, rest, held = self._correct(pool, *self._hold_out(drawn.label))
         input, test_input = self._inputs(pool.subset(torch.cat([rest, held])), test)
         self._prepare(input[: len(rest)])
 
         def part(input: Tensor, index: Tensor) -> Split:
-            clean, places = record.clean_label, pool.source_index[index]
+            clean, places = drawn.clean_label, pool.source_index[index]
             clean = None if clean is None else clean[index]
-            return Split(input, record.label[index], clean, places, self.normalize)
+            return Split(input, label[index], clean, places, self.normalize)
 
         self.train = part(input[: len(rest)], rest)
         self.val = part(input[len(rest) :], held) if len(held) else None
         # After the pool, because its record can determine the noise of the test samples.
-        drawn = self._draw(test, "test", record)
+        noisy = self._draw(test, "test", drawn)
         self.test = Split(
-            test_input, drawn.label, drawn.clean_label, test.source_index, self.normalize
+            test_input, noisy.label, noisy.clean_label, test.source_index, self.normalize
         )
         warn_of_missing_classes(self)
 
@@ -241,3 +268,11 @@ class PoolDataModule(NoisyLabelDataModule):
 
     def test_dataloader(self) -> TensorLoader:
         return TensorLoader(self.test, self.eval_batch_size)
+
+
+def _files(named: str | Path | Sequence[str | Path] | None) -> list[Path]:
+    """One or several files as a list."""
+    if named is None:
+        return []
+    several = [named] if isinstance(named, str | Path) else named
+    return [Path(file).expanduser() for file in several]

@@ -99,6 +99,15 @@ SUSPECTS = Command(
         ("--top", {"type": int, "default": 10, "help": "number of labels to print"}),
     ),
 )
+REVIEW = Command(
+    "a page for looking at suspicious labels and correcting them (writes review.html)",
+    "labelnoise.review.page:report_review",
+    (
+        RUN,
+        ("--top", {"type": int, "default": 200, "help": "number of samples on the page"}),
+        ALLOW_TARGETS,
+    ),
+)
 FIGURES = Command(
     "the figures of a run, drawn again from its files",
     "labelnoise.report.pictures.run:report_figures",
@@ -120,6 +129,7 @@ COMMANDS = {
     "attribution": ATTRIBUTION,
     "comparison": COMPARISON,
     "figures": FIGURES,
+    "review": REVIEW,
     "suspects": SUSPECTS,
 }
 

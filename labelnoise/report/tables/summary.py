@@ -43,6 +43,7 @@ def summarize(
         **run,
         "data": type(datamodule).__name__,
         "data_left_out": dict(datamodule.left_out),
+        "corrections": None if datamodule.corrected is None else dict(datamodule.corrected),
         "noise": record.summary(),
         "stages": {
             **stages(history, theory_t1),

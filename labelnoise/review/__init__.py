@@ -1,0 +1,1 @@
+"""A page for people who look at suspicious labels and correct them."""
