@@ -31,9 +31,11 @@ class NoisyLabelDataModule(pl.LightningDataModule):
         input_shape: the shape of a sample.
 
     Attributes (after ``setup``):
-        train, val, test: the splits; ``val`` has noisy labels, or is None.
+        train, val, test: the splits; ``val`` has noisy labels, or is None. ``test`` is None if
+            there are no test samples; the metrics of the test set do not exist then.
         noise_record: the record of the training and validation labels.
         left_out: number of files that are not read or read only in part, by reason.
+        unreadable: the files that are left out because they cannot be read, with the reasons.
     """
 
     has_epochs: ClassVar[bool] = True
@@ -42,9 +44,10 @@ class NoisyLabelDataModule(pl.LightningDataModule):
     input_shape: tuple[int, ...]
     train: Split
     val: Split | None
-    test: Split
+    test: Split | None
     noise_record: NoiseRecord
     left_out: Mapping[str, int] = MappingProxyType({})
+    unreadable: Mapping[str, str] = MappingProxyType({})
 
     def place_on(self, device: torch.device) -> None:
         """Move the splits to a GPU if its memory allows.
@@ -85,7 +88,7 @@ def warn_of_missing_classes(data: NoisyLabelDataModule) -> None:
     For training and validation by the given labels, for test by the true labels if known.
     """
     val = None if data.val is None else data.val.label
-    test = data.test.clean_label if data.test.truth_known else data.test.label
+    test = None if data.test is None else data.test.reference_label
     labels = {"training": data.train.label, "validation": val, "test": test}
     for part, label in labels.items():
         if label is None:
