@@ -17,7 +17,7 @@ from labelnoise.data.image_table import ImageTableDataModule, names_of_classes, 
 from labelnoise.errors import InputError
 from labelnoise.noise import NoNoise, SymmetricNoise
 from labelnoise.training.train import train
-from tests.conftest import TINY_IMAGES, present
+from tests.conftest import TINY_IMAGES, but_slow, present
 from tests.folders import CLASSES, colour, one_line, write_image
 
 EACH = {"train": 6, "val": 2, "test": 3}
@@ -237,10 +237,13 @@ def test_the_fingerprints_follow_the_table_and_the_files(table: Path) -> None:
     assert sources()["data.root"] is None
 
 
-def test_a_run_on_a_table_without_test_rows(table: Path, tmp_path: Path) -> None:
+@pytest.mark.parametrize("output", but_slow((), (("figures=true", "logger=tensorboard"),)))
+def test_a_run_on_a_table_without_test_rows(
+    table: Path, tmp_path: Path, output: tuple[str, ...]
+) -> None:
     write(table.parent, [row for row in lines() if ",test," not in row])
     words = [w for w in TINY_IMAGES if not w.startswith(("data=", "noise"))]
-    more = ("monitor=[memorization,dynamics]", "max_epochs=2", "figures=true", "logger=tensorboard")
+    more = ("monitor=[memorization,dynamics]", "max_epochs=2", *output)
     cfg = compose([*words, "data=image_table", f"data.table={table}", *more])
     summary = train(cfg, tmp_path / "run")
     assert summary["final"]["test/acc"] is None and summary["test_labels"] is None
