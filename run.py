@@ -34,7 +34,8 @@ def run(cfg: DictConfig) -> float:
 
         alone = now.mode == RunMode.RUN
         summary = (train if alone else train_in_sweep)(cfg, directory, now.overrides.task)
-    return float("nan") if summary is None else float(summary["final"]["test/acc"])
+    accuracy = None if summary is None else summary["final"]["test/acc"]
+    return float("nan") if accuracy is None else float(accuracy)
 
 
 if __name__ == "__main__":

@@ -94,6 +94,7 @@ def _plain_epoch(root: Path, parts: Parts) -> Any:
     mean, std = PUBLISHED_CIFAR10.mean, PUBLISHED_CIFAR10.std
     transform = transforms.Compose([transforms.ToTensor(), transforms.Normalize(mean, std)])
     data, model = parts.datamodule, parts.classifier.model
+    assert data.test is not None
     train = Items(UncheckedCIFAR10(str(root), train=True, transform=transform), data.train)
     test = Items(UncheckedCIFAR10(str(root), train=False, transform=transform), data.test)
     flipped = data.train.is_noisy.nonzero().flatten().tolist()

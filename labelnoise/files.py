@@ -131,10 +131,10 @@ def content_of(*files: Path) -> str | None:
     return hashlib.sha256("".join(map(sha256, files)).encode()).hexdigest()
 
 
-def listing_of(folder: Path, files: Iterable[Path]) -> str:
+def listing_of(folder: Path, names: Iterable[str]) -> str:
     """One SHA-256 of the names, sizes and modification times of files in ``folder``."""
     rows = []
-    for file in files:
-        state = file.stat()
-        rows.append(f"{file.relative_to(folder).as_posix()}\0{state.st_size}\0{state.st_mtime_ns}")
+    for name in names:
+        state = (folder / name).stat()
+        rows.append(f"{name}\0{state.st_size}\0{state.st_mtime_ns}")
     return hashlib.sha256("\n".join(rows).encode()).hexdigest()

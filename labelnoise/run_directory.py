@@ -43,6 +43,7 @@ class RunDirectory:
         self.held_out = path / "held_out.npz"
         self.dynamics = path / "dynamics"
         self.suspects = path / "suspects.csv"
+        self.unreadable = path / "unreadable.csv"
         self.figures = path / "figures"
         self.tensorboard = path / "tensorboard"
         self.checkpoints = path / "checkpoints"
@@ -244,7 +245,7 @@ def _free(directory: RunDirectory) -> None:
     """
     for file in (
         directory.config, directory.overrides, directory.noise, directory.log,
-        directory.manifest.path,
+        directory.unreadable, directory.manifest.path,
     ):  # fmt: skip
         file.unlink(missing_ok=True)
     (directory.path / ".lock").unlink(missing_ok=True)

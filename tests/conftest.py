@@ -58,6 +58,7 @@ TINY = (
 # Half a second a run without figures.
 TINY_IMAGES = (
     "data=image_folder",
+    "model=two_layer_cnn",
     "data.image_size=8",
     "noise=symmetric",
     "noise_rate=0.2",

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 from PIL import Image, features
 
-from labelnoise.data.image_files import decode_all
+from labelnoise.data.decoding import decode_all
 from labelnoise.data.image_folder import ImageFolderDataModule
 from labelnoise.noise import NoNoise
 

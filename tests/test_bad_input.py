@@ -187,7 +187,7 @@ VALUES: dict[str, dict[str, str]] = {
     "monitor=features": {"monitor.features.batch_size=0": ""},
     "data=image_folder": dict.fromkeys(
         (
-            "data.augment=5", "data.mean=0.5", "data.mean=null", "data.mean=[a,b,c]",
+            "data.augment=5", "data.mean=0.5", "data.mean=[a,b,c]", "data.channels=grey",
             "data.std=[0,1,1]", "data.std=[nan,1,1]", "data.per_class=2.5", "data.per_class=0",
             "data.test_per_class=-1", "data.val_fraction=abc", "data.val_fraction=1",
             "data.val_fraction=null", "data.image_size=0", "data.image_size=100000",
@@ -198,10 +198,12 @@ VALUES: dict[str, dict[str, str]] = {
         "",
     )
     | {
-        "data.mean=[0.5,0.5]": r"normalization has mean|write one for each of the 3 channels",
+        "data.mean=[0.5,0.5]": r"data.mean has 2 numbers for images of 1 or 3 channels",
+        "data.channels=2": r"data.channels must be one of 1, 3, got 2",
+        "data.unreadable=drop": r"data.unreadable must be refuse or skip, got drop",
         "data.per_class=1000": r"data.per_class is 1000 but the smallest class has 30 images",
-        "data.root=/nonexistent": r"there is no folder /nonexistent/train",
-        "data.root=/etc/passwd": r"there is no folder /etc/passwd/train",
+        "data.root=/nonexistent": r"there is no folder /nonexistent; put the images into",
+        "data.root=/etc/passwd": r"there is no folder /etc/passwd; put the images into",
         "data.labels=/tmp": r"noise=symmetric would flip them again",
         "model.kernel_size=9": r"model.kernel_size=9 is larger than the images",
     },

@@ -105,14 +105,15 @@ class Predictions:
         found = found if found.ndim == 3 else found[None]
         if not np.issubdtype(found.dtype, np.floating):
             raise InputError(f"{path} has numbers of type {found.dtype}; write floating point")
-        bad: Any = np.any(~np.isfinite(found), axis=2)
+        bad = np.any(~np.isfinite(found), axis=2)
         _refuse_rows(path, bad, "rows with numbers that are not finite", "write finite numbers")
         found = found.astype(np.float32, copy=False)
         if self.kind == "logits":
             found = np.exp(found - found.max(2, keepdims=True))
             return found / found.sum(2, keepdims=True)
         advice = "write probabilities, or data.kind=logits"
-        _refuse_rows(path, (found < 0).any(2), "rows with a number below 0", advice)
+        negative: Any = found < 0
+        _refuse_rows(path, negative.any(2), "rows with a number below 0", advice)
         off = np.abs(found.sum(2, dtype=np.float64) - 1) > TOLERANCE
         _refuse_rows(path, off, "rows that do not sum to 1", advice)
         return found

@@ -43,6 +43,7 @@ RANGES = {
     "TCR.beta": SHARE,
     "bootstrapping_hard.beta": SHARE,
     "bootstrapping_soft.beta": SHARE,
+    "channels": COUNT,
     "check_every_n_steps": COUNT,
     "d": COUNT,
     "depth": whole(1, 1000),

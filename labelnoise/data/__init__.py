@@ -7,6 +7,7 @@ pixels, d dimension of a patch; "n 2 d" are a signal patch and a noise patch.
 from labelnoise.data.batch import Batch, Split
 from labelnoise.data.cifar import CIFAR10DataModule, CIFAR10PairDataModule, CIFAR100DataModule
 from labelnoise.data.image_folder import ImageFolderDataModule
+from labelnoise.data.image_table import ImageTableDataModule
 from labelnoise.data.images import ImageDataModule
 from labelnoise.data.loaders import TensorLoader
 from labelnoise.data.module import NoisyLabelDataModule
@@ -21,6 +22,7 @@ __all__ = [
     "CIFAR100DataModule",
     "ImageDataModule",
     "ImageFolderDataModule",
+    "ImageTableDataModule",
     "NoisyLabelDataModule",
     "PoolDataModule",
     "Samples",

@@ -74,6 +74,11 @@ class Split:
         return known(self.clean_label_if_known)
 
     @property
+    def reference_label(self) -> Tensor:
+        """(n,) int64, the true labels if they are known, else the given labels."""
+        return self.label if self.clean_label_if_known is None else self.clean_label_if_known
+
+    @property
     def is_noisy(self) -> Tensor:
         """(n,) bool, whether the given label differs from the true label; raises UnknownTruth."""
         return self.label != self.clean_label

@@ -9,6 +9,7 @@ from typing import Any, ClassVar
 
 import torch
 
+from labelnoise.data.batch import Split
 from labelnoise.data.cifar_files import (
     IMAGE_SHAPE,
     PUBLISHED_CIFAR10,
@@ -57,6 +58,7 @@ class CIFARDataModule(ImageDataModule):
     """
 
     published: ClassVar[Published]
+    test: Split
 
     def __init__(
         self,

@@ -6,6 +6,7 @@ from typing import Any
 
 import torch
 
+from labelnoise.data.batch import Split
 from labelnoise.data.images import ImageDataModule
 from labelnoise.data.samples import Samples
 from labelnoise.noise import LabelNoise
@@ -29,6 +30,7 @@ class DigitsDataModule(ImageDataModule):
         InputError: ``augment``, which mirrors images: a mirrored digit is no digit.
     """
 
+    test: Split
     num_classes = 10
     class_names = tuple("0123456789")
     input_shape = (1, 8, 8)

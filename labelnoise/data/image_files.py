@@ -1,32 +1,25 @@
-"""Decode image files into 8-bit RGB; formats or modes that could be misread are refused."""
+"""Decode an image file into 8 bits per channel; what could be misread is refused."""
 
 from __future__ import annotations
 
-import os
 import re
-import warnings
-from collections import Counter
 from collections.abc import Sequence
-from concurrent.futures import ThreadPoolExecutor
 from functools import cache
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-import torch
 from jaxtyping import UInt8
 from PIL import ExifTags, Image, ImageColor, ImageOps
-from torch import Tensor
 from torchvision.transforms.functional import center_crop, resize
 
 from labelnoise.errors import InputError
 
 # EPS files are programs that Pillow would run in Ghostscript.
 REFUSED_FORMATS = {"EPS"}
-FILES_PER_TASK = 64
-NAMED = 5
 
-WHITE = (255, 255, 255)
+Colour = tuple[int, int, int]
+WHITE: Colour = (255, 255, 255)
 
 # Images that are read only in part: the key in summary.json, and the words in the log.
 NOTES = {
@@ -42,6 +35,7 @@ MODES = {
 # Pillow's conversion of 16-bit grey to "RGB" clips at 255. In these formats 65535 is white.
 GREY_16 = {"I;16", "I;16B", "I;16L", "I;16N"}
 FORMATS_16 = {"PNG", "TIFF", "JPEG2000"}
+GREY_MODES = {"1", "L", "LA", "La"} | GREY_16
 # Pillow scales grey pixels of few bits to 0..255, but not the transparent grey level.
 GREY_STEPS = {"L;2": 85, "L;4": 17}
 
@@ -59,7 +53,7 @@ def _formats() -> list[str]:
     return [kind for kind in Image.ID if kind not in REFUSED_FORMATS]
 
 
-def colour_of(background: Any) -> tuple[int, int, int]:
+def colour_of(background: Any) -> Colour:
     """Red, green and blue of a colour given by name or by numbers.
 
     Raises:
@@ -88,13 +82,32 @@ def colour_of(background: Any) -> tuple[int, int, int]:
     return colour[0], colour[1], colour[2]
 
 
+def is_grey(path: Path, background: Colour = WHITE) -> bool:
+    """Whether an image has no colours by its format; True if it cannot be read.
+
+    Only the head of the file is read. Transparent pixels get the colour ``background``.
+    """
+    try:
+        with Image.open(path, formats=_formats()) as file:
+            has_background = file.has_transparency_data and len(set(background)) > 1
+            return file.mode in GREY_MODES and not has_background
+    except Exception:  # decoding names the file
+        return True
+
+
 def decode(
-    path: Path, size: int, background: tuple[int, int, int] = WHITE
-) -> tuple[UInt8[np.ndarray, "3 size size"], list[str]]:
-    """Read an image as 8-bit RGB; resize the shorter side to ``size`` and crop the centre.
+    path: Path, size: int, background: Colour = WHITE, channels: int = 3
+) -> tuple[UInt8[np.ndarray, "c size size"], list[str]]:
+    """Read an image with 8 bits; resize the shorter side to ``size`` and crop the centre.
 
     Only the first frame is read. The EXIF orientation is applied. Transparent pixels get the colour
     ``background``. Of 16 bits per channel the upper 8 are read.
+
+    Args:
+        path: the file.
+        size: side of the result.
+        background: red, green and blue.
+        channels: 3 for red, green and blue; 1 for grey, 0.299 R + 0.587 G + 0.114 B.
 
     Returns:
         The pixels, and the keys of ``NOTES`` that apply.
@@ -120,9 +133,11 @@ def decode(
         image, is_known = _upright(file)
         notes += [] if is_known else ["exif"]
         image = _opaque(_eight_bits(image), background)
+    image = image if channels == 3 else image.convert("L")
     if image.size != (size, size):
         image = center_crop(resize(image, [size]), [size, size])
-    return np.asarray(image).transpose(2, 0, 1), notes
+    pixels = np.asarray(image)
+    return (pixels.transpose(2, 0, 1) if channels == 3 else pixels[None]), notes
 
 
 def _check_pixels(width: int, height: int, size: int) -> None:
@@ -161,55 +176,9 @@ def _eight_bits(image: Image.Image) -> Image.Image:
     return Image.fromarray((np.asarray(image) >> 8).astype(np.uint8))
 
 
-def _opaque(image: Image.Image, background: tuple[int, int, int]) -> Image.Image:
+def _opaque(image: Image.Image, background: Colour) -> Image.Image:
     """The image in RGB with the background colour in transparent pixels."""
     if not image.has_transparency_data:
         return image.convert("RGB")
     below = Image.new("RGBA", image.size, (*background, 255))
     return Image.alpha_composite(below, image.convert("RGBA")).convert("RGB")
-
-
-def decode_all(
-    paths: Sequence[Path], size: int, background: tuple[int, int, int] = WHITE
-) -> tuple[UInt8[Tensor, "n 3 size size"], Counter[str]]:
-    """Decode files on several threads into one tensor; see :func:`decode`.
-
-    Returns:
-        The images, and the number of images for each key of ``NOTES``.
-
-    Raises:
-        InputError: files cannot be read; gives their number and names the first five.
-    """
-    output = np.empty((len(paths), 3, size, size), dtype=np.uint8)
-
-    def decode_some(start: int) -> tuple[Counter[str], list[str]]:
-        notes, failures = Counter[str](), []
-        for place in range(start, min(start + FILES_PER_TASK, len(paths))):
-            try:
-                output[place], found = decode(paths[place], size, background)
-                notes.update(found)
-            except Exception as error:
-                reason = " ".join(str(error).split()) or type(error).__name__
-                failures.append(f"{paths[place]} ({reason})")
-        return notes, failures
-
-    # Pillow lets other threads run while it decodes. Its warning about very large images is made an
-    # error, because it would decode them.
-    with (
-        warnings.catch_warnings(action="error", category=Image.DecompressionBombWarning),
-        ThreadPoolExecutor(min(16, os.cpu_count() or 1)) as threads,
-    ):
-        try:
-            done = list(threads.map(decode_some, range(0, len(paths), FILES_PER_TASK)))
-        except BaseException:  # Ctrl-C ends the waiting too
-            threads.shutdown(cancel_futures=True)
-            raise
-    failures = [failure for _, some in done for failure in some]
-    if failures:
-        more = len(failures) - NAMED
-        raise InputError(
-            f"{len(failures)} of {len(paths)} files cannot be read as an image: replace them by "
-            f"8-bit PNG files, for example, or remove them: {'; '.join(failures[:NAMED])}"
-            f"{f'; and {more} more' if more > 0 else ''}"
-        )
-    return torch.from_numpy(output), sum((notes for notes, _ in done), Counter[str]())

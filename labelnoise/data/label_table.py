@@ -1,10 +1,9 @@
-"""Read the given labels of image files from a CSV with the columns file and label."""
+"""Read the given labels of image files from a table with the columns file and label."""
 
 from __future__ import annotations
 
-import csv
 import logging
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import torch
@@ -12,6 +11,7 @@ from jaxtyping import Int
 from torch import Tensor
 
 from labelnoise.csv_files import unescape
+from labelnoise.data.tables import read_table
 from labelnoise.errors import InputError
 from labelnoise.noise.label_words import plain, read_classes
 
@@ -24,7 +24,7 @@ def read_given_labels(
     """Read the given labels of ``files`` from a CSV with the columns ``file`` and ``label``.
 
     Args:
-        path: the CSV in UTF-8; its first line names the columns. Other columns are ignored.
+        path: a table, see :func:`labelnoise.data.tables.read_table`; other columns are ignored.
         files: the files as ``CLASS/name``; the CSV may also have ``folder/CLASS/name``.
         class_names: the labels are these names or their numbers 0..K-1; see
             :func:`labelnoise.noise.label_words.read_classes`.
@@ -38,7 +38,7 @@ def read_given_labels(
     place = {plain(file): i for i, file in enumerate(files)}
     place |= {file: i for i, file in enumerate(files)}  # names can differ only in Unicode form
     place |= {f"{folder}/{file}": i for file, i in place.items()}
-    rows = [(file if file in place else plain(file), label) for file, label in rows]
+    rows = [(_found(file, place), label) for file, label in rows]
     unknown = [repr(f) for f, _ in rows if f not in place]
     _refuse(path, "files that are not training images", unknown)
     # As in suspects.csv, text that a spreadsheet would execute may have an apostrophe before it.
@@ -64,23 +64,22 @@ def read_given_labels(
     return label
 
 
+def _found(file: str, place: Mapping[str, int]) -> str:
+    """The file as ``place`` has it: with slashes, in the composed form, without an apostrophe."""
+    written = dict.fromkeys((file, file.replace("\\", "/"), unescape(file)))
+    forms = (form for name in written for form in (name, plain(name)))
+    return next((form for form in forms if form in place), file)
+
+
 def _rows(path: Path) -> list[tuple[str, str]]:
     """The file and the label of each row."""
-    try:
-        with open(path, newline="", encoding="utf-8-sig") as file:
-            reader = csv.DictReader(file, skipinitialspace=True)
-            header = [name.strip() for name in reader.fieldnames or []]
-            reader.fieldnames = header
-            if [header.count(name) for name in ("file", "label")] != [1, 1]:
-                raise InputError(
-                    f"{path} begins with {','.join(header)!r}; its first line must name the "
-                    "columns file,label once each"
-                )
-            return [((row["file"] or "").strip(), (row["label"] or "").strip()) for row in reader]
-    except (OSError, UnicodeDecodeError, csv.Error) as error:
+    table = read_table(path, "data.labels")
+    if [table.columns.count(name) for name in ("file", "label")] != [1, 1]:
         raise InputError(
-            f"data.labels={path} cannot be read ({error}); write a CSV file"
-        ) from error
+            f"{path} begins with {','.join(table.columns)!r}; its first line must name the "
+            "columns file,label once each"
+        )
+    return list(zip(table.column("file"), table.column("label"), strict=True))
 
 
 def _refuse(path: Path, problem: str, offenders: Sequence[str]) -> None:

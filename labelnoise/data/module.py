@@ -33,11 +33,13 @@ class NoisyLabelDataModule(pl.LightningDataModule):
         input_shape: the shape of a sample.
 
     Attributes (after ``setup``):
-        train, val, test: the splits; ``val`` has noisy labels, or is None.
+        train, val, test: the splits; ``val`` has noisy labels, or is None. ``test`` is None if
+            there are no test samples; the metrics of the test set do not exist then.
         noise_record: the record of the training and validation labels.
         left_out: number of files that are not read or read only in part, by reason.
         corrected: the files of ``data.corrections``, and the numbers of changed, dropped and kept
             samples; None without corrections.
+        unreadable: the files that are left out because they cannot be read, with the reasons.
     """
 
     has_epochs: ClassVar[bool] = True
@@ -47,10 +49,11 @@ class NoisyLabelDataModule(pl.LightningDataModule):
     input_shape: tuple[int, ...]
     train: Split
     val: Split | None
-    test: Split
+    test: Split | None
     noise_record: NoiseRecord
     left_out: Mapping[str, int] = MappingProxyType({})
     corrected: Mapping[str, Any] | None = None
+    unreadable: Mapping[str, str] = MappingProxyType({})
 
     def place_on(self, device: torch.device) -> None:
         """Move the splits to a GPU if its memory allows.
@@ -98,7 +101,7 @@ def warn_of_missing_classes(data: NoisyLabelDataModule) -> None:
     For training and validation by the given labels, for test by the true labels if known.
     """
     val = None if data.val is None else data.val.label
-    test = data.test.clean_label if data.test.truth_known else data.test.label
+    test = None if data.test is None else data.test.reference_label
     labels = {"training": data.train.label, "validation": val, "test": test}
     for part, label in labels.items():
         if label is None:

@@ -32,8 +32,8 @@ class PoolDataModule(NoisyLabelDataModule):
     """Samples in memory with label noise; a data set is a subclass with :meth:`read`.
 
     The labels of all training samples (the pool) are made noisy together. Then a noisy validation
-    split is held out of the pool; only this split may be used for selection. The test samples are
-    for reporting, with clean and with noisy labels.
+    split is held out of the pool; only this split may be used for selection. The test samples, if
+    there are any, are for reporting, with clean and with noisy labels.
 
     Args:
         noise: the label noise of the pool and, with another stream, of the test labels.
@@ -59,8 +59,8 @@ class PoolDataModule(NoisyLabelDataModule):
             else None.
         source_size: number of training samples in the published data set.
         input_shape: the shape of a sample.
-        train, val, test: the splits; ``val`` is None without held-out samples. ``test.label`` is
-            noisy, ``test.clean_label`` is true.
+        train, val, test: the splits; ``val`` is None without held-out samples, and ``test`` is
+            None without test samples. ``test.label`` is noisy, ``test.clean_label`` is true.
         noise_record: the labels of the pool (training and validation) in the order read.
         labels_are_true: whether the labels that were read are known to be true. If not, and if
             nothing is flipped, no split has clean labels.
@@ -118,21 +118,25 @@ class PoolDataModule(NoisyLabelDataModule):
             found = found | {"data.corrections": content_of(*self.corrections)}
         return found
 
-    def read(self) -> tuple[Samples, Samples]:
-        """The training and the test samples with their true labels.
+    def read(self) -> tuple[Samples, Samples | None]:
+        """The training and the test samples with their true labels; None without test samples.
 
         :meth:`setup` calls it once. It or the constructor must set ``class_names`` and
         ``input_shape``. Inputs may be read later, see :class:`labelnoise.data.samples.Samples`.
         """
         raise NotImplementedError(f"{type(self).__name__} has no samples: write read()")
 
-    def _inputs(self, train: Samples, test: Samples) -> tuple[Tensor, Tensor]:
+    def _inputs(self, train: Samples, test: Samples | None) -> tuple[Tensor, Tensor | None]:
         """The inputs of the training and the test samples."""
-        return train.inputs(), test.inputs()
+        return train.inputs(), None if test is None else test.inputs()
 
     def _draw_pool(self, pool: Samples) -> NoiseRecord:
         """The given labels of the training samples."""
         return self._draw(pool, "train")
+
+    def _draw_test(self, test: Samples) -> NoiseRecord:
+        """The given labels of the test samples, after those of the training samples."""
+        return self._draw(test, "test", self.noise_record)
 
     def _check_memory(self, train: int, test: int) -> None:
         """Refuse samples that do not fit into memory, before they are read."""
@@ -157,7 +161,7 @@ class PoolDataModule(NoisyLabelDataModule):
         if self.source_size is None:
             self.source_size = len(pool)
         pool, test, dropped = self._select(pool, test)
-        self._check_memory(len(pool), len(test))
+        self._check_memory(len(pool), 0 if test is None else len(test))
         self.noise_record = self._draw_pool(pool)
         if dropped and self.noise_record.source_index is None:
             self.noise_record = replace(
@@ -166,7 +170,7 @@ class PoolDataModule(NoisyLabelDataModule):
         self._split(pool, test)
         self._is_set_up = True
 
-    def _select(self, pool: Samples, test: Samples) -> tuple[Samples, Samples, int]:
+    def _select(self, pool: Samples, test: Samples | None) -> tuple[Samples, Samples | None, int]:
         """The samples to use, and the number of training samples that the noise leaves out."""
         # Human labels can be outside the classes of the data.
         kept = self.noise.keeps(CleanSplit(pool.label, self.num_classes, **self._facts(pool)))
@@ -176,14 +180,19 @@ class PoolDataModule(NoisyLabelDataModule):
         if self.per_class is not None:
             generator = stream(self.split_seed, "subset")
             pool = pool.subset(equal_per_class(pool.label, self.per_class, generator))
-        if self.test_per_class is not None:
+        if self.test_per_class is not None and test is not None:
             generator = stream(self.split_seed, "test subset")
             index = equal_per_class(test.label, self.test_per_class, generator, "test_per_class")
             test = test.subset(index)
         return pool, test, dropped
 
-    def _hold_out(self, label: Int[Tensor, " n"]) -> tuple[Tensor, Tensor]:
-        """The positions of the training and of the validation samples in the pool."""
+    def _hold_out(self, pool: Samples, label: Int[Tensor, " n"]) -> tuple[Tensor, Tensor]:
+        """The positions of the training and of the validation samples in the pool.
+
+        Args:
+            pool: all samples.
+            label: their given labels.
+        """
         if self.fold is not None:
             place, folds = self.fold
             held = fold_of(label, folds, stream(self.split_seed, "folds")) == place
@@ -211,10 +220,12 @@ class PoolDataModule(NoisyLabelDataModule):
         log.info("%s", corrected.describe(files))
         return corrected.label, rest, held
 
-    def _split(self, pool: Samples, test: Samples) -> None:
+    def _split(self, pool: Samples, test: Samples | None) -> None:
         """Hold out the validation split, and read the inputs without a second copy."""
         drawn = self.noise_record
-        label, rest, held = self._correct(pool, *self._hold_out(drawn.label))
+        # After the pool, because its record can determine the noise of the test samples.
+        noisy = None if test is None else self._draw_test(test)
+        label, rest, held = self._correct(pool, *self._hold_out(pool, drawn.label))
         input, test_input = self._inputs(pool.subset(torch.cat([rest, held])), test)
         self._prepare(input[: len(rest)])
 
@@ -225,11 +236,11 @@ class PoolDataModule(NoisyLabelDataModule):
 
         self.train = part(input[: len(rest)], rest)
         self.val = part(input[len(rest) :], held) if len(held) else None
-        # After the pool, because its record can determine the noise of the test samples.
-        noisy = self._draw(test, "test", drawn)
-        self.test = Split(
-            test_input, noisy.label, noisy.clean_label, test.source_index, self.normalize
-        )
+        self.test = None
+        if test is not None and test_input is not None and noisy is not None:
+            self.test = Split(
+                test_input, noisy.label, noisy.clean_label, test.source_index, self.normalize
+            )
         warn_of_missing_classes(self)
 
     def _draw(
@@ -266,8 +277,8 @@ class PoolDataModule(NoisyLabelDataModule):
     def val_dataloader(self) -> TensorLoader | list[TensorLoader]:
         return [] if self.val is None else TensorLoader(self.val, self.eval_batch_size)
 
-    def test_dataloader(self) -> TensorLoader:
-        return TensorLoader(self.test, self.eval_batch_size)
+    def test_dataloader(self) -> TensorLoader | list[TensorLoader]:
+        return [] if self.test is None else TensorLoader(self.test, self.eval_batch_size)
 
 
 def _files(named: str | Path | Sequence[str | Path] | None) -> list[Path]:

@@ -111,6 +111,7 @@ class SignalNoiseDataModule(NoisyLabelDataModule):
     """
 
     has_epochs = False
+    test: Split
     num_classes = 2
     class_names = ("-1", "+1")
 

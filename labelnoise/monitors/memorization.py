@@ -13,7 +13,7 @@ from labelnoise.monitors.monitor import Monitor, is_due, probe_of
 
 
 class MemorizationMonitor(Monitor):
-    """Logs ``train/*`` over the whole training set and ``test/*`` over the whole test set.
+    """Logs ``train/*`` over the whole training set and ``test/*`` over the test set, if it exists.
 
     The metrics are those of :mod:`labelnoise.learner.label_metrics`, all at the current weights.
     The monitor uses the test data and, if they are known, the true labels. Techniques may not use
@@ -42,25 +42,30 @@ class MemorizationMonitor(Monitor):
         self.probe_size = probe_size
         self.seed = seed
         self.probe: Split | None = None
+        self.has_test = True
 
     def on_fit_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
-        self.probe = probe_of(data_of(trainer).train, self.probe_size, self.seed)
+        data = data_of(trainer)
+        self.has_test = data.test is not None
+        self.probe = probe_of(data.train, self.probe_size, self.seed)
 
     def due(self, step: int) -> bool:
         return super().due(step) or self._test_due(step)
 
     def _test_due(self, step: int) -> bool:
-        return self.test_every_n_steps is not None and is_due(step, self.test_every_n_steps)
+        interval = self.test_every_n_steps if self.has_test else None
+        return interval is not None and is_due(step, interval)
 
     def observe(self, trainer: pl.Trainer, module: NoisyLabelClassifier) -> dict[str, float]:
         assert self.probe is not None
         metrics = module.measure("train", self.probe)
-        if self.test_every_n_steps is None or self._test_due(trainer.global_step):
+        every_time = self.has_test and self.test_every_n_steps is None
+        if every_time or self._test_due(trainer.global_step):
             metrics |= module.measure("test")
         return metrics
 
     def on_train_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
         super().on_train_end(trainer, pl_module)
         module = classifier_of(trainer)
-        if math.isnan(module.history.at("test/acc", trainer.global_step)):
+        if self.has_test and math.isnan(module.history.at("test/acc", trainer.global_step)):
             module.record(module.measure("test"))

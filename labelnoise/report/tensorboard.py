@@ -27,11 +27,14 @@ CHARTS_AS_GIVEN = {
 }
 
 
-def add_layout(logger: Logger, truth_known: bool = True) -> None:
+def add_layout(logger: Logger, truth_known: bool = True, has_test: bool = True) -> None:
     """Set the layout of the custom-scalars page: gamma and rho_bar, and the accuracies."""
     if isinstance(logger, TensorBoardLogger):
         charts = CHARTS if truth_known else CHARTS_AS_GIVEN
-        layout = {title: ["Multiline", metrics] for title, metrics in charts.items()}
+        layout = {
+            title: ["Multiline", [m for m in metrics if has_test or not m.startswith("test/")]]
+            for title, metrics in charts.items()
+        }
         logger.experiment.add_custom_scalars({"two stages" if truth_known else "run": layout})
 
 

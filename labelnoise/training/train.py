@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -14,6 +14,7 @@ from omegaconf import DictConfig
 from labelnoise.config.composition import check, config_hash
 from labelnoise.config.options import check_options
 from labelnoise.config.targets import allowed_modules
+from labelnoise.csv_files import write_rows
 from labelnoise.data.module import NoisyLabelDataModule, steps_per_epoch
 from labelnoise.distributed import (
     is_rank_zero,
@@ -132,6 +133,8 @@ def _run(
     if rank() > 0:
         seed_globally(cfg.seed, rank())  # the weights are equal, the dropout masks differ
     _keep_noise(parts.datamodule.noise_record, run)
+    if is_rank_zero() and parts.datamodule.unreadable:
+        _list_unreadable(parts.datamodule.unreadable, run)
     with _pointing_to_resume(run), deferred():
         _fit(parts, checkpoint)
         final = parts.classifier.final_metrics()
@@ -181,11 +184,19 @@ def _keep_noise(record: NoiseRecord, run: RunDirectory) -> None:
         )
 
 
+def _list_unreadable(unreadable: Mapping[str, str], run: RunDirectory) -> None:
+    """Write the files that were left out, and the reasons."""
+    rows = ({"file": file, "reason": reason} for file, reason in unreadable.items())
+    write_rows(run.unreadable, ("file", "reason"), rows)
+    log.warning("%d files cannot be read and are left out: %s", len(unreadable), run.unreadable)
+
+
 def _fit(parts: Parts, checkpoint: Path | None) -> None:
     trainer, classifier = parts.trainer, parts.classifier
     if checkpoint is None:
         for logger in trainer.loggers:
-            add_layout(logger, parts.datamodule.train.truth_known)
+            data = parts.datamodule
+            add_layout(logger, data.train.truth_known, has_test=data.test is not None)
     trainer.fit(classifier, datamodule=parts.datamodule, ckpt_path=checkpoint, weights_only=True)
     classifier.to(trainer.strategy.root_device)  # Lightning has moved it to the CPU
 

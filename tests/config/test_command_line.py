@@ -54,6 +54,7 @@ CASES = {
     "dat=cifar10": r"dat does not exist, there are: allow_targets, batch_size,",
     "noise=human": r"noise.path has no default, give it as noise.path=",
     "data=image_folder": r"data.root has no default, give it as data.root=",
+    "data=image_table": r"data.table has no default, give it as data.table=",
     "optimizer.lr=0": r"optimizer.lr must be a number above 0, got 0",
     "optimizer.lr=abc": r"optimizer.lr must be a number above 0, got abc",
     "+noise_rte=0.3": r"noise_rte does not exist, there are: data, noise",

@@ -64,9 +64,9 @@ def test_a_technique_without_an_entry_is_refused() -> None:
 @pytest.mark.parametrize("group", ["noise", "data"])
 def test_choices_are_found_again(group: str) -> None:
     for path in (CONF_DIR / group).glob("*.yaml"):
-        mandatory = {"data": "data.root=x", "noise": "noise.path=x"}[group]
-        with_path = path.stem in ("image_folder", "human", "human_twin", "file")
-        cfg = compose([f"{group}={path.stem}", *([mandatory] if with_path else [])])
+        files = {"image_folder": "data.root=x", "image_table": "data.table=x"}
+        files |= dict.fromkeys(("human", "human_twin", "file"), "noise.path=x")
+        cfg = compose([f"{group}={path.stem}", *[files[n] for n in [path.stem] if n in files]])
         assert choice_of(cfg, group) == path.stem
 
 

@@ -4,18 +4,64 @@ from __future__ import annotations
 
 import logging
 import os
+import shutil
 import unicodedata
 from collections import Counter
 from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+import torch
 from PIL import Image
 
-from labelnoise.data.class_folders import SYSTEM_NAMES, list_images
+from labelnoise.data.class_folders import list_images
+from labelnoise.data.left_out import SYSTEM_NAMES
 from labelnoise.errors import InputError
-from tests.conftest import Run
+from tests.conftest import Run, present
 from tests.folders import CLASSES, make, one_line, write_image
+
+
+def test_images_in_folders_below_a_class_folder_belong_to_the_class(root: Path) -> None:
+    for part in ("train", "test"):
+        write_image(root / part / "cat" / "2019" / "deep" / "a.png", (1, 2, 3))
+        write_image(root / part / "cat" / "2019" / "b.png", (4, 5, 6))
+    (root / "train" / "ant" / "all below").mkdir(parents=True)
+    write_image(root / "train" / "ant" / "all below" / "c.png")
+    data = make(root, val_fraction=0)
+    assert data.class_names == ["ant", *CLASSES]
+    places = {file: k for k, file in enumerate(data.files)}
+    assert data.files == sorted(data.files)
+    for file, rgb, label in (
+        ("train/cat/2019/deep/a.png", (1, 2, 3), "cat"),
+        ("train/cat/2019/b.png", (4, 5, 6), "cat"),
+        ("train/ant/all below/c.png", (0, 0, 0), "ant"),
+    ):
+        assert data.train.input[places[file], :, 0, 0].tolist() == list(rgb)
+        assert data.class_names[data.train.label[places[file]]] == label
+    assert "test/cat/2019/deep/a.png" in data.test_files and len(data.test_files) == 14
+    (root / "labels.csv").write_text(
+        "file,label\n"
+        + "".join(f"{file},eel\n" for file in data.files[:-1])
+        + f"{data.files[-1]},ant\n"
+    )
+    relabelled = make(root, val_fraction=0, labels=root / "labels.csv")
+    assert relabelled.train.label[places["train/cat/2019/b.png"]] == data.class_names.index("eel")
+
+
+def test_without_train_the_root_has_the_classes_and_there_is_no_test(
+    root: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    whole = make(root, val_fraction=0.2)
+    with caplog.at_level(logging.INFO, "labelnoise"):
+        data = make(root / "train", val_fraction=0.2)
+    assert data.test is None and data.test_files == []
+    assert data.files == [file.removeprefix("train/") for file in whole.files]
+    for name in ("train", "val"):
+        ours, theirs = present(getattr(data, name)), present(getattr(whole, name))
+        assert torch.equal(ours.input, theirs.input) and torch.equal(ours.label, theirs.label)
+    assert "30 training and no test images in 3 classes; left out: nothing" in caplog.text
+    shutil.rmtree(root / "test")
+    assert make(root).test is None
 
 
 def test_other_files_are_passed_over(root: Path) -> None:
@@ -34,9 +80,8 @@ def test_other_files_are_passed_over(root: Path) -> None:
 def clutter(root: Path) -> dict[str, int]:
     """Something of every kind that is not read."""
     train, cat = root / "train", root / "train" / "cat"
-    write_image(cat / "more" / "deep" / "1.png")
-    write_image(cat / "more" / "2.png")
-    write_image(cat / "more" / "._2.png")
+    (cat / "empty" / "deep").mkdir(parents=True)
+    write_image(cat / "empty" / "deep" / "._2.png")
     write_image(cat / ".thumbs" / "23.png")
     write_image(cat / ".24.png")
     (cat / "25.png.part").write_bytes(b"")
@@ -54,17 +99,18 @@ def clutter(root: Path) -> dict[str, int]:
     (train / "Thumbs.db").write_bytes(b"")
     (root / "test" / "dog" / ".DS_Store").write_bytes(b"")
     write_image(root / "val" / "34.png")
+    write_image(root / "Test" / "cat" / "36.png")
     write_image(root / "35.png")
     (root / "labels.csv").write_text("")
     return {
-        "nested": 3,
+        "linked_folder": 1,
         "hidden": 3,
         "ending": 3,
         "dangling_link": 3,
         "special": 1,
         "loose": 2,
         "system": 5,
-        "other_splits": 1,
+        "other_splits": 2,
     }
 
 
@@ -80,15 +126,15 @@ def test_all_that_is_not_read_is_counted_by_reason_in_one_line(
     (record,) = [r for r in caplog.records if "left out" in r.getMessage()]
     assert record.levelno == logging.WARNING
     assert "30 training and 12 test images in 3 classes" in record.getMessage()
-    assert "3 in folders below a class folder" in record.getMessage()
+    assert "1 links to folders below a class folder" in record.getMessage()
     assert "3 with an ending that cannot be read (.part 1, .txt 1, none 1)" in record.getMessage()
 
 
 def test_the_summary_holds_the_counts(root: Path, run_images: Run) -> None:
-    write_image(root / "train" / "cat" / "more" / "20.png")
+    (root / "train" / "cat" / "notes.txt").write_bytes(b"")
     (root / "test" / "cat" / "Thumbs.db").write_bytes(b"")
     summary = run_images(f"data.root={root}", "max_epochs=1", "monitor=none")
-    assert summary["data_left_out"] == {"nested": 1, "system": 1}
+    assert summary["data_left_out"] == {"ending": 1, "system": 1}
 
 
 def test_folders_without_anything_else_are_no_warning(
@@ -138,7 +184,7 @@ def test_names_are_compared_in_one_form(root: Path) -> None:
     write_image(root / "test" / apart / "0.png")
     data = make(root, val_fraction=0)
     assert data.class_names[-1] == composed
-    assert data.test.label[-1] == 3
+    assert present(data.test).label[-1] == 3
     write_image(root / "train" / apart / "1.png")
     with pytest.raises(
         InputError, match="two class folders with names that look the same"
@@ -149,9 +195,9 @@ def test_names_are_compared_in_one_form(root: Path) -> None:
 
 def empty_classes(root: Path) -> str:
     (root / "train" / "ant").mkdir()
-    write_image(root / "train" / "bee" / "deep" / "0.png")
+    write_image(root / "train" / "bee" / ".thumbs" / "0.png")
     (root / "train" / "bee" / ".DS_Store").write_bytes(b"")
-    return "without images .*: ant, bee; left out: 1 in folders below a class folder, 1 left by"
+    return "without images .*: ant, bee; left out: 1 hidden, 1 left by"
 
 
 def one_class(root: Path) -> str:
@@ -166,9 +212,27 @@ def class_in_test_alone(root: Path) -> str:
     return "1 of 4 classes without training images, the first is 'fox'"
 
 
-def no_test(root: Path) -> str:
-    (root / "test").rename(root / "elsewhere")
-    return "there is no folder .*test"
+def renamed_splits(root: Path) -> str:
+    (root / "train").rename(root / "Training")
+    return "has no folder train, but Training, test: rename the folder of training images"
+
+
+def flat(root: Path) -> str:
+    for part in ("train", "test"):
+        (root / part).rename(root / "cats" if part == "train" else root / f"{part}-")
+    shutil.rmtree(root / "cats")
+    shutil.rmtree(root / "test-")
+    write_image(root / "0.png")
+    (root / "labels.csv").write_text("")
+    return (
+        "no class folders; .*, or write data=image_table .* if a table has the labels of these 1 im"
+    )
+
+
+def one_nested_class(root: Path) -> str:
+    (root / "train").rename(root / "images")
+    shutil.rmtree(root / "test")
+    return "has one class, 'images'; .*, or write data.root=.*images if its folders are the classes"
 
 
 def no_classes(root: Path) -> str:
@@ -189,7 +253,17 @@ def line_break(root: Path) -> str:
 
 @pytest.mark.parametrize(
     "change",
-    [empty_classes, one_class, class_in_test_alone, no_test, no_classes, no_utf8, line_break],
+    [
+        empty_classes,
+        one_class,
+        class_in_test_alone,
+        renamed_splits,
+        flat,
+        one_nested_class,
+        no_classes,
+        no_utf8,
+        line_break,
+    ],
 )
 def test_folders_that_cannot_be_used(root: Path, change: Callable[[Path], str]) -> None:
     reason = change(root)

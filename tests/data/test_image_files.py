@@ -14,9 +14,12 @@ import torch
 from PIL import ExifTags, Image
 from torchvision import transforms
 
+from labelnoise.csv_files import read_rows
 from labelnoise.data.class_folders import list_images
-from labelnoise.data.image_files import decode, decode_all
+from labelnoise.data.decoding import decode_all
+from labelnoise.data.image_files import decode
 from labelnoise.errors import InputError
+from tests.conftest import Run, present
 from tests.folders import make, needs, one_line, pixel, write_image
 
 RED, BLUE = (250, 10, 20), (0, 0, 255)
@@ -139,15 +142,83 @@ def test_an_image_that_cannot_be_read_is_named(root: Path, damage: Callable[[Pat
     assert str(path) in one_line(error)
 
 
-def test_all_damaged_files_are_counted_in_one_answer(root: Path) -> None:
+def test_all_damaged_files_are_named_in_one_answer(root: Path) -> None:
     damaged = [root / "train" / "cat" / f"{k}.png" for k in range(4)]
     damaged += [root / "test" / "eel" / f"{k}.png" for k in range(3)]
     for path in damaged:
         no_image(path)
-    with pytest.raises(InputError, match="7 of 42 files .* and 2 more") as error:
+    with pytest.raises(InputError, match="7 of 42 files .*data.unreadable=skip") as error:
         make(root, val_fraction=0)
     message = one_line(error)
-    assert [str(path) in message for path in damaged] == 5 * [True] + 2 * [False]
+    assert all(message.count(str(path)) == 1 for path in damaged)
+
+
+def test_damaged_files_can_be_left_out(root: Path, run_images: Run, tmp_path: Path) -> None:
+    damaged = [root / "train" / "cat" / f"{k}.png" for k in range(4)]
+    damaged.append(root / "test" / "eel" / "0.png")
+    expected = make(root, val_fraction=0)
+    for path in damaged:
+        no_image(path)
+    data = make(root, val_fraction=0, unreadable="skip")
+    for name in ("train", "test"):
+        ours, theirs = present(getattr(data, name)), present(getattr(expected, name))
+        files = (expected.files, expected.test_files)[name == "test"]
+        kept = torch.tensor([root / file not in damaged for file in files])
+        assert torch.equal(ours.input, theirs.input[kept])
+        assert torch.equal(ours.label, theirs.label[kept])
+    assert data.left_out == {"unreadable": 5}
+    words = (f"data.root={root}", "max_epochs=1", "monitor=none", "data.unreadable=skip")
+    assert run_images(*words)["data_left_out"] == {"unreadable": 5}
+    rows = read_rows(tmp_path / "run" / "unreadable.csv")
+    assert [root / row["file"] for row in rows] == damaged
+    assert {row["reason"] for row in rows} == {"cannot identify image file"}
+    for k in range(4, 10):
+        no_image(root / "train" / "cat" / f"{k}.png")
+    with pytest.raises(InputError, match="none of the images of class cat can be read") as error:
+        make(root, unreadable="skip")
+    one_line(error)
+
+
+# Channels
+
+
+def test_grey_images_stay_grey_unless_any_has_colours(root: Path) -> None:
+    for file in root.rglob("*.png"):
+        Image.open(file).convert("LA" if file.stem == "0" else "L").save(file)
+    data = make(root, val_fraction=0)
+    assert data.input_shape == (1, 8, 8)
+    as_colour = make(root, val_fraction=0, channels=3)
+    assert torch.equal(as_colour.train.input, data.train.input.expand(-1, 3, -1, -1))
+    scaled = (data.train.input.double() / 255 - 0.449) / 0.226
+    torch.testing.assert_close(data.train.batch().input.double(), scaled, atol=1e-6, rtol=0)
+    # A background with a colour is seen through transparent pixels.
+    assert make(root, background="red").input_shape == (3, 8, 8)
+    write_image(root / "test" / "cat" / "1.png", RED)
+    colours = make(root, val_fraction=0)
+    assert colours.input_shape == (3, 8, 8)
+    assert torch.equal(colours.train.input, as_colour.train.input)
+    grey = make(root, val_fraction=0, channels=1, mean=[0.5], std=[0.5])
+    assert torch.equal(grey.train.input, data.train.input)
+    assert torch.equal(present(grey.test).input[1, 0], torch.full((8, 8), 83).byte())
+
+
+@pytest.mark.parametrize(
+    ("options", "reason"),
+    [
+        ({"channels": 2}, "data.channels must be one of 1, 3, got 2"),
+        ({"mean": [0.5, 0.5]}, "data.mean has 2 numbers for images of 1 or 3 channels"),
+        ({"mean": [0.5], "std": [0.1]}, "data.mean has 1 numbers for images of 3 channels"),
+        ({"mean": [0.5]}, "data.mean has 1 numbers for images of 3 channels"),
+        ({"mean": [0.5], "std": [1, 1, 1]}, "data.std has 3 numbers for images of 1 channels"),
+        ({"channels": 1, "mean": [0.1, 0.2, 0.3]}, "data.mean has 3 numbers for images of 1 chan"),
+    ],
+)
+def test_normalization_must_have_a_number_for_each_channel(
+    root: Path, options: dict[str, Any], reason: str
+) -> None:
+    with pytest.raises(InputError, match=reason) as error:
+        make(root, **options)
+    one_line(error)
 
 
 @pytest.mark.parametrize("share", [0.4, 0.6])

@@ -23,11 +23,11 @@ def test_splits_keep_images_labels_and_files_together(root: Path) -> None:
     assert data.class_names == list(CLASSES)
     assert data.num_classes == 3
     assert data.input_shape == (3, 8, 8)
-    assert (len(data.train), len(present(data.val)), len(data.test)) == (24, 6, 12)
+    assert (len(data.train), len(present(data.val)), len(present(data.test))) == (24, 6, 12)
     assert len(data.files) == 30
     for part, splits, files in (
         ("train", (data.train, present(data.val)), data.files),
-        ("test", (data.test,), data.test_files),
+        ("test", (present(data.test),), data.test_files),
     ):
         for split in splits:
             for image, clean, source in zip(
@@ -40,7 +40,7 @@ def test_splits_keep_images_labels_and_files_together(root: Path) -> None:
                 assert CLASSES[clean] == name
     assert data.noise_record.is_noisy.sum() == 6
     assert torch.equal(data.train.label, data.noise_record.label[data.train.source_index])
-    assert data.test.is_noisy.sum() == 2
+    assert present(data.test).is_noisy.sum() == 2
 
 
 def test_images_are_normalised_by_the_numbers_given(root: Path) -> None:
@@ -62,7 +62,7 @@ def test_test_images_may_lack_a_class(root: Path) -> None:
     for file in (root / "test" / "cat").iterdir():
         file.unlink()
     (root / "test" / "cat").rmdir()
-    assert make(root).test.label.tolist() == [1] * TEST_EACH + [2] * TEST_EACH
+    assert present(make(root).test).label.tolist() == [1] * TEST_EACH + [2] * TEST_EACH
 
 
 def test_image_size_is_at_least_one() -> None:

@@ -13,7 +13,8 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from labelnoise.data.image_files import colour_of, decode_all
+from labelnoise.data.decoding import decode_all
+from labelnoise.data.image_files import colour_of
 from labelnoise.errors import InputError
 from tests.folders import make, needs, one_line, pixel
 

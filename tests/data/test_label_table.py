@@ -52,7 +52,7 @@ def test_a_csv_gives_the_observed_labels_and_folders_the_true_ones(
             assert CLASSES[label] == given(name, int(number))
             assert CLASSES[clean] == name
     assert len(record.label) == 3 * options.get("per_class", TRAIN_EACH)
-    assert not data.test.is_noisy.any()
+    assert not present(data.test).is_noisy.any()
     if not options:
         assert record.rate_realised == 0.2
 
@@ -64,7 +64,9 @@ def test_nobody_knows_the_true_labels_unless_the_folders_are_said_to_be_them(
     path = write_csv(root, rows()) if labels else None
     data = make(root, labels=path, val_fraction=0.2)
     assert data.noise_record.truth == "unknown"
-    assert not any(split.truth_known for split in (data.train, present(data.val), data.test))
+    assert not any(
+        split.truth_known for split in (data.train, present(data.val), present(data.test))
+    )
     trusted = make(root, labels=path, val_fraction=0.2, truth="folders")
     assert trusted.noise_record.truth == ("given" if labels else "made")
     for name in ("train", "val", "test"):

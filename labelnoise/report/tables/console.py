@@ -62,8 +62,10 @@ def _training_rows(summary: Mapping[str, Any]) -> list[tuple[str, str]]:
 
 
 def _test_rows(summary: Mapping[str, Any]) -> list[tuple[str, str]]:
-    final = summary["final"]
-    if summary.get("test_labels") == "given":
+    final, labels = summary["final"], summary.get("test_labels", "clean")
+    if labels is None:
+        return [("test accuracy", "no test images")]
+    if labels == "given":
         return [("test accuracy, given labels", _percent(final["test/acc"]))]
     return [
         ("test accuracy", _percent(final["test/acc"])),

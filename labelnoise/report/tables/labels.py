@@ -19,13 +19,14 @@ def truth_known(summary: Summary) -> bool:
 
 
 def labels_of_test(summaries: Iterable[Summary]) -> str:
-    """The labels for the test accuracy in one or several runs: "clean", "given" or both.
+    """The labels for the test accuracy in one or several runs: "clean", "given", both or "no".
 
     Example:
         >>> labels_of_test([{"test_labels": "given"}]), labels_of_test([{}])
         ('given', 'clean')
     """
-    return " or ".join(sorted({summary.get("test_labels", "clean") for summary in summaries}))
+    found = {summary.get("test_labels", "clean") for summary in summaries}
+    return " or ".join(sorted(found - {None})) or "no"
 
 
 def labels_of_val(summary: Summary) -> str:

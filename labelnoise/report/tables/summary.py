@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 from omegaconf import DictConfig
 
 from labelnoise.config.presets import preset_name
+from labelnoise.data.batch import Split
 from labelnoise.learner.history import History
 from labelnoise.learner.label_metrics import BY_TRUTH
 from labelnoise.noise import NoiseRecord
@@ -18,8 +19,13 @@ from labelnoise.stoppers import STOPPERS, shadow_stop
 from labelnoise.techniques import Technique
 from labelnoise.theory import find_stages
 
-# The metrics in ``final`` that are None if the true labels are unknown.
-FINAL_BY_TRUTH = (*(f"train/{name}" for name in BY_TRUTH), "test/acc_noisy_labels")
+# The metrics in ``final`` that are None if the true labels are unknown, or without test samples.
+MAY_BE_NONE = (
+    *(f"train/{name}" for name in BY_TRUTH),
+    "test/loss",
+    "test/acc",
+    "test/acc_noisy_labels",
+)
 
 
 def summarize(
@@ -49,15 +55,22 @@ def summarize(
             **stages(history, theory_t1),
             "dominance_lost_step": dominance_lost_step(history),
         },
-        "final": final | {name: None for name in FINAL_BY_TRUTH if name not in final},
+        "final": final | {name: None for name in MAY_BE_NONE if name not in final},
         "report_card": report_card(history, steps_per_epoch),
-        "test_labels": "clean" if datamodule.test.truth_known else "given",
+        "test_labels": test_labels(datamodule.test),
         "selection": reports.get(next(selections, "")),
         "suspects": suspects,
         "techniques": reports,
         "technique_preset": preset_name(cfg),
         "oracle_knowledge": sorted(knowledge),
     }
+
+
+def test_labels(test: Split | None) -> str | None:
+    """The labels against which the test accuracy is measured; None without test samples."""
+    if test is None:
+        return None
+    return "clean" if test.truth_known else "given"
 
 
 def stages(history: History, t1: float | None) -> dict[str, float | None]:

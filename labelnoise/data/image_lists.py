@@ -1,0 +1,254 @@
+"""The base class of data sets of image files: read once, in one form, with labels from the user."""
+
+from __future__ import annotations
+
+import logging
+import warnings
+from collections import Counter
+from collections.abc import Sequence
+from functools import partial
+from pathlib import Path
+from typing import Any, Literal
+
+import torch
+from jaxtyping import Int, UInt8
+from PIL import Image
+from torch import Tensor
+
+from labelnoise.checks import check_word
+from labelnoise.data.decoding import decode_all, find_unreadable
+from labelnoise.data.found_images import Found, ImageList
+from labelnoise.data.image_files import NOTES, WHITE, colour_of, is_grey
+from labelnoise.data.images import ImageDataModule
+from labelnoise.data.left_out import describe_left_out
+from labelnoise.data.loaders import Normalize
+from labelnoise.data.samples import Samples
+from labelnoise.errors import InputError
+from labelnoise.files import listing_of
+from labelnoise.noise import LabelNoise, NoiseRecord
+from labelnoise.noise.label_words import some
+
+log = logging.getLogger(__name__)
+
+# By number of channels: the mean and the standard deviation of torchvision's pretrained networks,
+# and their averages over the channels.
+NORMALIZATION = {
+    3: ((0.485, 0.456, 0.406), (0.229, 0.224, 0.225)),
+    1: ((0.449,), (0.226,)),
+}
+
+
+class ImageListDataModule(ImageDataModule):
+    """Image files of a user; a subclass finds them and their labels with :meth:`find`.
+
+    Args:
+        noise: the label noise.
+        root: the folder of the files.
+        image_size: side of the images; the shorter side is resized to it, and the centre is
+            cropped.
+        channels: 1 or 3; None is 1 if all images are greyscale, else 3.
+        background: the colour of transparent pixels, by name or as red, green, blue.
+        unreadable: "refuse" or "skip" files that cannot be decoded. With "skip" every file is
+            decoded twice, because the labels of the other files are drawn and split in between.
+        mean, std: of each channel, on the scale of 0 to 1; None is that of natural images.
+        options: the options of :class:`ImageDataModule`.
+
+    Attributes (after ``setup``):
+        files: the training images; a source index is a position in this list.
+        test_files: the test images.
+        left_out: number of files that are not read or read only in part, by the keys of ``REASONS``
+            in left_out.py and of ``NOTES`` in image_files.py.
+
+    Raises:
+        InputError: at set-up, images or labels that cannot be used.
+    """
+
+    record_kind = "csv"
+    files: list[str]
+    test_files: list[str]
+    size_options = "data.image_size, data.per_class or data.test_per_class"
+
+    def __init__(
+        self,
+        noise: LabelNoise,
+        *,
+        root: str | Path,
+        image_size: int = 32,
+        channels: int | None = None,
+        background: Any = WHITE,
+        unreadable: Literal["refuse", "skip"] = "refuse",
+        mean: Sequence[float] | None = None,
+        std: Sequence[float] | None = None,
+        **options: Any,
+    ) -> None:
+        if channels is not None:
+            check_word("data.channels", channels, sorted(NORMALIZATION))
+        self.channels = channels
+        self._mean, self._std = mean, std
+        written = [len(values) for values in (mean, std) if values is not None]
+        normalization = self._normalization(channels or (written[0] if written else 3))
+        super().__init__(noise, **normalization, **options)
+        if image_size < 1:
+            raise InputError(f"data.image_size is {image_size}; write 1 or more")
+        check_word("data.unreadable", unreadable, ("refuse", "skip"))
+        self.root = Path(root).expanduser()
+        self.image_size = image_size
+        self.background = colour_of(background)
+        self.skips_unreadable = unreadable == "skip"
+
+    def find(self) -> Found:
+        """Find the images and their labels without decoding them."""
+        raise NotImplementedError(f"{type(self).__name__} has no images: write find()")
+
+    def file_names(self) -> list[str]:
+        """The files of :meth:`find`."""
+        raise NotImplementedError(f"{type(self).__name__} has no images: write file_names()")
+
+    def sources(self) -> dict[str, str | None]:
+        """With a fingerprint of names, sizes and times of the images; reading all would be slow."""
+        try:
+            found = listing_of(self.root, self.file_names())
+        except (InputError, OSError):  # raised again when the images are read
+            found = None
+        return super().sources() | {"data.root": found}
+
+    def read(self) -> tuple[Samples, Samples | None]:
+        found = self._readable(self.find())
+        self.class_names = found.class_names
+        self._describe(found)
+        self._train, self._test = found.train, found.test
+        self.files = found.train.files
+        self.test_files = [] if found.test is None else found.test.files
+        self._set_channels(self.files + self.test_files)
+        return self._samples(found.train), None if found.test is None else self._samples(found.test)
+
+    def _readable(self, found: Found) -> Found:
+        """The images without the files that cannot be decoded, if they are to be skipped."""
+        if not self.skips_unreadable:
+            return found
+        train, test = found.train, found.test
+        files = train.files + ([] if test is None else test.files)
+        failures = find_unreadable([self.root / file for file in files], self.image_size)
+        self.unreadable = {files[i]: reason for i, reason in failures.items()}
+        is_read = torch.ones(len(files), dtype=torch.bool)
+        is_read[list(failures)] = False
+        kept = train.subset(is_read[: len(train.files)].nonzero().flatten())
+        kept_test = test and test.subset(is_read[len(train.files) :].nonzero().flatten())
+        lost = set(train.label.tolist()) - set(kept.label.tolist())
+        if lost or (kept_test is not None and not kept_test.files):
+            where = (
+                f"class {some([found.class_names[k] for k in sorted(lost)])}" if lost else "test"
+            )
+            raise InputError(
+                f"{self.root}: none of the images of {where} can be read, the first of "
+                f"{len(failures)} unreadable files is {next(iter(self.unreadable))}; replace them"
+            )
+        left_out = found.left_out + Counter(unreadable=len(failures))
+        return Found(found.class_names, kept, kept_test, left_out, found.endings)
+
+    def _describe(self, found: Found) -> None:
+        """Log the numbers of images that are read and left out."""
+        why = describe_left_out(found.left_out, found.endings)
+        test = "no" if found.test is None else len(found.test.files)
+        log.log(
+            logging.WARNING if why else logging.INFO,
+            f"{self.root}: {len(found.train.files)} training and {test} test images in "
+            f"{len(found.class_names)} classes; left out: {why or 'nothing'}",
+        )
+        self.left_out = dict(found.left_out)
+
+    def _set_channels(self, files: Sequence[str]) -> None:
+        channels = self.channels
+        if channels is None:
+            with warnings.catch_warnings(action="ignore", category=Image.DecompressionBombWarning):
+                colour = next((f for f in files if not self._is_grey(f)), None)
+            channels = 1 if colour is None else 3
+            why = "all images are greyscale" if colour is None else f"{colour} has colours"
+            log.info("%s: data.channels=%d, because %s", self.root, channels, why)
+        self.normalize = Normalize(**self._normalization(channels))
+        self.input_shape = (channels, self.image_size, self.image_size)
+
+    def _is_grey(self, file: str) -> bool:
+        return is_grey(self.root / file, self.background)
+
+    def _normalization(self, channels: int) -> dict[str, Any]:
+        """The mean and std of Normalize; refuses other numbers of values than ``channels``."""
+        mean, std = NORMALIZATION.get(channels, NORMALIZATION[3])
+        chosen = {
+            "mean": mean if self._mean is None else self._mean,
+            "std": std if self._std is None else self._std,
+        }
+        for name, values in chosen.items():
+            if channels not in NORMALIZATION or len(values) != channels:
+                count = channels if channels in NORMALIZATION else "1 or 3"
+                raise InputError(
+                    f"data.{name} has {len(values)} numbers for images of {count} channels; write "
+                    "one for each channel, or null for those of natural images; data.channels=1 "
+                    "and 3 set the number of channels"
+                )
+        return chosen
+
+    def sample_names(self, source_index: Tensor) -> list[str]:
+        """The files of training images, as in ``files``."""
+        return [self.files[i] for i in source_index.tolist()]
+
+    def picture(self, source_index: int, side: int) -> UInt8[Tensor, "c h w"] | None:
+        if side <= self.image_size:
+            return None
+        file = self.root / self.files[source_index]
+        return decode_all([file], side, self.background, self.input_shape[0])[0][0]
+
+    def _samples(self, images: ImageList) -> Samples:
+        label = images.label if images.clean_label is None else images.clean_label
+        return Samples(label, torch.arange(len(label)), partial(self._decode_some, images.files))
+
+    def _decode_some(
+        self, files: Sequence[str], places: Int[Tensor, " k"]
+    ) -> UInt8[Tensor, "k c h w"]:
+        return self._decode([files[i] for i in places.tolist()])[0]
+
+    def _decode(self, files: Sequence[str]) -> tuple[UInt8[Tensor, "n c h w"], Counter[str]]:
+        paths = [self.root / file for file in files]
+        return decode_all(paths, self.image_size, self.background, self.input_shape[0])
+
+    def _inputs(self, train: Samples, test: Samples | None) -> tuple[Tensor, Tensor | None]:
+        """Decode all images together, so that one error names all unreadable files."""
+        files = [self.files[i] for i in train.source_index.tolist()]
+        if test is not None:
+            files += [self.test_files[i] for i in test.source_index.tolist()]
+        image, notes = self._decode(files)
+        if notes:
+            said = [f"{notes[key]} {words}" for key, words in NOTES.items() if notes[key]]
+            log.warning("%s: read images: %s", self.root, ", ".join(said))
+            self.left_out = {**self.left_out, **notes}
+        return image[: len(train)], None if test is None else image[len(train) :]
+
+    def _draw_pool(self, pool: Samples) -> NoiseRecord:
+        given = self._given(self._train, pool)
+        return super()._draw_pool(pool) if given is None else given
+
+    def _draw_test(self, test: Samples) -> NoiseRecord:
+        given = None if self._test is None else self._given(self._test, test)
+        return super()._draw_test(test) if given is None else given
+
+    def _given(self, images: ImageList, chosen: Samples) -> NoiseRecord | None:
+        """The record of labels from a table; None if the label noise makes the record."""
+        if not images.is_final:
+            return None
+        clean = images.clean_label
+        return NoiseRecord(
+            kind=self.record_kind,
+            seed=None,
+            rate_requested=None,
+            matrix_requested=None,
+            clean_label=None if clean is None else clean[chosen.source_index],
+            label=images.label[chosen.source_index],
+            num_classes=self.num_classes,
+            truth="unknown" if clean is None else "given",
+        )
+
+    def _hold_out(self, pool: Samples, label: Int[Tensor, " n"]) -> tuple[Tensor, Tensor]:
+        if self._train.is_held is None or self.fold is not None:
+            return super()._hold_out(pool, label)
+        held = self._train.is_held[pool.source_index]
+        return (~held).nonzero().flatten(), held.nonzero().flatten()
