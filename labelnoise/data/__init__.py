@@ -6,6 +6,7 @@ pixels, d dimension of a patch; "n 2 d" are a signal patch and a noise patch.
 
 from labelnoise.data.batch import Batch, Split
 from labelnoise.data.cifar import CIFAR10DataModule, CIFAR10PairDataModule, CIFAR100DataModule
+from labelnoise.data.features import FeaturesDataModule
 from labelnoise.data.image_folder import ImageFolderDataModule
 from labelnoise.data.images import ImageDataModule
 from labelnoise.data.loaders import TensorLoader
@@ -19,6 +20,7 @@ __all__ = [
     "CIFAR10DataModule",
     "CIFAR10PairDataModule",
     "CIFAR100DataModule",
+    "FeaturesDataModule",
     "ImageDataModule",
     "ImageFolderDataModule",
     "NoisyLabelDataModule",

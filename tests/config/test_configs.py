@@ -24,7 +24,8 @@ SETTINGS = ("data", "experiment", "logger", "technique_preset")
 OTHER_DOOR = ("diagram",)  # of phase_diagram.py, see tests/phase_diagram
 MANDATORY = {"noise/human": ["noise.path=x"], "noise/human_twin": ["noise.path=x"],
              "noise/file": ["noise.path=x"], "experiment/human_and_twin": ["noise.path=x"],
-             "data/image_folder": ["data.root=x"]}  # fmt: skip
+             "noise/matrix": ["noise.matrix=x"], "data/image_folder": ["data.root=x"],
+             "data/features": ["data.path=x"]}  # fmt: skip
 
 
 def test_there_are_files_in_every_group() -> None:
