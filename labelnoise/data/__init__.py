@@ -10,6 +10,7 @@ from labelnoise.data.features import FeaturesDataModule
 from labelnoise.data.image_folder import ImageFolderDataModule
 from labelnoise.data.images import ImageDataModule
 from labelnoise.data.loaders import TensorLoader
+from labelnoise.data.mnist import FashionMNISTDataModule, MNISTDataModule
 from labelnoise.data.module import NoisyLabelDataModule
 from labelnoise.data.pool import PoolDataModule
 from labelnoise.data.samples import Samples
@@ -20,9 +21,11 @@ __all__ = [
     "CIFAR10DataModule",
     "CIFAR10PairDataModule",
     "CIFAR100DataModule",
+    "FashionMNISTDataModule",
     "FeaturesDataModule",
     "ImageDataModule",
     "ImageFolderDataModule",
+    "MNISTDataModule",
     "NoisyLabelDataModule",
     "PoolDataModule",
     "Samples",
