@@ -199,7 +199,7 @@ VALUES: dict[str, dict[str, str]] = {
     )
     | {
         "data.mean=[0.5,0.5]": r"normalization has mean|write one for each of the 3 channels",
-        "data.per_class=1000": r"data.per_class is 1000 but the smallest class has 30 images",
+        "data.per_class=1000": r"data.per_class is 1000 but the smallest class has 30 samples",
         "data.root=/nonexistent": r"there is no folder /nonexistent/train",
         "data.root=/etc/passwd": r"there is no folder /etc/passwd/train",
         "data.labels=/tmp": r"noise=symmetric would flip them again",

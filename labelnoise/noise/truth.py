@@ -32,7 +32,7 @@ class UnknownTruth(InputError):
         super().__init__(
             f"{needed_by} needs {needs}, but the true labels of these data are unknown: choose "
             "another option, leave it out, or write data.truth=folders if the folder names are the "
-            "true labels"
+            "true labels, or data.truth=labels if the labels in a table of features are"
         )
 
 
