@@ -94,7 +94,7 @@ def fetch(files: type[MNIST], root: Path, *, download: bool) -> None:
             f"with {name}/raw, or data.download=true"
         )
     try:
-        folder.mkdir(parents=True, exist_ok=True)
+        root.mkdir(parents=True, exist_ok=True)
         # Several runs of a sweep may start at once; the first one downloads.
         with FileLock(root / f".{name}.lock"):
             for (packed, md5), path in zip(files.resources, paths(files, root), strict=True):
