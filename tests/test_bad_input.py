@@ -110,6 +110,22 @@ VALUES: dict[str, dict[str, str]] = {
         "noise.path=/tmp": r"noise record '/tmp' is not a file",
         "noise.path=/etc/passwd": r"noise record '/etc/passwd' cannot be read",
     },
+    "noise=matrix noise.matrix=x": {
+        "noise.matrix=''": "",
+        "noise.matrix=/nonexistent": r"noise.matrix=/nonexistent cannot be read",
+        "noise.matrix=/tmp": r"noise.matrix=/tmp cannot be read",
+    },
+    "data=features data.path=/nonexistent.csv": {
+        "data.path=''": "",
+        "data.path=/tmp": r"'/tmp' must end in .npz, .csv",
+        "data.truth=folders": r"data.truth must be one of unknown, labels, got folders",
+        "data.label_column=5": "",
+        "data.seed=0": r"features file '/nonexistent.csv' is not a file",
+        "model.widths=8": "",
+        "model.widths=[0]": "",
+        "model.widths=[8,abc]": "",
+    },
+    "data=mnist": {"data.root=/nonexistent": r"MNIST is not in /nonexistent/MNIST/raw \(4 of 4"},
     "noise=human noise.path=x": {"noise.path=/nonexistent": r"must end in .npz, .csv, .pt"},
     f"scheduler=step {STEPS}": {
         "scheduler.step_size=0": "",
@@ -231,6 +247,8 @@ def composed(image_root: Path) -> Callable[[str], DictConfig]:
         base: tuple[str, ...] = TINY
         if "data=image_folder" in choices:
             base = (*TINY_IMAGES, f"data.root={image_root}")
+        elif "data=features" in choices:
+            base = ("threads=1", "logger=none")
         elif "data=" in choices:
             base = ("data.download=false", "threads=1", "logger=none")
         return compose([*base, *choices.split()])

@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 import torch
 
+from labelnoise.config import CONF_DIR
 from labelnoise.config.composition import compose
 from labelnoise.data.features import FeaturesDataModule
 from labelnoise.errors import InputError
@@ -130,6 +131,23 @@ def test_a_run_learns_the_clouds_and_names_the_suspects(tmp_path: Path) -> None:
     rows = (tmp_path / "run" / "suspects.csv").read_text().splitlines()[1:]
     assert len(rows) == 108 and summary["suspects"]["auc"]["aum"] > 0.8
     assert {row.split(",")[2] for row in rows} == set(NAMES)
+
+
+def chosen(group: str) -> list[str]:
+    """The choices of a group that are for features."""
+    names = sorted(path.stem for path in (CONF_DIR / group).glob("*.yaml"))
+    return [f"{group}={name}" for name in names if name not in ("none", "coefficients")]
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("word", [*chosen("technique"), *chosen("monitor")])
+@pytest.mark.parametrize("network", ["mlp", "two_layer_cnn"])
+def test_techniques_and_monitors_take_features(network: str, word: str, tmp_path: Path) -> None:
+    path, test_path = write_both(tmp_path)
+    words = [w for w in QUICK if not w.startswith("model.")]
+    words += [f"data.path={path}", f"data.test_path={test_path}", "noise=symmetric"]
+    summary = train(compose([*words, f"model={network}", word]), tmp_path / "run")
+    assert np.isfinite(summary["final"]["test/acc"])
 
 
 @pytest.mark.parametrize(
