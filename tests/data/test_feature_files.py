@@ -8,7 +8,8 @@ from typing import Any
 import numpy as np
 import pytest
 
-from labelnoise.data.feature_table import class_names_of, classes_of, read_features
+from labelnoise.data.feature_classes import class_names_of, classes_of
+from labelnoise.data.feature_table import read_features
 from labelnoise.errors import InputError
 from tests.tables import clouds, names, write_csv
 
