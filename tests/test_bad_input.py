@@ -110,6 +110,22 @@ VALUES: dict[str, dict[str, str]] = {
         "noise.path=/tmp": r"noise record '/tmp' is not a file",
         "noise.path=/etc/passwd": r"noise record '/etc/passwd' cannot be read",
     },
+    "noise=matrix noise.matrix=x": {
+        "noise.matrix=''": "",
+        "noise.matrix=/nonexistent": r"noise.matrix=/nonexistent cannot be read",
+        "noise.matrix=/tmp": r"noise.matrix=/tmp cannot be read",
+    },
+    "data=features data.path=/nonexistent.csv": {
+        "data.path=''": "",
+        "data.path=/tmp": r"'/tmp' must end in .npz, .csv",
+        "data.truth=folders": r"data.truth must be one of unknown, labels, got folders",
+        "data.label_column=5": "",
+        "data.seed=0": r"features file '/nonexistent.csv' is not a file",
+        "model.widths=8": "",
+        "model.widths=[0]": "",
+        "model.widths=[8,abc]": "",
+    },
+    "data=mnist": {"data.root=/nonexistent": r"MNIST is not in /nonexistent/MNIST/raw \(4 of 4"},
     "noise=human noise.path=x": {"noise.path=/nonexistent": r"must end in .npz, .csv, .pt"},
     f"scheduler=step {STEPS}": {
         "scheduler.step_size=0": "",
@@ -201,7 +217,7 @@ VALUES: dict[str, dict[str, str]] = {
         "data.mean=[0.5,0.5]": r"data.mean has 2 numbers for images of 1 or 3 channels",
         "data.channels=2": r"data.channels must be one of 1, 3, got 2",
         "data.unreadable=drop": r"data.unreadable must be refuse or skip, got drop",
-        "data.per_class=1000": r"data.per_class is 1000 but the smallest class has 30 images",
+        "data.per_class=1000": r"data.per_class is 1000 but the smallest class has 30 samples",
         "data.root=/nonexistent": r"there is no folder /nonexistent; put the images into",
         "data.root=/etc/passwd": r"there is no folder /etc/passwd; put the images into",
         "data.labels=/tmp": r"noise=symmetric would flip them again",
@@ -233,6 +249,8 @@ def composed(image_root: Path) -> Callable[[str], DictConfig]:
         base: tuple[str, ...] = TINY
         if "data=image_folder" in choices:
             base = (*TINY_IMAGES, f"data.root={image_root}")
+        elif "data=features" in choices:
+            base = ("threads=1", "logger=none")
         elif "data=" in choices:
             base = ("data.download=false", "threads=1", "logger=none")
         return compose([*base, *choices.split()])

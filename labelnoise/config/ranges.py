@@ -101,6 +101,7 @@ RANGES = {
     "vectors": whole(2, 10**4),
     "warmup_epochs": COUNT,
     "width": whole(1, 4096),
+    "widths": whole(1, 10**5),
     "window": COUNT,
     "xi_std": POSITIVE,
 }

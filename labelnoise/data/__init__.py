@@ -6,10 +6,12 @@ pixels, d dimension of a patch; "n 2 d" are a signal patch and a noise patch.
 
 from labelnoise.data.batch import Batch, Split
 from labelnoise.data.cifar import CIFAR10DataModule, CIFAR10PairDataModule, CIFAR100DataModule
+from labelnoise.data.features import FeaturesDataModule
 from labelnoise.data.image_folder import ImageFolderDataModule
 from labelnoise.data.image_table import ImageTableDataModule
 from labelnoise.data.images import ImageDataModule
 from labelnoise.data.loaders import TensorLoader
+from labelnoise.data.mnist import FashionMNISTDataModule, MNISTDataModule
 from labelnoise.data.module import NoisyLabelDataModule
 from labelnoise.data.pool import PoolDataModule
 from labelnoise.data.samples import Samples
@@ -20,9 +22,12 @@ __all__ = [
     "CIFAR10DataModule",
     "CIFAR10PairDataModule",
     "CIFAR100DataModule",
+    "FashionMNISTDataModule",
+    "FeaturesDataModule",
     "ImageDataModule",
     "ImageFolderDataModule",
     "ImageTableDataModule",
+    "MNISTDataModule",
     "NoisyLabelDataModule",
     "PoolDataModule",
     "Samples",

@@ -27,7 +27,7 @@ def equal_per_class(
     classes, counts = label.unique(return_counts=True)
     if not 1 <= per_class <= int(counts.min()):
         raise InputError(
-            f"data.{option} is {per_class} but the smallest class has {int(counts.min())} images; "
+            f"data.{option} is {per_class} but the smallest class has {int(counts.min())} samples; "
             f"write 1 to {int(counts.min())}, or null for all"
         )
     chosen = []
@@ -73,8 +73,8 @@ def hold_out(
     held = order[~stays][:size]
     if size == n or (fraction > 0 and len(held) == 0):
         raise InputError(
-            f"data.val_fraction={fraction} of {n} training images in {int(stays.sum())} classes "
-            f"leaves {n - size} training and {len(held)} validation images; write another share, "
+            f"data.val_fraction={fraction} of {n} training samples in {int(stays.sum())} classes "
+            f"leaves {n - size} training and {len(held)} validation samples; write another share, "
             "0 for none"
         )
     is_held = torch.zeros(n, dtype=torch.bool)

@@ -17,15 +17,17 @@ def image_shape(
     """Return (C, H, W); the poolings of the network need images of side ``smallest``.
 
     Raises:
-        InputError: the samples are patches, or the images are too small.
+        InputError: the samples are patches or rows of features, or the images are too small.
 
     Example:
         >>> image_shape((3, 32, 32), "vgg11", smallest=32)
         (3, 32, 32)
     """
     if len(input_shape) != 3:
+        came = "rows of features" if len(input_shape) == 1 else "patches"
         raise InputError(
-            f"model={model} takes images, but these data are patches: choose model=two_layer_cnn"
+            f"model={model} takes images, but these data are {came}: choose model=mlp, "
+            "model=linear or model=two_layer_cnn"
         )
     channels, height, width = input_shape
     if min(height, width) < smallest:

@@ -1,4 +1,4 @@
-"""The two-layer CNN of the theory for K classes, on patches and on images."""
+"""The two-layer CNN of the theory for K classes, on patches, images and rows of features."""
 
 from __future__ import annotations
 
@@ -54,12 +54,14 @@ class TwoLayerCNN(nn.Module):
 
         F_k(x) = (1/m) sum_r sum_p relu(<w[k, r], x_p>),   w[k, r] ~ N(0, sigma_0^2 I)
 
+    A row of d features is one patch, P = 1.
+
     With K = 2 (class 1 is y = +1, class 0 is y = -1) this is the network of the theory, and
     cross-entropy on its logits is the logistic loss log(1 + exp(-y f)), f = F_1 - F_0.
     Source: arXiv 2505.18909, section on the problem set-up.
 
     Args:
-        input_shape: (P, d) for patches or (C, H, W) for images.
+        input_shape: (P, d) for patches, (C, H, W) for images, or (d,) for rows of features.
         num_classes: K.
         filters: m, number of filters of each class.
         sigma_0: standard deviation of the initial weights.
@@ -101,6 +103,8 @@ class TwoLayerCNN(nn.Module):
             TwoLayerCNN, "model.",
             filters=filters, sigma_0=sigma_0, kernel_size=kernel_size, stride=stride,
         )  # fmt: skip
+        if len(input_shape) == 1:
+            input_shape = (1, *input_shape)
         window = tuple(input_shape[1:]) if len(input_shape) == 2 else tuple(input_shape)
         if len(input_shape) == 3 and kernel_size is not None:
             if kernel_size > min(input_shape[1:]):
@@ -116,12 +120,16 @@ class TwoLayerCNN(nn.Module):
         self.register_buffer("initial_weight", self.weight.detach().clone(), persistent=False)
 
     def forward(self, input: Tensor) -> Tensor:
+        if input.ndim == 2:
+            input = input.unsqueeze(1)
         if input.ndim == 3:
             return patch_logits(input, self.weight)
         return image_logits(input, self.weight, self.stride)
 
     def hidden(self, input: Tensor) -> Float[Tensor, "n units"]:
         """The hidden units: one for every filter and every patch or window."""
+        if input.ndim == 2:
+            input = input.unsqueeze(1)
         if input.ndim == 3:
             return patch_activations(input, self.weight).flatten(1)
         return image_activations(input, self.weight, self.stride).flatten(1)

@@ -39,6 +39,7 @@ from labelnoise.noise.matrices import (
     symmetric_matrix,
     transition_matrix,
 )
+from labelnoise.noise.matrix_file import MatrixNoise, read_matrix
 from labelnoise.noise.record import NoiseRecord
 
 __all__ = [
@@ -56,6 +57,7 @@ __all__ = [
     "HumanTwinNoise",
     "InstanceDependentNoise",
     "LabelNoise",
+    "MatrixNoise",
     "NoNoise",
     "NoiseRecord",
     "PairFlipNoise",
@@ -71,6 +73,7 @@ __all__ = [
     "pairflip_matrix",
     "permute_within_classes",
     "read_labels",
+    "read_matrix",
     "symmetric_matrix",
     "transition_matrix",
 ]

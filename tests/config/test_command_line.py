@@ -39,7 +39,7 @@ CASES = {
     "batch_size=21": r"batch_size must be a whole number from 1 to 20, got 21",
     "log_every_n_steps=0": r"log_every_n_steps must be a whole number of at least 1 or null, got 0",
     "technique=magic": r"technique=magic does not exist, choose from: .*early_stop, .*none",
-    "data=mnist": r"data=mnist does not exist, choose from: .*cifar10, .*image_folder",
+    "data=imagenet": r"data=imagenet does not exist, choose from: .*cifar10, .*image_folder",
     "model=gpt": r"model=gpt does not exist, choose from: .*cnn, .*resnet18, .*two_layer_cnn",
     "technique=null": r"a group cannot be null, write none instead",
     "data.n=0": r"data.n must be a whole number of at least 2, got 0",

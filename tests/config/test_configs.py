@@ -24,8 +24,9 @@ SETTINGS = ("data", "experiment", "logger", "technique_preset")
 OTHER_DOOR = ("diagram",)  # of phase_diagram.py, see tests/phase_diagram
 MANDATORY = {"noise/human": ["noise.path=x"], "noise/human_twin": ["noise.path=x"],
              "noise/file": ["noise.path=x"], "experiment/human_and_twin": ["noise.path=x"],
-             "data/image_folder": ["data.root=x"],
-             "data/image_table": ["data.table=x"]}  # fmt: skip
+             "noise/matrix": ["noise.matrix=x"], "data/image_folder": ["data.root=x"],
+             "data/image_table": ["data.table=x"], "data/features": ["data.path=x"],
+             "data/predictions": ["data.probabilities=x", "data.labels=x"]}  # fmt: skip
 
 
 def test_there_are_files_in_every_group() -> None:
