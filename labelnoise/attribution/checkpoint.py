@@ -12,7 +12,7 @@ from omegaconf import DictConfig
 from omegaconf.errors import OmegaConfBaseException
 from torch import Tensor, nn
 
-from labelnoise.config.composition import check
+from labelnoise.config.composition import check_stored
 from labelnoise.data.module import NoisyLabelDataModule
 from labelnoise.errors import InputError
 from labelnoise.learner.classifier import NoisyLabelClassifier
@@ -66,7 +66,7 @@ def load_trained(
     config = directory.read_config()
     config.allow_targets = list(allow_targets)
     try:
-        check(config)
+        check_stored(config)
     except (InputError, OmegaConfBaseException) as error:
         raise InputError(f"{path} cannot be rebuilt from its config.yaml: {error}") from error
     file = _find(directory, checkpoint)

@@ -19,6 +19,7 @@ from typing import Any
 from hydra.utils import instantiate as hydra_instantiate
 from omegaconf import DictConfig, OmegaConf
 
+from labelnoise.config.own_parts import make_importable
 from labelnoise.errors import InputError
 
 # A path must begin with one of these.
@@ -116,7 +117,7 @@ def allowed_modules(cfg: DictConfig) -> list[str]:
         InputError: it is not a list of modules.
     """
     named = cfg.get("allow_targets")
-    modules = [] if named is None else named
+    modules = OmegaConf.create([]) if named is None else named
     if not OmegaConf.is_list(modules) or not all(
         isinstance(module, str) and _PATH.fullmatch(f"{module}.x") for module in modules
     ):
@@ -159,6 +160,8 @@ def find(target: Any, allowed: Sequence[str] | None = None, path: str = "") -> A
     allowed = tuple(allowed or ())
     _check_path(target, allowed, path)
     where = f"{path}._target_" if path else "_target_"
+    if any(_within(target, own) for own in allowed):
+        make_importable()
     *modules, name = str(target).split(".")
     holder = _module(modules, where, target)
     try:
@@ -196,8 +199,8 @@ def _module(names: Sequence[str], where: str, target: str) -> ModuleType:
             found = getattr(found, names[end - 1]) if end > 1 else import_module(name)
         except AttributeError:
             found = _imported(name, where, target)
-        except ImportError as error:
-            raise InputError(f"{where}={target} cannot be imported: {error}") from error
+        except (ImportError, SyntaxError) as error:
+            raise _not_imported(where, target, error) from error
         if not isinstance(found, ModuleType) or found.__name__ != name:
             raise InputError(f"{where}={target} is not a class or a function of a module")
     return found
@@ -206,8 +209,15 @@ def _module(names: Sequence[str], where: str, target: str) -> ModuleType:
 def _imported(name: str, where: str, target: str) -> ModuleType:
     try:
         return import_module(name)
-    except ImportError as error:
-        raise InputError(f"{where}={target} cannot be imported: {error}") from error
+    except (ImportError, SyntaxError) as error:
+        raise _not_imported(where, target, error) from error
+
+
+def _not_imported(where: str, target: str, error: ImportError | SyntaxError) -> InputError:
+    line = f"{where}={target} cannot be imported: {error}"
+    if getattr(error, "name", None) == target.partition(".")[0]:
+        line += ", write the command in the folder that has it, or add this folder to PYTHONPATH"
+    return InputError(line)
 
 
 def _allowed_in(module: str, allowed: Sequence[str]) -> str:

@@ -18,8 +18,8 @@ from pytorch_lightning.loggers import Logger, TensorBoardLogger
 from pytorch_lightning.utilities.exceptions import MisconfigurationException
 from torch import nn
 
-from labelnoise.config import CONF_DIR
 from labelnoise.config.options import check_options
+from labelnoise.config.own_parts import config_file
 from labelnoise.config.schedules import check_schedule, run_steps
 from labelnoise.config.targets import allowed_modules, find, instantiate
 from labelnoise.data.module import NoisyLabelDataModule
@@ -232,7 +232,7 @@ def build_monitors(cfg: DictConfig, techniques: dict[str, Technique]) -> dict[st
     for chosen, technique in techniques.items():
         for metric in technique.reads():
             name = missing_monitor([metric], monitors.values())
-            if name is None or not (file := CONF_DIR / "monitor" / f"{name}.yaml").exists():
+            if name is None or not (file := config_file("monitor", name)):
                 continue
             whole = cfg.copy()  # interpolations in the file refer to the whole configuration
             OmegaConf.set_struct(whole, False)
@@ -246,6 +246,11 @@ def _networks(cfg: DictConfig, datamodule: NoisyLabelDataModule, count: int) -> 
     """``count`` networks; the first has the same initial weights as in a run with one network."""
     dtype = datamodule.train.batch(slice(1)).input.dtype
     shape = {"input_shape": datamodule.input_shape, "num_classes": datamodule.num_classes}
+    if count > 1 and "seed" not in cfg.model:
+        raise InputError(
+            f"two networks need different initial weights: give {cfg.model._target_} an argument "
+            "seed, and write seed: ${seed} in its YAML file"
+        )
     seeds = [{"seed": derive_seed(cfg.model.seed, "network", i)} for i in range(1, count)]
     make = instantiate(cfg.model, allowed_modules(cfg))
     return [make(**shape, **seed).to(dtype) for seed in ({}, *seeds)]
