@@ -18,7 +18,7 @@ from hydra.errors import HydraException
 from omegaconf import OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
-from labelnoise.config.own_parts import config_dir_of, config_file
+from labelnoise.config.own_parts import check_own_names, config_dir_of, config_file
 from labelnoise.config.places import remove_made
 from labelnoise.config.words import check_words
 from labelnoise.errors import InputError
@@ -47,6 +47,7 @@ def one_line_errors(config_name: str = "config") -> Iterator[None]:
     try:
         with config_dir_of(sys.argv[1:]), _one_line(), interruptible():
             check_words(sys.argv[1:])
+            check_own_names()
             yield
     finally:
         argparse.ArgumentParser.error = error_of_argparse  # type: ignore[method-assign]
@@ -246,6 +247,14 @@ _REWRITES: tuple[tuple[str, Callable[[re.Match[str]], str]], ...] = (
     (
         r"raised while resolving interpolation: \"?(.*?)\"?\s+full_key: (\S+)",
         lambda m: f"{m[2]} cannot be resolved: {m[1]}",
+    ),
+    (
+        r"Error in call to target '([^']*)':.*missing \d+ required (?:positional|keyword-only) "
+        r"arguments?: (.*?)[\"')]*\s*(?:full_key: (\S+)|$)",
+        lambda m: (
+            f"{m[3] or m[1]} lacks {m[2]}: write _partial_: true in its YAML file if the run adds "
+            "this, or write an option"
+        ),
     ),
     (
         r"Error in call to target '[^']*':\s+\w+\((['\"])(.*)\1\).*?(?:full_key: (\S+)|$)",

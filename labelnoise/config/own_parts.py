@@ -9,6 +9,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from labelnoise.config import CONF_DIR
+from labelnoise.errors import InputError
 
 # An environment variable, because the processes of a run and the jobs on a cluster inherit it.
 _VARIABLE = "LABELNOISE_CONFIG_DIR"
@@ -31,6 +32,21 @@ def config_dir_of(words: Sequence[str]) -> Iterator[None]:
             os.environ[_VARIABLE] = before
 
 
+def check_own_names() -> None:
+    """Refuse a file that would be ignored, because Hydra takes the file of conf/ in its place.
+
+    Raises:
+        InputError: a file in ``--config-dir`` has the path of a file in conf/.
+    """
+    own = own_config_dir()
+    paths = [path.relative_to(CONF_DIR) for path in sorted(CONF_DIR.rglob("*.yaml"))]
+    for path in paths if own is not None and own != CONF_DIR else ():
+        if (own / path).exists():
+            raise InputError(
+                f"{own / path} has the name of a file of labelnoise: choose another name"
+            )
+
+
 def own_config_dir() -> Path | None:
     """The folder of ``--config-dir``; None without it."""
     folder = os.environ.get(_VARIABLE)
@@ -38,9 +54,8 @@ def own_config_dir() -> Path | None:
 
 
 def config_file(group: str, name: str) -> Path | None:
-    """The file of the choice ``group=name``: the user's own one, or that in conf/, or None."""
-    found = [path for path in config_files(group) if path.stem == name]
-    return found[-1] if found else None
+    """The file of the choice ``group=name``: in conf/, or the user's own one; or None."""
+    return next((path for path in config_files(group) if path.stem == name), None)
 
 
 def config_files(group: str) -> list[Path]:

@@ -34,6 +34,7 @@ from labelnoise.seeding import derive_seed
 from labelnoise.techniques import Loss, Technique, check_composition, learner_of
 from labelnoise.training.checkpoints import ResumeCheckpoint, WholeFiles
 from labelnoise.training.launcher import plugins
+from labelnoise.training.own import check_logits, check_monitor, check_network, check_technique
 
 log = logging.getLogger(__name__)
 
@@ -215,6 +216,8 @@ def build_techniques(cfg: DictConfig) -> dict[str, Technique]:
     """The techniques by name; a plain loss function is wrapped in :class:`Loss`."""
     allowed = allowed_modules(cfg)
     parts = {str(name): instantiate(node, allowed) for name, node in cfg.technique.items()}
+    for name, part in parts.items():
+        check_technique(name, part)
     techniques = {n: p if isinstance(p, Technique) else Loss(p) for n, p in parts.items()}
     check_composition(techniques)
     return techniques
@@ -227,6 +230,8 @@ def build_monitors(cfg: DictConfig, techniques: dict[str, Technique]) -> dict[st
     """
     allowed = allowed_modules(cfg)
     monitors = {str(name): instantiate(node, allowed) for name, node in cfg.monitor.items()}
+    for name, monitor in monitors.items():
+        check_monitor(name, monitor)
     if not monitors:
         return monitors
     for chosen, technique in techniques.items():
@@ -253,7 +258,13 @@ def _networks(cfg: DictConfig, datamodule: NoisyLabelDataModule, count: int) -> 
         )
     seeds = [{"seed": derive_seed(cfg.model.seed, "network", i)} for i in range(1, count)]
     make = instantiate(cfg.model, allowed_modules(cfg))
-    return [make(**shape, **seed).to(dtype) for seed in ({}, *seeds)]
+    networks = [make(**shape, **seed) for seed in ({}, *seeds)]
+    for network in networks:
+        check_network(network)
+        network.to(dtype)
+    if not str(cfg.model._target_).startswith("labelnoise."):
+        check_logits(networks[0], datamodule.train.batch(slice(2)).input, datamodule.num_classes)
+    return networks
 
 
 def _schedule(cfg: DictConfig, datamodule: NoisyLabelDataModule) -> dict[str, Any]:
