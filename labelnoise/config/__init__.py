@@ -6,5 +6,5 @@ from pathlib import Path
 
 _PACKAGE = Path(__file__).resolve().parents[1]
 _INSIDE, _BESIDE = _PACKAGE / "conf", _PACKAGE.with_name("conf")
-# In an installed wheel conf/ is a folder of the package. In the repository it is beside the package.
+# In an installed wheel conf/ is in the package. In the repository it is beside the package.
 CONF_DIR = _INSIDE if _INSIDE.is_dir() else _BESIDE

@@ -250,10 +250,10 @@ _REWRITES: tuple[tuple[str, Callable[[re.Match[str]], str]], ...] = (
     ),
     (
         r"Error in call to target '([^']*)':.*missing \d+ required (?:positional|keyword-only) "
-        r"arguments?: (.*?)[\"')]*\s*(?:full_key: (\S+)|$)",
+        r"arguments?: ([\w', ]+)[^\n]*\s*(?:full_key: (\S+)|$)",
         lambda m: (
-            f"{m[3] or m[1]} lacks {m[2]}: write _partial_: true in its YAML file if the run adds "
-            "this, or write an option"
+            f"{m[3] or m[1]} lacks the arguments {m[2]}: write _partial_: true in its YAML file if "
+            "the run adds them, or write them as options"
         ),
     ),
     (

@@ -39,8 +39,9 @@ def check_own_names() -> None:
         InputError: a file in ``--config-dir`` has the path of a file in conf/.
     """
     own = own_config_dir()
-    paths = [path.relative_to(CONF_DIR) for path in sorted(CONF_DIR.rglob("*.yaml"))]
-    for path in paths if own is not None and own != CONF_DIR else ():
+    if own is None or own == CONF_DIR:
+        return
+    for path in sorted(file.relative_to(CONF_DIR) for file in CONF_DIR.rglob("*.yaml")):
         if (own / path).exists():
             raise InputError(
                 f"{own / path} has the name of a file of labelnoise: choose another name"

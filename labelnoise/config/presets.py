@@ -88,8 +88,8 @@ def _check_read(name: str, technique: str, rule: Mapping[str, Any]) -> None:
     if ignored:
         key = f"{technique}.{ignored[0]}"
         raise InputError(
-            f"technique_preset={name} has a value for {key}, but {technique}.yaml does not read it: "
-            f"write {ignored[0]}: ${{preset:{key},DEFAULT}} there"
+            f"technique_preset={name} has a value for {key}, but {technique}.yaml does not read "
+            f"it: write {ignored[0]}: ${{preset:{key},DEFAULT}} there"
         )
 
 

@@ -41,7 +41,8 @@ class Loss(Technique):
 
     def prepare(self, data: NoisyLabelDataModule) -> None:
         """Check the options and create the state that depends on the data; once before training."""
-        name = getattr(self.function, "func", self.function).__name__
+        function = getattr(self.function, "func", self.function)
+        name = getattr(function, "__name__", type(function).__name__)
         try:
             loss = self.function(torch.zeros(1, data.num_classes), torch.zeros(1).long())
         except InputError as error:  # the function does not know the full name of its options

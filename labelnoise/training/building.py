@@ -230,8 +230,8 @@ def build_monitors(cfg: DictConfig, techniques: dict[str, Technique]) -> dict[st
     """
     allowed = allowed_modules(cfg)
     monitors = {str(name): instantiate(node, allowed) for name, node in cfg.monitor.items()}
-    for name, monitor in monitors.items():
-        check_monitor(name, monitor)
+    for key, monitor in monitors.items():
+        check_monitor(key, monitor)
     if not monitors:
         return monitors
     for chosen, technique in techniques.items():

@@ -20,7 +20,9 @@ def check_network(network: Any) -> None:
         InputError: names the class.
     """
     if not isinstance(network, nn.Module):
-        raise InputError(f"model is a {type(network).__name__}: write a subclass of torch.nn.Module")
+        raise InputError(
+            f"model is a {type(network).__name__}: write a subclass of torch.nn.Module"
+        )
 
 
 def check_logits(network: nn.Module, input: Float[Tensor, "n ..."], num_classes: int) -> None:
@@ -39,7 +41,8 @@ def check_logits(network: nn.Module, input: Float[Tensor, "n ..."], num_classes:
         shape = tuple(input.shape)
         raise InputError(
             f"the network {name} fails on a batch of shape {shape}: "
-            f"{type(error).__name__}: {' '.join(str(error).split())} (HYDRA_FULL_ERROR=1 shows where)"
+            f"{type(error).__name__}: {' '.join(str(error).split())} "
+            "(HYDRA_FULL_ERROR=1 shows where)"
         ) from error
     finally:
         network.train(training)
@@ -47,8 +50,8 @@ def check_logits(network: nn.Module, input: Float[Tensor, "n ..."], num_classes:
     expected = (len(input), num_classes)
     if found != expected:
         raise InputError(
-            f"the network {name} must return logits of shape {expected} for {len(input)} samples of "
-            f"{num_classes} classes, got {found}"
+            f"the network {name} must return logits of shape {expected} for {len(input)} samples "
+            f"of {num_classes} classes, got {found}"
         )
 
 
