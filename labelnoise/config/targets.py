@@ -116,13 +116,14 @@ def allowed_modules(cfg: DictConfig) -> list[str]:
     Raises:
         InputError: it is not a list of modules.
     """
-    named = cfg.get("allow_targets")
-    modules = OmegaConf.create([]) if named is None else named
-    if not OmegaConf.is_list(modules) or not all(
-        isinstance(module, str) and _PATH.fullmatch(f"{module}.x") for module in modules
+    if "allow_targets" not in cfg:
+        return []
+    named = cfg.allow_targets
+    if not OmegaConf.is_list(named) or not all(
+        isinstance(module, str) and _PATH.fullmatch(f"{module}.x") for module in named
     ):
         raise InputError(f"allow_targets must be a list of modules as [my_project], got {named}")
-    return [str(module) for module in modules]
+    return [str(module) for module in named]
 
 
 def nodes(tree: Any, path: str = "") -> Iterator[tuple[str, dict[str, Any]]]:
