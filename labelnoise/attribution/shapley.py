@@ -100,9 +100,7 @@ def _captum() -> Any:
     try:
         import captum.attr
     except ImportError as error:
-        raise InputError(
-            "attribution needs captum: pip install 'labelnoise[attribution]'"
-        ) from error
+        raise InputError("attribution needs captum: pip install captum") from error
     return captum.attr
 
 

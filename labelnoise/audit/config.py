@@ -12,7 +12,7 @@ from omegaconf import MISSING, DictConfig, OmegaConf
 
 from labelnoise.checks import COUNT, whole
 from labelnoise.config import CONF_DIR, composition
-from labelnoise.config.composition import Config, check_run, compose_config
+from labelnoise.config.composition import Config, compose_config
 from labelnoise.config.options import check_value
 from labelnoise.errors import InputError
 
@@ -53,7 +53,7 @@ def check(cfg: DictConfig) -> None:
     Raises:
         InputError: one line with the bad value and the allowed values.
     """
-    check_run(cfg, AuditConfig)
+    composition.check(cfg, AuditConfig)
     check_value("folds", cfg.folds, int, RANGES["folds"])
     check_value("jobs", cfg.jobs, int | None, RANGES["jobs"])
     if cfg.resume is not None:

@@ -9,7 +9,7 @@ import argparse
 import os
 import re
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import NoReturn
@@ -18,6 +18,7 @@ from hydra.errors import HydraException
 from omegaconf import OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
+from labelnoise.config.own_parts import check_own_names, config_dir_of, config_file
 from labelnoise.config.places import remove_made
 from labelnoise.config.words import check_words
 from labelnoise.errors import InputError
@@ -44,15 +45,22 @@ def one_line_errors(config_name: str = "config") -> Iterator[None]:
     error_of_argparse = argparse.ArgumentParser.error
     argparse.ArgumentParser.error = _refuse_flag  # type: ignore[assignment,method-assign]
     try:
-        check_words(sys.argv[1:])
-        with interruptible():
+        with config_dir_of(sys.argv[1:]), _one_line(), interruptible():
+            check_words(sys.argv[1:])
+            check_own_names()
             yield
-    except Exception as error:
-        exit_with_one_line(error)
-        raise
     finally:
         argparse.ArgumentParser.error = error_of_argparse  # type: ignore[method-assign]
         remove_made()
+
+
+@contextmanager
+def _one_line() -> Iterator[None]:
+    try:
+        yield
+    except Exception as error:
+        exit_with_one_line(error)
+        raise
 
 
 @contextmanager
@@ -71,6 +79,23 @@ def job(directory: Path, *, alone: bool) -> Iterator[None]:
         with suppress(OSError):
             directory.rmdir()  # fails if the directory is not empty
         raise
+
+
+def resume_command(directory: Path, allow_targets: Sequence[str] = ()) -> str:
+    """The command that continues an interrupted run, by the name of the present command.
+
+    Example:
+        >>> resume_command(Path("outputs/a"), ["my_project"])
+        'python run.py resume=outputs/a allow_targets=[my_project]'
+    """
+    script = Path(sys.argv[0])
+    words = ["labelnoise"] if script.stem == "labelnoise" else ["python", "run.py"]
+    if script.name == "run.py":
+        words[-1] = sys.argv[0]
+    words.append(f"resume={directory}")
+    if allow_targets:
+        words.append(f"allow_targets=[{','.join(allow_targets)}]")
+    return " ".join(words)
 
 
 def _refuse_flag(parser: argparse.ArgumentParser, message: str) -> NoReturn:
@@ -122,8 +147,7 @@ def _no_such_choice(match: re.Match[str]) -> str:
     if group not in ("hydra/launcher", "hydra/sweeper"):
         return line
     package = f"hydra-{choice.split('_')[0]}-{group.rpartition('/')[2]}"
-    extra = "'labelnoise[cluster]'" if choice.startswith("submitit") else package
-    return f"{line}; if it is a plugin of Hydra's, install it: pip install {extra}"
+    return f"{line}; if it is a plugin of Hydra's, install it: pip install {package}"
 
 
 def _no_such_option(match: re.Match[str]) -> str:
@@ -133,11 +157,10 @@ def _no_such_option(match: re.Match[str]) -> str:
 
 def _existing_options(full_key: str) -> str:
     """The options that exist next to a misspelt one, found by composing without it."""
-    from labelnoise.config import CONF_DIR
     from labelnoise.config.composition import compose_config, register_schema
 
     group, _, choice = full_key.rpartition(".")[0].partition(".")
-    if choice and (CONF_DIR / group / f"{choice}.yaml").is_file() and not _chosen(group, choice):
+    if choice and config_file(group, choice) and not _chosen(group, choice):
         return f" without {group}={choice}: write both"
     parent = full_key.rpartition(".")[0]
     others = [
@@ -224,6 +247,14 @@ _REWRITES: tuple[tuple[str, Callable[[re.Match[str]], str]], ...] = (
     (
         r"raised while resolving interpolation: \"?(.*?)\"?\s+full_key: (\S+)",
         lambda m: f"{m[2]} cannot be resolved: {m[1]}",
+    ),
+    (
+        r"Error in call to target '([^']*)':.*missing \d+ required (?:positional|keyword-only) "
+        r"arguments?: ([\w', ]+)[^\n]*\s*(?:full_key: (\S+)|$)",
+        lambda m: (
+            f"{m[3] or m[1]} lacks the arguments {m[2]}: write _partial_: true in its YAML file if "
+            "the run adds them, or write them as options"
+        ),
     ),
     (
         r"Error in call to target '[^']*':\s+\w+\((['\"])(.*)\1\).*?(?:full_key: (\S+)|$)",

@@ -12,6 +12,7 @@ from omegaconf import MISSING, DictConfig, OmegaConf
 
 from labelnoise.config import CONF_DIR
 from labelnoise.config.options import check_ranges, check_value
+from labelnoise.config.own_parts import own_config_dir
 from labelnoise.config.places import check_name
 from labelnoise.config.presets import check_preset, register_presets
 from labelnoise.config.ranges import TOP
@@ -90,17 +91,22 @@ def register_schema() -> None:
     register_presets()
 
 
-def check(cfg: DictConfig) -> None:
+def check(cfg: DictConfig, schema: type[Config] = Config) -> None:
     """Check everything that does not depend on the data, before slow imports.
 
     Raises:
         InputError: one line with the bad value and the allowed values.
     """
-    check_run(cfg, Config)
+    check_stored(cfg, schema)
+    check_preset(cfg)
 
 
-def check_run(cfg: DictConfig, schema: type[Config]) -> None:
-    """:func:`check` for a schema with further keys."""
+def check_stored(cfg: DictConfig, schema: type[Config] = Config) -> None:
+    """Check the configuration of a run that was started before, whose presets are values by now.
+
+    Raises:
+        InputError: as :func:`check`.
+    """
     check_places(cfg, schema)
     _check_top(cfg)
     for group in SINGLE:
@@ -109,7 +115,6 @@ def check_run(cfg: DictConfig, schema: type[Config]) -> None:
         _check_nodes(group, cfg.get(group))
     check_targets(cfg)
     check_ranges(cfg)
-    check_preset(cfg)
 
 
 def _check_top(cfg: DictConfig) -> None:
@@ -206,10 +211,15 @@ def compose(overrides: Sequence[str] = ()) -> DictConfig:
 
 
 def compose_config(name: str, overrides: Sequence[str]) -> DictConfig:
-    """Compose conf/NAME.yaml as its command would; its schema must be registered."""
+    """Compose conf/NAME.yaml as its command would; its schema must be registered.
+
+    A ``--config-dir`` of the command is read too.
+    """
     from hydra import compose as hydra_compose
     from hydra import initialize_config_dir
 
     check_lists(overrides)
+    own = own_config_dir()
+    path = [] if own is None else [f"hydra.searchpath=[file://{own}]"]
     with initialize_config_dir(str(CONF_DIR), version_base="1.3"):
-        return hydra_compose(name, overrides=list(overrides))
+        return hydra_compose(name, overrides=[*overrides, *path])

@@ -25,7 +25,7 @@ _PLAIN: dict[Any, str] = {
 # Options that labelnoise reads and that are not arguments of the target.
 _OURS = ("scheduler.interval",)
 # Keys that Hydra reads and that are not arguments of the target.
-_HYDRA_KEYS = ("_target_", "_partial_", "_args_", "_convert_", "_recursive_")
+HYDRA_KEYS = ("_target_", "_partial_", "_args_", "_convert_", "_recursive_")
 
 
 def check_options(cfg: DictConfig) -> None:
@@ -42,10 +42,10 @@ def check_options(cfg: DictConfig) -> None:
         target = find(node["_target_"], allowed, path)
         hints, names = hints_of(target), names_of(target)
         for key, value in node.items():
-            if key not in _HYDRA_KEYS:
+            if key not in HYDRA_KEYS:
                 where = f"{path}.{key}"
                 if names is not None and key not in names and where not in _OURS:
-                    there = ", ".join(sorted(names & set(node)))
+                    there = ", ".join(sorted(names & set(node) or names - {"self"}))
                     raise InputError(f"{where} does not exist, {path} has: {there}")
                 hint, bounds = FOREIGN.get(where, (hints.get(key), None))
                 check_value(where, value, hint, bounds or range_of(node["_target_"], key))

@@ -14,6 +14,7 @@ from typing import Any
 
 from omegaconf import DictConfig, OmegaConf
 
+from labelnoise.config.own_parts import config_file, config_files
 from labelnoise.errors import InputError
 
 # Keys of a rule that are conditions; with "source" and the options they make a rule.
@@ -81,16 +82,14 @@ def check_preset(cfg: DictConfig) -> None:
 
 def _check_read(name: str, technique: str, rule: Mapping[str, Any]) -> None:
     """Refuse a rule for an option that the technique's file does not read from presets."""
-    from labelnoise.config import CONF_DIR
-
-    file = Path(CONF_DIR, "technique", f"{technique}.yaml")
-    text = file.read_text() if file.exists() else ""
+    file = config_file("technique", technique)
+    text = "" if file is None else file.read_text()
     ignored = [option for option in rule if f"{{preset:{technique}.{option}," not in text]
     if ignored:
         key = f"{technique}.{ignored[0]}"
         raise InputError(
-            f"technique_preset={name} has a value for {key}, but {file.name} does not read it: "
-            f"write {ignored[0]}: ${{preset:{key},DEFAULT}} there"
+            f"technique_preset={name} has a value for {key}, but {technique}.yaml does not read "
+            f"it: write {ignored[0]}: ${{preset:{key},DEFAULT}} there"
         )
 
 
@@ -109,16 +108,15 @@ def _words(value: Any) -> list[str]:
 
 
 def choice_of(cfg: DictConfig, group: str) -> str:
-    """The name of the file in conf/GROUP for a part of the configuration, such as "symmetric"."""
-    return _choices(group).get(str(cfg[group].get("_target_")), "something else")
+    """The name of the file of GROUP for a part of the configuration, such as "symmetric"."""
+    choices = _choices(group, tuple(config_files(group)))
+    return choices.get(str(cfg[group].get("_target_")), "something else")
 
 
 @cache
-def _choices(group: str) -> dict[str, str]:
-    from labelnoise.config import CONF_DIR
-
+def _choices(group: str, files: tuple[Path, ...]) -> dict[str, str]:
     found = {}
-    for path in sorted(Path(CONF_DIR, group).glob("*.yaml")):
+    for path in files:
         node = OmegaConf.load(path)
         assert isinstance(node, DictConfig)
         target = node.get("_target_") or node.get(group, {}).get("_target_")

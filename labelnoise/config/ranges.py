@@ -144,16 +144,18 @@ def range_of(target: str, option: str) -> Range | None:
         >>> range_of("labelnoise.techniques.ELR", "beta").high
         1
     """
-    if not target.startswith("labelnoise."):
-        return None
-    return RANGES.get(f"{target.rpartition('.')[2]}.{option}", RANGES.get(option))
+    return _range(target.rpartition(".")[2], option) if target.startswith("labelnoise.") else None
+
+
+def _range(part: str, option: str) -> Range | None:
+    return RANGES.get(f"{part}.{option}", RANGES.get(option))
 
 
 def check_options_of(part: Any, prefix: str = "", **values: float | None) -> None:
     """Refuse numbers outside the ranges of ``part``, which may also be built without a config.
 
     Args:
-        part: a class or function of labelnoise.
+        part: a class or function of labelnoise, or a subclass of the user's own.
         prefix: of the options' names in the message, as ``technique.elr.``.
         values: by option; None passes.
 
@@ -168,7 +170,8 @@ def check_options_of(part: Any, prefix: str = "", **values: float | None) -> Non
         labelnoise.errors.InputError: q must be a number above 0 and at most 1, got 1.5
     """
     for name, value in values.items():
-        allowed = range_of(f"{part.__module__}.{part.__name__}", name)
-        assert allowed is not None, f"{name} has no range: give it a row"
-        if value is not None:
+        allowed = _range(part.__name__, name)
+        own = not part.__module__.startswith("labelnoise.")
+        assert own or allowed is not None, f"{name} has no range: give it a row"
+        if value is not None and allowed is not None:
             check_number(f"{prefix}{name}", value, allowed)

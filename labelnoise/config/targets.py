@@ -19,6 +19,7 @@ from typing import Any
 from hydra.utils import instantiate as hydra_instantiate
 from omegaconf import DictConfig, OmegaConf
 
+from labelnoise.config.own_parts import make_importable
 from labelnoise.errors import InputError
 
 # A path must begin with one of these.
@@ -116,13 +117,14 @@ def allowed_modules(cfg: DictConfig) -> list[str]:
     Raises:
         InputError: it is not a list of modules.
     """
-    named = cfg.get("allow_targets")
-    modules = [] if named is None else named
-    if not OmegaConf.is_list(modules) or not all(
-        isinstance(module, str) and _PATH.fullmatch(f"{module}.x") for module in modules
+    if "allow_targets" not in cfg:
+        return []
+    named = cfg.allow_targets
+    if not OmegaConf.is_list(named) or not all(
+        isinstance(module, str) and _PATH.fullmatch(f"{module}.x") for module in named
     ):
         raise InputError(f"allow_targets must be a list of modules as [my_project], got {named}")
-    return [str(module) for module in modules]
+    return [str(module) for module in named]
 
 
 def nodes(tree: Any, path: str = "") -> Iterator[tuple[str, dict[str, Any]]]:
@@ -160,6 +162,8 @@ def find(target: Any, allowed: Sequence[str] | None = None, path: str = "") -> A
     allowed = tuple(allowed or ())
     _check_path(target, allowed, path)
     where = f"{path}._target_" if path else "_target_"
+    if any(_within(target, own) for own in allowed):
+        make_importable()
     *modules, name = str(target).split(".")
     holder = _module(modules, where, target)
     try:
@@ -197,8 +201,8 @@ def _module(names: Sequence[str], where: str, target: str) -> ModuleType:
             found = getattr(found, names[end - 1]) if end > 1 else import_module(name)
         except AttributeError:
             found = _imported(name, where, target)
-        except ImportError as error:
-            raise InputError(f"{where}={target} cannot be imported: {error}") from error
+        except (ImportError, SyntaxError) as error:
+            raise _not_imported(where, target, error) from error
         if not isinstance(found, ModuleType) or found.__name__ != name:
             raise InputError(f"{where}={target} is not a class or a function of a module")
     return found
@@ -207,8 +211,15 @@ def _module(names: Sequence[str], where: str, target: str) -> ModuleType:
 def _imported(name: str, where: str, target: str) -> ModuleType:
     try:
         return import_module(name)
-    except ImportError as error:
-        raise InputError(f"{where}={target} cannot be imported: {error}") from error
+    except (ImportError, SyntaxError) as error:
+        raise _not_imported(where, target, error) from error
+
+
+def _not_imported(where: str, target: str, error: ImportError | SyntaxError) -> InputError:
+    line = f"{where}={target} cannot be imported: {error}"
+    if getattr(error, "name", None) == target.partition(".")[0]:
+        line += ", write the command in the folder that has it, or add this folder to PYTHONPATH"
+    return InputError(line)
 
 
 def _allowed_in(module: str, allowed: Sequence[str]) -> str:

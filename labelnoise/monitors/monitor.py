@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from typing import Any, ClassVar
 
 import pytorch_lightning as pl
@@ -10,6 +10,7 @@ import torch
 
 from labelnoise.config.ranges import check_options_of
 from labelnoise.data.batch import Split
+from labelnoise.errors import InputError
 from labelnoise.learner.classifier import NoisyLabelClassifier, classifier_of
 from labelnoise.run_directory import RunDirectory
 from labelnoise.seeding import stream
@@ -66,8 +67,14 @@ class Monitor(Stateful, pl.Callback):
 
     @classmethod
     def check_numbers(cls, **values: int | None) -> None:
-        """Refuse options outside their ranges; the message has the name of the monitor's module."""
-        check_options_of(cls, f"monitor.{cls.__module__.rpartition('.')[2]}.", **values)
+        """Refuse options outside their ranges; the message has the name of the monitor's module.
+
+        A module of the user's own can have another name than the YAML file; the message then has
+        the name of the class.
+        """
+        package, _, module = cls.__module__.rpartition(".")
+        ours = package.startswith("labelnoise.")
+        check_options_of(cls, f"monitor.{module}." if ours else f"{cls.__name__}.", **values)
 
     def observe(self, trainer: pl.Trainer, module: NoisyLabelClassifier) -> dict[str, float]:
         """Measure the current network, without changing it or the random streams."""
@@ -102,10 +109,25 @@ class Monitor(Stateful, pl.Callback):
         if trainer.global_step > self.last_step:
             self.last_step = trainer.global_step
             module = classifier_of(trainer)
-            metrics = self.observe(trainer, module)
-            undeclared = [name for name in metrics if name.partition("/")[0] not in self.records]
-            assert not undeclared, f"{type(self).__name__}.records does not name {undeclared}"
-            module.record(metrics)
+            module.record(self._numbers(self.observe(trainer, module)))
+
+    def _numbers(self, metrics: Mapping[str, Any]) -> dict[str, float]:
+        """Plain numbers under declared names.
+
+        Raises:
+            InputError: another value, or a name that ``records`` lacks.
+        """
+        kind, numbers = type(self).__name__, {}
+        for name, value in metrics.items():
+            if name.partition("/")[0] not in self.records:
+                raise InputError(f"{kind}.records does not name {name.partition('/')[0]} of {name}")
+            try:
+                numbers[name] = float(value)
+            except (TypeError, ValueError, RuntimeError):
+                raise InputError(
+                    f"{kind}.observe must return numbers, got {name}={str(value)[:50]}"
+                ) from None
+        return numbers
 
 
 def missing_monitor(metrics: Iterable[str], callbacks: Iterable[pl.Callback]) -> str | None:

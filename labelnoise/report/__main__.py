@@ -167,6 +167,11 @@ def main(words: Sequence[str] | None = None) -> None:
     print(getattr(import_module(module), function)(**options))
 
 
-if __name__ == "__main__":
+def command() -> None:
+    """Run the subcommand in ``sys.argv``; an error ends with one line."""
     with one_line_errors():
         main()
+
+
+if __name__ == "__main__":
+    command()

@@ -41,11 +41,17 @@ class Loss(Technique):
 
     def prepare(self, data: NoisyLabelDataModule) -> None:
         """Check the options and create the state that depends on the data; once before training."""
+        function = getattr(self.function, "func", self.function)
+        name = getattr(function, "__name__", type(function).__name__)
         try:
-            self.function(torch.zeros(1, data.num_classes), torch.zeros(1).long())
+            loss = self.function(torch.zeros(1, data.num_classes), torch.zeros(1).long())
         except InputError as error:  # the function does not know the full name of its options
-            name = getattr(self.function, "func", self.function).__name__
             raise InputError(f"technique.{name}: {error}") from None
+        if loss.shape != (1,):
+            raise InputError(
+                f"the loss {name} must return one loss for each sample, of shape (n,), got shape "
+                f'{tuple(loss.shape)} for n = 1: write reduction="none"'
+            )
 
     def sample_loss(self, logits: Tensor, batch: Batch) -> Tensor:
         """The loss of every sample in a batch; replaces the classifier's cross-entropy."""

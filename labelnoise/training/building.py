@@ -18,8 +18,8 @@ from pytorch_lightning.loggers import Logger, TensorBoardLogger
 from pytorch_lightning.utilities.exceptions import MisconfigurationException
 from torch import nn
 
-from labelnoise.config import CONF_DIR
 from labelnoise.config.options import check_options
+from labelnoise.config.own_parts import config_file
 from labelnoise.config.schedules import check_schedule, run_steps
 from labelnoise.config.targets import allowed_modules, find, instantiate
 from labelnoise.data.module import NoisyLabelDataModule
@@ -34,6 +34,7 @@ from labelnoise.seeding import derive_seed
 from labelnoise.techniques import Loss, Technique, check_composition, learner_of
 from labelnoise.training.checkpoints import ResumeCheckpoint, WholeFiles
 from labelnoise.training.launcher import plugins
+from labelnoise.training.own import check_logits, check_monitor, check_network, check_technique
 
 log = logging.getLogger(__name__)
 
@@ -219,6 +220,8 @@ def build_techniques(cfg: DictConfig) -> dict[str, Technique]:
     """The techniques by name; a plain loss function is wrapped in :class:`Loss`."""
     allowed = allowed_modules(cfg)
     parts = {str(name): instantiate(node, allowed) for name, node in cfg.technique.items()}
+    for name, part in parts.items():
+        check_technique(name, part)
     techniques = {n: p if isinstance(p, Technique) else Loss(p) for n, p in parts.items()}
     check_composition(techniques)
     return techniques
@@ -231,12 +234,14 @@ def build_monitors(cfg: DictConfig, techniques: dict[str, Technique]) -> dict[st
     """
     allowed = allowed_modules(cfg)
     monitors = {str(name): instantiate(node, allowed) for name, node in cfg.monitor.items()}
+    for key, monitor in monitors.items():
+        check_monitor(key, monitor)
     if not monitors:
         return monitors
     for chosen, technique in techniques.items():
         for metric in technique.reads():
             name = missing_monitor([metric], monitors.values())
-            if name is None or not (file := CONF_DIR / "monitor" / f"{name}.yaml").exists():
+            if name is None or not (file := config_file("monitor", name)):
                 continue
             whole = cfg.copy()  # interpolations in the file refer to the whole configuration
             OmegaConf.set_struct(whole, False)
@@ -250,9 +255,20 @@ def _networks(cfg: DictConfig, datamodule: NoisyLabelDataModule, count: int) -> 
     """``count`` networks; the first has the same initial weights as in a run with one network."""
     dtype = datamodule.train.batch(slice(1)).input.dtype
     shape = {"input_shape": datamodule.input_shape, "num_classes": datamodule.num_classes}
+    if count > 1 and "seed" not in cfg.model:
+        raise InputError(
+            f"two networks need different initial weights: give {cfg.model._target_} an argument "
+            "seed, and write seed: ${seed} in its YAML file"
+        )
     seeds = [{"seed": derive_seed(cfg.model.seed, "network", i)} for i in range(1, count)]
     make = instantiate(cfg.model, allowed_modules(cfg))
-    return [make(**shape, **seed).to(dtype) for seed in ({}, *seeds)]
+    networks = [make(**shape, **seed) for seed in ({}, *seeds)]
+    for network in networks:
+        check_network(network)
+        network.to(dtype)
+    if not str(cfg.model._target_).startswith("labelnoise."):
+        check_logits(networks[0], datamodule.train.batch(slice(2)).input, datamodule.num_classes)
+    return networks
 
 
 def _schedule(cfg: DictConfig, datamodule: NoisyLabelDataModule) -> dict[str, Any]:

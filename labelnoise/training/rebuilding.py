@@ -9,7 +9,7 @@ import torch
 from omegaconf import DictConfig
 from omegaconf.errors import OmegaConfBaseException
 
-from labelnoise.config.composition import check
+from labelnoise.config.composition import check_stored
 from labelnoise.data.module import NoisyLabelDataModule
 from labelnoise.errors import InputError
 from labelnoise.noise import NoiseRecord
@@ -32,7 +32,7 @@ def stored_config(directory: RunDirectory, allow_targets: Sequence[str] = ()) ->
     config = directory.read_config()
     config.allow_targets = list(allow_targets)
     try:
-        check(config)
+        check_stored(config)
     except (InputError, OmegaConfBaseException) as error:
         raise _cannot(directory, error) from error
     return config

@@ -11,7 +11,8 @@ from typing import Any
 
 from omegaconf import DictConfig
 
-from labelnoise.config.composition import check, config_hash
+from labelnoise.config.command_line import resume_command
+from labelnoise.config.composition import check, check_stored, config_hash
 from labelnoise.config.options import check_options
 from labelnoise.config.targets import allowed_modules
 from labelnoise.csv_files import write_rows
@@ -64,7 +65,9 @@ def train(
         path = Path(cfg.output_dir, cfg.name) if directory is None else Path(directory)
         if cfg.resume is not None:
             cfg, path, overrides = _interrupted_run(cfg, path, overrides)
-        check(cfg)
+            check_stored(cfg)
+        else:
+            check(cfg)
         with (
             claim(path, cfg, overrides) as run,
             isolated(cfg.seed, cfg.threads),
@@ -96,7 +99,7 @@ def _complete(cfg: DictConfig, run: RunDirectory, overrides: Sequence[str]) -> N
         _run(cfg, run, overrides, datamodule, found)
         return
     log.info("training on %d processes", processes)
-    with _pointing_to_resume(run):
+    with _pointing_to_resume(run, cfg):
         launch(cfg, run.path, overrides, processes)
 
 
@@ -135,7 +138,7 @@ def _run(
     _keep_noise(parts.datamodule.noise_record, run)
     if is_rank_zero() and parts.datamodule.unreadable:
         _list_unreadable(parts.datamodule.unreadable, run)
-    with _pointing_to_resume(run), deferred():
+    with _pointing_to_resume(run, cfg), deferred():
         _fit(parts, checkpoint)
         final = parts.classifier.final_metrics()
         if is_rank_zero():
@@ -152,14 +155,15 @@ def _run(
 
 
 @contextmanager
-def _pointing_to_resume(run: RunDirectory) -> Iterator[None]:
+def _pointing_to_resume(run: RunDirectory, cfg: DictConfig) -> Iterator[None]:
     try:
         yield
     except SystemExit:
         if run.summary.exists():
             log.info("interrupted after the run had finished")
         else:
-            log.info("interrupted; continue with: python run.py resume=%s", run.path)
+            command = resume_command(run.path, allowed_modules(cfg))
+            log.info("interrupted; continue with: %s", command)
         raise
 
 

@@ -45,6 +45,7 @@ def settings_of(config: Mapping[str, Any]) -> Settings:
         for group, node in nodes.items()
         if group != "technique_preset"
         for path, value in _flat(node, f"{group}.").items()
+        if path != f"{group}._target_"  # the choice names it
     }
     return {k: v for k, v in {**choices, **keys, **options}.items() if v is not None}
 
@@ -68,14 +69,18 @@ def _flat(node: Mapping[str, Any], prefix: str) -> Settings:
     for key, value in node.items():
         if isinstance(value, Mapping):
             found |= _flat(value, f"{prefix}{key}.")
-        elif key not in ("_target_", "_partial_"):
+        # A technique of the user's own can have the name of another one.
+        elif key != "_partial_" and not (key == "_target_" and value.startswith("labelnoise.")):
             listed = isinstance(value, list | tuple)
             found[f"{prefix}{key}"] = f"[{','.join(map(str, value))}]" if listed else value
     return found
 
 
 def _choice(group: str, node: Mapping[str, Any]) -> str:
-    """The name of a part: the only file in conf with its class, else the name of the class."""
+    """The name of a part: the only file in conf with its class, else the name of the class.
+
+    A class without a file has its whole path, because other modules can have a class of that name.
+    """
     if group == "technique_preset":
         return str(node.get("name", "none"))
     if group in _LISTS:
@@ -83,7 +88,9 @@ def _choice(group: str, node: Mapping[str, Any]) -> str:
         return f"[{','.join(names)}]" if len(names) > 1 else "".join(names) or "none"
     target = str(node.get("_target_", ""))
     files = _files(group).get(target, ())
-    return files[0] if len(files) == 1 else target.rpartition(".")[2] or "none"
+    if not files:
+        return target or "none"
+    return files[0] if len(files) == 1 else target.rpartition(".")[2]
 
 
 @cache

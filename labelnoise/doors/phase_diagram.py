@@ -1,0 +1,34 @@
+"""``python phase_diagram.py``, or ``labelnoise-map``: compute a grid of theory runs and draw it."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import hydra
+from hydra.core.hydra_config import HydraConfig
+from hydra.types import RunMode
+from omegaconf import DictConfig
+
+from labelnoise.config import CONF_DIR
+from labelnoise.config.command_line import job, one_line_errors
+from labelnoise.phase_diagram.config import check, register_schema
+
+register_schema()
+
+
+@hydra.main(version_base="1.3", config_path=str(CONF_DIR), config_name="phase_diagram")
+def run(cfg: DictConfig) -> float | None:
+    """Check the configuration, compute, draw, and return the mean of the drawn quantity."""
+    now = HydraConfig.get()
+    with job(Path(now.runtime.output_dir), alone=now.mode == RunMode.RUN):
+        check(cfg)
+        from labelnoise.phase_diagram.run import phase_diagram  # imports torch
+
+        mean: float | None = phase_diagram(cfg, Path(cfg.output_dir) / cfg.name).get("mean")
+    return mean
+
+
+def main() -> None:
+    """Run the command with the words in ``sys.argv``."""
+    with one_line_errors("phase_diagram"):
+        run()

@@ -1,0 +1,45 @@
+"""``python run.py``, or ``labelnoise``: compose the configuration, train and report."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import hydra
+from hydra.core.hydra_config import HydraConfig
+from hydra.types import RunMode
+from omegaconf import DictConfig
+
+from labelnoise.config import CONF_DIR
+from labelnoise.config.command_line import job, one_line_errors
+from labelnoise.config.composition import check, register_schema
+from labelnoise.config.replaced import drop_replaced_options
+from labelnoise.sweeps.jobs import train_in_sweep
+from labelnoise.sweeps.report import sweep_reported
+
+register_schema()
+
+
+@hydra.main(version_base="1.3", config_path=str(CONF_DIR), config_name="config")
+def run(cfg: DictConfig) -> float:
+    """Check the configuration, train, and return the clean test accuracy."""
+    now = HydraConfig.get()
+    directory = Path(now.runtime.output_dir)
+    with job(directory, alone=now.mode == RunMode.RUN):
+        check(cfg)
+        # Imported here, because these modules import torch.
+        from labelnoise.training.building import one_line_refusals
+        from labelnoise.training.train import train
+
+        with one_line_refusals():
+            for line in drop_replaced_options(cfg, now.overrides.task):
+                print(line)
+        alone = now.mode == RunMode.RUN
+        summary = (train if alone else train_in_sweep)(cfg, directory, now.overrides.task)
+    accuracy = None if summary is None else summary["final"]["test/acc"]
+    return float("nan") if accuracy is None else float(accuracy)
+
+
+def main() -> None:
+    """Run the command with the words in ``sys.argv``."""
+    with one_line_errors(), sweep_reported():
+        run()
