@@ -11,6 +11,7 @@ from typing import Any
 from omegaconf import DictConfig
 
 from labelnoise.audit.config import check
+from labelnoise.audit.directory import AuditDirectory
 from labelnoise.audit.duplicates import Duplicates, find_duplicates
 from labelnoise.audit.evidence import Evidence, evidence_of_folds
 from labelnoise.audit.folds import train_folds
@@ -66,26 +67,6 @@ def audit(
             if cfg.trainer.get("enable_progress_bar", True):
                 print_audit(found, path)
             return found
-
-
-class AuditDirectory:
-    """The paths of the files of an audit, beside those of its folds."""
-
-    def __init__(self, run: RunDirectory) -> None:
-        self.run = run
-        self.suspects = run.suspects
-        self.probabilities = run.path / "probabilities.npy"
-        self.audit = run.path / "audit.json"
-
-    def read(self) -> dict[str, Any]:
-        """The contents of audit.json.
-
-        Raises:
-            InputError: there is no finished audit, or the file is damaged.
-        """
-        if not self.audit.is_file():
-            raise InputError(f"{self.run.path} holds no finished audit: it has no audit.json")
-        return self.run.read_json(self.audit)
 
 
 def _data(cfg: DictConfig) -> PoolDataModule | Predictions:

@@ -101,7 +101,7 @@ SUSPECTS = Command(
 )
 REVIEW = Command(
     "a page for looking at suspicious labels and correcting them (writes review.html)",
-    "labelnoise.review.page:report_review",
+    "labelnoise.audit.review:report_review",
     (
         RUN,
         ("--top", {"type": int, "default": 200, "help": "number of samples on the page"}),

@@ -51,8 +51,12 @@ def report_review(run: Path, top: int = 200, allow_targets: Sequence[str] = ()) 
     Raises:
         InputError: as in `sheet_of_run`.
     """
-    sheet = sheet_of_run(run, top, allow_targets)
-    path = run / "review.html"
+    return write_page(sheet_of_run(run, top, allow_targets), run)
+
+
+def write_page(sheet: Sheet, folder: Path) -> str:
+    """Write folder/review.html, and return what was written."""
+    path = folder / "review.html"
     write_text(path, page := render(sheet))
     size = in_units(len(page.encode()))
     return (

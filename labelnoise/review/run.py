@@ -25,7 +25,8 @@ from labelnoise.training.rebuilding import rebuild_data, stored_config
 
 # The columns of suspects.csv that are not scores.
 FACTS = {
-    "rank", "sample", "given_label", "suggested_label", "probably_wrong", "true_label", "fold"
+    "rank", "sample", "given_label", "suggested_label", "probably_wrong", "true_label", "fold",
+    "duplicate",
 }  # fmt: skip
 NEEDED = ("sample", "given_label", "suggested_label")
 
