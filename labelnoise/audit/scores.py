@@ -129,16 +129,20 @@ def transition_from_confident(
 ) -> Float[np.ndarray, "K K"]:
     """T[j, g]: the share of given label g among the most confident predictions of class j.
 
-    The most confident tenth of the predictions of a class counts as samples of this true class, but
-    at least 20 predictions. A class that is never predicted counts as clean. This is the confident
-    joint (arXiv 1911.00068) with a higher threshold, because the usual threshold counts mistakes of
-    a weak network as wrong labels.
+        T[j, g] = (c_jg + 1) / (c_j + K)
+
+    c_j is the number of the most confident predictions of class j, c_jg the number of these with
+    given label g. They are a tenth of the predictions of the class, but at least 20. The added 1 is
+    the rule of succession: without it a label that no confident prediction has would be impossible.
+    A class that is never predicted counts as clean. This is the confident joint (arXiv 1911.00068)
+    with a higher threshold, because the usual threshold counts mistakes of a weak network as wrong
+    labels.
 
     Example:
         >>> p = np.array([[0.9, 0.1]] * 20 + [[0.2, 0.8]] * 20)
         >>> label = np.array([0] * 15 + [1] * 5 + [1] * 20)
-        >>> transition_from_confident(p, label).tolist()
-        [[0.75, 0.25], [0.0, 1.0]]
+        >>> transition_from_confident(p, label).round(3).tolist()
+        [[0.727, 0.273], [0.045, 0.955]]
     """
     classes = probability.shape[1]
     predicted = probability.argmax(1)
@@ -150,7 +154,7 @@ def transition_from_confident(
         count = max(LEAST_CONFIDENT, int(np.ceil(CONFIDENT_SHARE * len(members))))
         order = np.argsort(-probability[members, j], kind="stable")[:count]
         found = np.bincount(label[members[order]], minlength=classes)
-        matrix[j] = found / found.sum()
+        matrix[j] = (found + 1) / (found.sum() + classes)
     return matrix
 
 
