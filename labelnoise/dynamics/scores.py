@@ -31,13 +31,14 @@ def auc(score: Float[np.ndarray, " n"], is_noisy: Bool[np.ndarray, " n"]) -> flo
 
 
 def margin_loss(margin: Float[np.ndarray, ...]) -> Float[np.ndarray, ...]:
-    """log(1 + exp(-margin)) in float64.
+    """log(1 + exp(-margin)) in float64; NaN for NaN.
 
     Example:
         >>> margin_loss(np.array([0.0, -1000.0])).round(3).tolist()
         [0.693, 1000.0]
     """
-    return np.logaddexp(0.0, -margin.astype(np.float64))
+    with np.errstate(invalid="ignore"):  # the margins of a run that diverged
+        return np.logaddexp(0.0, -margin.astype(np.float64))
 
 
 SCORES = (

@@ -21,6 +21,7 @@ MADE = {
     "asymmetric",
     "class_conditional",
     "instance",
+    "matrix",
     "human_twin",
 }
 

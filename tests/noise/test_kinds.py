@@ -191,6 +191,8 @@ def test_a_yaml_builds_its_kind_and_says_how_to_use_it(path: Path) -> None:
     config = OmegaConf.create({"noise_rate": 0.3, "seed": 5, "noise": OmegaConf.load(path)})
     if OmegaConf.is_missing(config.noise, "path"):
         config.noise.path = "labels.npz"
+    if OmegaConf.is_missing(config.noise, "matrix"):
+        config.noise.matrix = "matrix.csv"
     noise = instantiate(config.noise)
     assert isinstance(noise, LabelNoise)
     assert noise.kind == path.stem

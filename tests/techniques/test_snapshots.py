@@ -81,7 +81,8 @@ def test_what_is_not_in_the_snapshot_stays() -> None:
     put_back(model, optimizer, snapshot)
     for name, value in all_of(model).items():
         assert torch.equal(value, (before if name in names else later)[name]), name
-        assert not torch.equal(before[name], later[name])
+        # Batch norm subtracts the bias before it, so its gradient is 0 but for rounding.
+        assert name == "0.bias" or not torch.equal(before[name], later[name])
     for name, p in model.named_parameters():
         expected = (momentum if name in names else moved)[p]
         assert torch.equal(optimizer.state[p]["momentum_buffer"], expected)
