@@ -52,6 +52,7 @@ def test_bad_arguments_are_refused(image_run: Path, options: dict, message: str)
         explain_run(image_run, **{"background": 10, **options})
 
 
+@pytest.mark.slow
 def test_a_run_is_explained_from_end_to_end(image_run: Path) -> None:
     text = report_attribution(image_run, samples=12, background=10, draws=20, seed=4)
     folder = image_run / "attribution"

@@ -102,6 +102,7 @@ def test_a_run_is_a_loop_with_two_optimizers(
 
 
 @pytest.mark.parametrize("optimizer", [*OPTIMIZERS])
+@pytest.mark.slow
 def test_networks_that_leave_nothing_out_are_two_plain_runs(
     run_tiny: Run, tmp_path: Path, optimizer: str
 ) -> None:

@@ -143,6 +143,7 @@ def test_the_small_cnn_takes_few_multiplications() -> None:
     assert 2_000_000 < total < 8_000_000
 
 
+@pytest.mark.slow
 def test_the_small_cnn_memorizes_wrong_labels() -> None:
     """Random labels of random images, which can only be memorized."""
     generator = torch.Generator().manual_seed(0)

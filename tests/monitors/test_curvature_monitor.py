@@ -173,6 +173,7 @@ def test_watching_changes_nothing_with_batch_norm_and_dropout(
     assert load_run(tmp_path / "watched").history.at("curvature/frobenius_norm", 12) > 0
 
 
+@pytest.mark.slow
 def test_metrics_are_of_the_network_at_their_step(run_tiny: Run, tmp_path: Path) -> None:
     """At step 60, against the full Hessian over all training samples."""
     options = ("monitor=[coefficients,memorization,curvature]", "data.dtype=float64")

@@ -462,6 +462,7 @@ def test_the_twin_has_peoples_matrix_exactly_on_other_samples(tmp_path: Path) ->
     assert torch.equal(present(subset.transition_matrix), present(expected.transition_matrix))
 
 
+@pytest.mark.slow
 def test_the_twins_wrong_labels_are_independent_of_peoples(tmp_path: Path) -> None:
     """Over seeds each sample of a class is wrong as often as any other of it."""
     path = str(write_npz(tmp_path / "labels.npz", columns()))

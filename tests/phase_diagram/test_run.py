@@ -107,6 +107,7 @@ def test_blocks_in_any_order_are_the_whole(diagram: Draw, tmp_path: Path) -> Non
     assert_alike(tmp_path / "a", tmp_path / "whole")
 
 
+@pytest.mark.slow
 def test_parts_from_other_machines_are_joined(diagram: Draw, tmp_path: Path) -> None:
     diagram("whole")
     diagram("one", "blocks=2", "block=0")

@@ -48,6 +48,7 @@ def test_a_run_without_monitors_still_has_a_figure(run_tiny: Run, tmp_path: Path
     assert (tmp_path / "run" / "figures" / "two_stages.png").is_file()
 
 
+@pytest.mark.slow
 def test_a_run_without_figures_is_drawn_later(run_tiny: Run, tmp_path: Path) -> None:
     run_tiny("figures=false")
     assert not (tmp_path / "run" / "figures").exists()
@@ -97,6 +98,7 @@ def hparams_of(events: EventAccumulator) -> dict[str, Any]:
     return {name: getattr(value, value.WhichOneof("kind")) for name, value in values.items()}
 
 
+@pytest.mark.slow
 def test_hparams_hold_the_options_of_techniques_and_no_rate_that_nothing_has(
     run_tiny: Run, tmp_path: Path
 ) -> None:

@@ -76,6 +76,7 @@ def test_by_coefficients_it_stops_there_too_where_both_look_at_every_step(run_ti
     assert (report["stopped_step"], report["selected_step"]) == (card["stopped_step"], card["step"])
 
 
+@pytest.mark.slow
 def test_label_wave_is_the_rule_of_that_name(run_images: Run) -> None:
     by_name = run_images(*WAVES, "technique=label_wave", name="by_name")
     by_trigger = run_images(*WAVES, *options("label_wave"), name="by_trigger")
@@ -86,6 +87,7 @@ def test_label_wave_is_the_rule_of_that_name(run_images: Run) -> None:
 
 
 @pytest.mark.parametrize("rule", but_slow("dominance", "label_wave", "gmm_gap", "val_acc"))
+@pytest.mark.slow
 def test_a_killed_run_is_taken_to_the_same_end(
     run_images: Run, tmp_path: Path, killed_at: Kill, continued: Path, rule: str
 ) -> None:
@@ -114,6 +116,7 @@ def test_two_processes_stop_as_one_with_twice_the_batch_size(
     assert (report["stopped_step"], report["selected_step"]) == stop
 
 
+@pytest.mark.slow
 def test_a_rule_that_never_stops_keeps_the_last_network_or_the_best(
     run_images: Run, continued: Path
 ) -> None:
@@ -152,6 +155,7 @@ def test_what_nobody_measures_stops_nothing(
         (options("dominance"), "gradients", "gradients/dominance"),
     ],
 )
+@pytest.mark.slow
 def test_the_monitor_of_a_rule_is_switched_on(
     run_images: Run, tmp_path: Path, words: tuple[str, ...], monitor: str, metric: str
 ) -> None:

@@ -89,12 +89,14 @@ def test_shares_depend_on_the_seed_and_the_batch_alone() -> None:
     assert draw_share(1.0, 0, 7) != draw_share(1.0, 0, 8) != draw_share(1.0, 1, 8)
 
 
+@pytest.mark.slow
 def test_a_share_of_1_trains_as_without_it(run_tiny: Run, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(mixup, "draw_share", lambda alpha, seed, t: 1.0)
     mixed = run_tiny("technique=mixup", *BATCHES, name="mixed")
     assert mixed["final"] == run_tiny(*BATCHES, name="plain")["final"]
 
 
+@pytest.mark.slow
 def test_the_order_in_which_it_is_named_does_not_matter(run_tiny: Run) -> None:
     one = run_tiny("technique=[mixup,gce]", *BATCHES, name="one")
     other = run_tiny("technique=[gce,mixup]", *BATCHES, name="other")
@@ -111,6 +113,7 @@ def test_accumulated_batches_have_draws_of_their_own(
     assert len({share for share, _ in drawn.draws}) == len(drawn.draws) > 6
 
 
+@pytest.mark.slow
 def test_samples_are_then_watched_in_a_pass_of_their_own(run_images: Run, tmp_path: Path) -> None:
     run_images("technique=mixup", name="mixed")
     run_images("technique=mixup", "monitor.dynamics.extra_pass=true", name="asked")

@@ -200,6 +200,7 @@ EASY = ("data.n_snr_squared=50", "noise_rate=0.3", "data.n=100", "data.d=400", "
 
 
 @pytest.mark.parametrize("technique", ["co_teaching", "jocor"])
+@pytest.mark.slow
 def test_an_estimate_is_near_the_truth_that_it_is_not_told(
     run_tiny: Run, tmp_path: Path, technique: str
 ) -> None:
@@ -225,6 +226,7 @@ def test_rules_estimate_when_they_select(run_tiny: Run, rule: str) -> None:
 
 @pytest.mark.parametrize("step", [28, 45])
 @pytest.mark.parametrize("technique", but_slow("co_teaching", "jocor"))
+@pytest.mark.slow
 def test_a_resumed_run_keeps_its_estimate(
     run_tiny: Run, killed_at: Kill, technique: str, step: int
 ) -> None:

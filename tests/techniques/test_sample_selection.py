@@ -248,6 +248,7 @@ def test_an_epoch_is_a_pass_over_the_data_also_where_the_trainer_has_but_one(
     assert summary["selection"]["first"]["step"] == max(3, 2 * steps)
 
 
+@pytest.mark.slow
 def test_early_stopping_beside_it_counts_the_samples_kept(run_tiny: Run) -> None:
     """Alone it stops early; with most noisy samples left out, the rest overtake much later."""
     options = ("data.n=60", "data.d=300", "model.filters=8", "max_steps=400")

@@ -67,6 +67,7 @@ class Script:
         patch.setattr(StochasticReset, "on_validation_end", validation_end)
 
 
+@pytest.mark.slow
 def test_rate_0_is_plain_training_bit_for_bit(run_images: Run, tmp_path: Path) -> None:
     model = (NORMALISED, "optimizer.momentum=0.9", "scheduler=step", "scheduler.step_size=2")
     plain = run_images(*model, name="plain")

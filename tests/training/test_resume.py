@@ -272,6 +272,7 @@ def test_a_file_that_a_resumed_run_lacks_is_named(
         fast=2,
     ),
 )
+@pytest.mark.slow
 def test_a_finished_run_that_was_damaged_is_not_passed_off_as_whole(
     run_images: Run, tmp_path: Path, name: str
 ) -> None:
@@ -337,6 +338,7 @@ def test_data_that_changed_are_another_run(
         run("cut")
 
 
+@pytest.mark.slow
 def test_tensorboard_shows_every_point_once(run_tiny: Run, tmp_path: Path, killed_at: Kill) -> None:
     for step in (15, 57):  # before the first checkpoint, and between two
         with killed_at(step):
