@@ -6,11 +6,11 @@ import logging
 import time
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 from omegaconf import DictConfig
 
-from labelnoise.audit.config import check
+from labelnoise.audit.config import check, fold_config
 from labelnoise.audit.directory import AuditDirectory
 from labelnoise.audit.duplicates import Duplicates, find_duplicates
 from labelnoise.audit.evidence import Evidence, evidence_of_folds
@@ -77,16 +77,16 @@ def _data(cfg: DictConfig) -> PoolDataModule | Predictions:
     """
     check_options(cfg)
     allowed = allowed_modules(cfg)
-    if getattr(find(cfg.data._target_, allowed, "data"), "only_for_audits", False):
+    kind = find(cfg.data._target_, allowed, "data")
+    if kind is Predictions:
         data: Predictions = instantiate(cfg.data, allowed)
         return data
-    module = data_to_read(cfg)
-    if not isinstance(module, PoolDataModule):
+    if not (isinstance(kind, type) and issubclass(kind, PoolDataModule)):
         raise InputError(
-            f"data is a {type(module).__name__}, which draws new samples for validation, so it has "
-            "no folds: audit images or features"
+            f"data is a {kind.__name__}, which has no pool of samples that can be divided into "
+            "folds: audit images or features"
         )
-    return module
+    return cast(PoolDataModule, data_to_read(fold_config(cfg, 0)))
 
 
 def _audit(cfg: DictConfig, results: AuditDirectory, overrides: Sequence[str]) -> None:
@@ -127,7 +127,6 @@ def _of_samples(
 ) -> tuple[Evidence, Duplicates | None, dict[str, Any]]:
     data.prepare_data()
     run.check_data(data.sources())
-    data.fold = [0, cfg.folds]
     data.setup()
     _warn_of_rare_classes(data, cfg.folds)
     train_folds(cfg, run.path)

@@ -64,10 +64,11 @@ def check(cfg: DictConfig) -> None:
         raise InputError("data.fold cannot be set: an audit sets it for each of its folds")
 
 
-def jobs_of(cfg: DictConfig) -> int:
-    """The number of folds that train at the same time: ``jobs``, or one for each core."""
+def jobs_of(cfg: DictConfig, gpus: int = 0) -> int:
+    """The number of folds that train at the same time: ``jobs``, or one for each GPU or core."""
     cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
-    asked = cfg.jobs if cfg.jobs is not None else max(1, (cores or 1) // (cfg.threads or 1))
+    default = gpus or max(1, (cores or 1) // (cfg.threads or 1))
+    asked = cfg.jobs if cfg.jobs is not None else default
     return int(min(asked, cfg.folds))
 
 

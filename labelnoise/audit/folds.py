@@ -14,6 +14,7 @@ from tempfile import TemporaryDirectory
 from typing import Any
 
 import numpy as np
+import torch
 from omegaconf import DictConfig, OmegaConf
 from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn, TimeRemainingColumn
 
@@ -44,13 +45,14 @@ def train_folds(cfg: DictConfig, directory: Path) -> None:
     with TemporaryDirectory(prefix="labelnoise-") as folder, deferred(), _bar(cfg) as bar:
         waiting = [_Fold(cfg, directory, Path(folder), fold) for fold in range(cfg.folds)]
         every, running = list(waiting), list[_Fold]()
+        jobs = jobs_of(cfg, len(gpus_of(cfg)))
         task = bar.add_task(f"{cfg.folds} folds", total=1.0) if bar else None
         try:
             while waiting or running:
                 if (number := received()) is not None:
                     _end(running)
                     raise Interrupted(number)
-                while waiting and len(running) < jobs_of(cfg):
+                while waiting and len(running) < jobs:
                     running.append(waiting.pop(0))
                     running[-1].start()
                 time.sleep(_INTERVAL)
@@ -69,6 +71,26 @@ def _bar(cfg: DictConfig) -> AbstractContextManager[Progress | None]:
     return Progress(*columns, TimeRemainingColumn())
 
 
+def gpus_of(cfg: DictConfig) -> list[str]:
+    """The names of the GPUs that the folds may use, as in CUDA_VISIBLE_DEVICES."""
+    if cfg.trainer.get("accelerator", "auto") == "cpu" or not torch.cuda.is_available():
+        return []
+    visible = os.environ.get("CUDA_VISIBLE_DEVICES")
+    return visible.split(",") if visible else [str(i) for i in range(torch.cuda.device_count())]
+
+
+def gpu_of(fold: int, gpus: Sequence[str]) -> dict[str, str]:
+    """The environment that gives a fold one GPU of several, in turn.
+
+    Example:
+        >>> [gpu_of(fold, ["2", "5"]) for fold in (0, 1, 2)][2]
+        {'CUDA_VISIBLE_DEVICES': '2'}
+        >>> gpu_of(0, ["0"])
+        {}
+    """
+    return {"CUDA_VISIBLE_DEVICES": gpus[fold % len(gpus)]} if len(gpus) > 1 else {}
+
+
 class _Fold:
     """The process of one fold."""
 
@@ -79,15 +101,15 @@ class _Fold:
         run = fold_config(cfg, fold)
         run.trainer.enable_progress_bar = False  # the audit shows one bar for all folds
         OmegaConf.save(run, self.orders / "config.yaml")
+        self.gpu = gpu_of(fold, gpus_of(cfg))
         self.process: subprocess.Popen[bytes] | None = None
 
     def start(self) -> None:
         command = [
             sys.executable, "-P", "-m", "labelnoise.audit.worker", str(self.orders), str(self.path)
         ]  # fmt: skip
-        environment = os.environ | {
-            "PYTHONPATH": os.pathsep.join(word or os.getcwd() for word in sys.path)
-        }
+        environment = os.environ | self.gpu
+        environment["PYTHONPATH"] = os.pathsep.join(word or os.getcwd() for word in sys.path)
         output = (self.orders / "output").open("wb")
         with output:
             self.process = subprocess.Popen(

@@ -13,9 +13,9 @@ import pytest
 from omegaconf import OmegaConf
 
 from labelnoise.audit.audit import audit
-from labelnoise.audit.config import compose, fold_config
+from labelnoise.audit.config import compose, fold_config, jobs_of
 from labelnoise.audit.evidence import evidence_of_folds
-from labelnoise.audit.folds import fold_directory
+from labelnoise.audit.folds import fold_directory, gpu_of, gpus_of
 from labelnoise.data.batch import Split
 from labelnoise.dynamics import DynamicsLog
 from labelnoise.errors import InputError
@@ -99,7 +99,7 @@ def test_the_monitors_that_an_audit_reads_are_added() -> None:
         (["data=digits", "jobs=0"], "jobs must be"),
         (["data=digits", "data.fold=[0,5]"], "data.fold cannot be set"),
         (["data=digits", "resume=x"], "resume= is for run.py"),
-        (["data=signal_noise"], "draws new samples for validation, so it has no folds"),
+        (["data=signal_noise"], "has no pool of samples that can be divided into folds"),
         ([], "data.root has no default"),
     ],
     ids=str,
@@ -138,3 +138,15 @@ def test_an_audit_leaves_one_row_for_every_sample_and_repeats_its_results(tmp_pa
 def timeless(found: dict[str, Any]) -> dict[str, Any]:
     plain: dict[str, Any] = json.loads(json.dumps(found))
     return {k: v for k, v in plain.items() if k not in ("seconds", "overrides")}
+
+
+def test_the_folds_share_the_gpus_in_turn(monkeypatch: pytest.MonkeyPatch) -> None:
+    cfg = compose(["data=digits", "trainer=gpu"])
+    monkeypatch.setattr("torch.cuda.is_available", lambda: True)
+    monkeypatch.setattr("torch.cuda.device_count", lambda: 2)
+    monkeypatch.delenv("CUDA_VISIBLE_DEVICES", raising=False)
+    assert gpus_of(cfg) == ["0", "1"] and jobs_of(cfg, 2) == 2
+    monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "4,7,9")
+    assert gpu_of(4, gpus_of(cfg)) == {"CUDA_VISIBLE_DEVICES": "7"}
+    assert gpus_of(compose(["data=digits"])) == []
+    assert jobs_of(compose(["data=digits", "jobs=9", "folds=3"])) == 3
