@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import logging
 import os
 import subprocess
 import sys
@@ -22,6 +23,8 @@ from labelnoise.audit.config import fold_config, jobs_of
 from labelnoise.errors import InputError
 from labelnoise.interrupts import Interrupted, deferred, received
 from labelnoise.run_directory import RunDirectory
+
+log = logging.getLogger(__name__)
 
 _INTERVAL = 0.2  # seconds between two looks at the processes
 
@@ -51,6 +54,7 @@ def train_folds(cfg: DictConfig, directory: Path) -> None:
             while waiting or running:
                 if (number := received()) is not None:
                     _end(running)
+                    log.info("interrupted; continue with the same options and name=%s", cfg.name)
                     raise Interrupted(number)
                 while waiting and len(running) < jobs:
                     running.append(waiting.pop(0))
@@ -95,7 +99,7 @@ class _Fold:
     """The process of one fold."""
 
     def __init__(self, cfg: DictConfig, audit: Path, folder: Path, fold: int) -> None:
-        self.path = fold_directory(audit, fold)
+        self.path, self.name = fold_directory(audit, fold), cfg.name
         self.orders = folder / str(fold)
         self.orders.mkdir()
         run = fold_config(cfg, fold)
@@ -131,8 +135,8 @@ class _Fold:
             return InputError(failure["line"])
         if code < 0:
             return InputError(
-                f"the process that trains {self.path} was ended by signal {-code}: write the same "
-                "command again to continue, or set a smaller jobs= if the memory was full"
+                f"the process that trains {self.path} was ended by signal {-code}: continue with "
+                f"the same options and name={self.name}, with a smaller jobs= if the memory was full"
             )
         text = failure.get("traceback") or (self.orders / "output").read_text(errors="replace")
         return RuntimeError(f"the process that trains {self.path} failed:\n{text}")
