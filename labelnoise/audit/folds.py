@@ -136,7 +136,7 @@ class _Fold:
         if code < 0:
             return InputError(
                 f"the process that trains {self.path} was ended by signal {-code}: continue with "
-                f"the same options and name={self.name}, with a smaller jobs= if the memory was full"
+                f"the same options and name={self.name}; if the memory was full, lower jobs="
             )
         text = failure.get("traceback") or (self.orders / "output").read_text(errors="replace")
         return RuntimeError(f"the process that trains {self.path} failed:\n{text}")
