@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import logging
 import os
 import subprocess
 import sys
@@ -21,6 +22,8 @@ from labelnoise.audit.config import fold_config, jobs_of
 from labelnoise.errors import InputError
 from labelnoise.interrupts import Interrupted, deferred, received
 from labelnoise.run_directory import RunDirectory
+
+log = logging.getLogger(__name__)
 
 _INTERVAL = 0.2  # seconds between two looks at the processes
 
@@ -49,6 +52,10 @@ def train_folds(cfg: DictConfig, directory: Path) -> None:
             while waiting or running:
                 if (number := received()) is not None:
                     _end(running)
+                    log.info(
+                        "interrupted; to continue, write the same command again with name=%s",
+                        cfg.name,
+                    )
                     raise Interrupted(number)
                 while waiting and len(running) < jobs_of(cfg):
                     running.append(waiting.pop(0))
@@ -59,7 +66,7 @@ def train_folds(cfg: DictConfig, directory: Path) -> None:
                     share = sum(fold.share_done() for fold in every) / len(every)
                     bar.update(task, completed=share)
         finally:
-            _end(running)
+            _end(every)  # also closes the pipes of those that have ended
 
 
 def _bar(cfg: DictConfig) -> AbstractContextManager[Progress | None]:
