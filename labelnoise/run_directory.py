@@ -52,12 +52,21 @@ class RunDirectory:
         self.selected_checkpoint = self.checkpoints / "selected.ckpt"
         self.summary = path / "summary.json"
 
+    def has_folds(self) -> bool:
+        """Whether this is the directory of an audit, with a run of a fold."""
+        return any(self.path.glob("fold_*"))
+
     def read_summary(self) -> dict[str, Any]:
         """The summary of the finished run.
 
         Raises:
             InputError: there is no finished run, or its summary is damaged.
         """
+        if not self.summary.is_file() and self.has_folds():
+            raise InputError(
+                f"{self.path} is the directory of an audit: give one of its runs, as "
+                f"{self.path / 'fold_0'}"
+            )
         if not self.summary.is_file():
             raise InputError(f"{self.path} holds no finished run: it has no summary.json")
         return self.read_json(self.summary)
@@ -215,7 +224,7 @@ def _is_fresh(directory: RunDirectory) -> bool:
 
 def _has_computed(directory: RunDirectory) -> bool:
     """Whether a run has a checkpoint, or an audit has a run of a fold."""
-    return directory.checkpoints.exists() or any(directory.path.glob("fold_*"))
+    return directory.checkpoints.exists() or directory.has_folds()
 
 
 def _set_aside(directory: RunDirectory) -> None:

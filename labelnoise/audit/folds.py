@@ -54,7 +54,10 @@ def train_folds(cfg: DictConfig, directory: Path) -> None:
             while waiting or running:
                 if (number := received()) is not None:
                     _end(running)
-                    log.info("interrupted; continue with the same options and name=%s", cfg.name)
+                    log.info(
+                        "interrupted; to continue, write the same command again with name=%s",
+                        cfg.name,
+                    )
                     raise Interrupted(number)
                 while waiting and len(running) < jobs:
                     running.append(waiting.pop(0))
@@ -65,7 +68,7 @@ def train_folds(cfg: DictConfig, directory: Path) -> None:
                     share = sum(fold.share_done() for fold in every) / len(every)
                     bar.update(task, completed=share)
         finally:
-            _end(running)
+            _end(every)  # also closes the pipes of those that have ended
 
 
 def _bar(cfg: DictConfig) -> AbstractContextManager[Progress | None]:

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import csv
+import logging
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
+from zipfile import BadZipFile
 
 import numpy as np
 from jaxtyping import Float, Int
@@ -18,6 +20,8 @@ from labelnoise.csv_files import read_columns
 from labelnoise.errors import InputError
 from labelnoise.files import content_of
 from labelnoise.noise.label_words import read_classes, some
+
+log = logging.getLogger(__name__)
 
 KINDS = ("probabilities", "logits")
 # Allowed difference of the sum of a row of probabilities from 1.
@@ -35,7 +39,7 @@ class Predictions:
         labels: the n given labels in the same order: a CSV with the column ``label``, or an .npy
             file with class numbers.
         classes: the K names of the classes in the order of the columns; None if the labels are
-            class numbers.
+            class numbers. Numbers in the labels are matched with names that are numbers first.
         kind: "probabilities" or "logits".
 
     Raises:
@@ -49,7 +53,7 @@ class Predictions:
         *,
         probabilities: str | Path,
         labels: str | Path,
-        classes: list[str] | None = None,
+        classes: Sequence[str] | None = None,
         kind: str = "probabilities",
     ) -> None:
         check_word("data.kind", kind, KINDS)
@@ -68,20 +72,20 @@ class Predictions:
     def evidence(self) -> Evidence:
         """The predictions and the labels; probabilities and margins are means over the epochs."""
         found = self._predictions()
-        names, words = self._words(found.shape[2])
+        names, words = self._words()
         label, class_names = self._label(words, found.shape[2])
         if len(label) != found.shape[1]:
             raise InputError(
                 f"{self.labels} has {len(label)} labels but {self.probabilities} has "
                 f"{found.shape[1]} rows; write one row for each label, in the same order"
             )
-        _check_order(found[-1], label, class_names, self.probabilities)
         given = np.unique(label)
         if len(given) < 2:
             raise InputError(
                 f"{self.labels} gives all {len(label)} samples one class, "
                 f"'{class_names[given[0]]}'; write the labels of two or more classes"
             )
+        _check_order(found[-1], label, class_names, self.probabilities)
         mean = found.mean(0, dtype=np.float32) if len(found) > 1 else found[0]
         return Evidence(
             name=names,
@@ -96,7 +100,7 @@ class Predictions:
     def _predictions(self) -> Float[np.ndarray, "T n K"]:
         path = self.probabilities
         found = _load(path, "data.probabilities")
-        shape = " x ".join(map(str, found.shape))
+        shape = " x ".join(map(str, found.shape)) or "of one number"
         if found.ndim not in (2, 3) or found.shape[-1] < 2 or not found.size:
             raise InputError(
                 f"{path} has the shape {shape}; write n x K numbers, or T x n x K for T epochs, "
@@ -107,18 +111,16 @@ class Predictions:
             raise InputError(f"{path} has numbers of type {found.dtype}; write floating point")
         bad = np.any(~np.isfinite(found), axis=2)
         _refuse_rows(path, bad, "rows with numbers that are not finite", "write finite numbers")
-        found = found.astype(np.float32, copy=False)
         if self.kind == "logits":
-            found = np.exp(found - found.max(2, keepdims=True))
-            return found / found.sum(2, keepdims=True)
+            return _softmax(found)
         advice = "write probabilities, or data.kind=logits"
         negative: Any = found < 0
         _refuse_rows(path, negative.any(2), "rows with a number below 0", advice)
         off = np.abs(found.sum(2, dtype=np.float64) - 1) > TOLERANCE
         _refuse_rows(path, off, "rows that do not sum to 1", advice)
-        return found
+        return found.astype(np.float32, copy=False)
 
-    def _words(self, classes: int) -> tuple[NDArray[Any], list[str] | NDArray[np.int64]]:
+    def _words(self) -> tuple[NDArray[Any], list[str] | NDArray[np.int64]]:
         """The names of the samples, and their labels as words or as class numbers."""
         path = self.labels
         if path.suffix == ".npy":
@@ -127,10 +129,6 @@ class Predictions:
                 raise InputError(
                     f"{path} has {label.dtype} of {label.ndim} dimensions; write n whole numbers"
                 )
-            outside = (label < 0) | (label >= classes)
-            _refuse_rows(
-                path, outside[None], f"labels outside 0 to {classes - 1}", "write class numbers"
-            )
             return np.arange(len(label)).astype(np.str_), label.astype(np.int64)
         try:
             columns = read_columns(path, ("sample", "file", "label"))
@@ -146,24 +144,47 @@ class Predictions:
         self, words: list[str] | NDArray[np.int64], classes: int
     ) -> tuple[Int[np.ndarray, " n"], list[str]]:
         names = self.classes
-        if names is not None and (len(names) != classes or len(set(names)) != classes):
+        if names is not None and (twice := [name for name in names if names.count(name) > 1]):
+            raise InputError(f"data.classes names {twice[0]} twice; write each class once")
+        if names is not None and len(names) != classes:
             raise InputError(
-                f"data.classes has {len(set(names))} names but {self.probabilities} has {classes} "
+                f"data.classes has {len(names)} names but {self.probabilities} has {classes} "
                 "columns; write one name for each column"
             )
-        if isinstance(words, np.ndarray):
-            return words, names or [str(k) for k in range(classes)]
         numbers = [str(k) for k in range(classes)]
+        if names is None and isinstance(words, np.ndarray):
+            outside = (words < 0) | (words >= classes)
+            problem = f"labels outside 0 to {classes - 1}"
+            _refuse_rows(self.labels, outside[None], problem, "write class numbers")
+            return words, numbers
         if names is None and not set(numbers).issuperset(words):
             raise InputError(
                 f"{self.labels} has the labels {some(sorted(set(words)))}; write the class of each "
                 f"column of {self.probabilities} as data.classes=[a,b,...]"
             )
         names = names or numbers
-        distinct, place = np.unique(np.array(words), return_inverse=True)
+        distinct, place = np.unique(words, return_inverse=True)
         first = [f"row {i}" for i in np.unique(place, return_index=True)[1]]
-        classes_of, _ = read_classes(distinct.tolist(), names, str(self.labels), first)
+        classes_of, reading = read_classes(
+            distinct.astype(np.str_).tolist(), names, str(self.labels), first
+        )
+        if reading is not None:
+            log.info("%s", reading)
         return np.array(classes_of, dtype=np.int64)[place], names
+
+
+def _softmax(logits: Float[np.ndarray, "T n K"]) -> Float[np.ndarray, "T n K"]:
+    """softmax in float32 of logits of any size, because the largest logit is subtracted first.
+
+    Example:
+        >>> _softmax(np.array([[[1e300, 0.0]]])).tolist()
+        [[[1.0, 0.0]]]
+    """
+    with np.errstate(over="ignore"):
+        below = np.maximum(logits - logits.max(2, keepdims=True), np.finfo(np.float32).min)
+    power = np.exp(below.astype(np.float32, copy=False))
+    total: Float[np.ndarray, "T n 1"] = power.sum(2, keepdims=True)
+    return power / total
 
 
 def _check_order(
@@ -172,26 +193,44 @@ def _check_order(
     class_names: Sequence[str],
     path: Path,
 ) -> None:
-    """Refuse predictions that agree with the labels at least twice as often in another order."""
-    classes = len(class_names)
-    cell = label * classes + probability.argmax(1)
+    """Refuse predictions that agree with the labels at least twice as often in another order.
+
+    The agreement in the other order must also be three standard deviations above that of shuffled
+    labels, because some order of guesses agrees with many labels by chance.
+    """
+    n, predicted = len(label), probability.argmax(1)
+    now, best, columns = _best_order(predicted, label, len(class_names))
+    shuffled = np.random.default_rng(0).permutation(label)
+    _, chance, _ = _best_order(predicted, shuffled, len(class_names))
+    if best >= 2 * now and best > chance + 3 * np.sqrt(chance * (1 - chance / n)):
+        order = [class_names[k] for k in np.argsort(columns)]
+        words = some(order, most=len(order))
+        raise InputError(
+            f"{path} agrees with {now / n:.1%} of the labels, but with {best / n:.1%} if its "
+            f"columns are {words}: write the class of each column as "
+            f"data.classes=[{words.replace(', ', ',')}], or reorder the columns"
+        )
+
+
+def _best_order(
+    predicted: Int[np.ndarray, " n"], label: Int[np.ndarray, " n"], classes: int
+) -> tuple[int, int, Int[np.ndarray, " K"]]:
+    """The labels that agree now, and in the best order, and the column of each class there."""
+    cell = label * classes + predicted
     table = np.bincount(cell, minlength=classes**2).reshape(classes, classes)
     rows, columns = linear_sum_assignment(-table)
-    best = table[rows, columns].sum()
-    if best >= 2 * np.trace(table) and best > 0:
-        order = [class_names[k] for k in np.argsort(columns)]
-        raise InputError(
-            f"{path} agrees with {np.trace(table) / len(label):.1%} of the labels, but with "
-            f"{best / len(label):.1%} if its columns are {some(order, most=classes)}: write the "
-            "class of each column as data.classes=[a,b,...]"
-        )
+    return int(np.trace(table)), int(table[rows, columns].sum()), columns
 
 
 def _load(path: Path, option: str) -> NDArray[Any]:
     try:
-        return np.load(path, mmap_mode="r", allow_pickle=False)
-    except (OSError, ValueError, EOFError) as error:
+        found = np.load(path, mmap_mode="r", allow_pickle=False)
+    except (OSError, ValueError, EOFError, BadZipFile) as error:
         raise InputError(f"{option}={path} cannot be read as an .npy file: {error}") from error
+    if not isinstance(found, np.ndarray):
+        found.close()
+        raise InputError(f"{option}={path} is an archive of arrays; write one array with np.save")
+    return found
 
 
 def _refuse_rows(path: Path, bad: NDArray[np.bool_], problem: str, advice: str) -> None:

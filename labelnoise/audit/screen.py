@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -12,6 +13,8 @@ from rich.table import Table
 
 # The choices of conf/audit.yaml that differ from those of conf/config.yaml.
 DEFAULTS = {"data": "image_folder", "model": "cnn"}
+# Options that a run does not have, or that belong to the directory of the audit.
+AUDIT_ONLY = ("folds", "jobs", "name", "rerun", "data.corrections")
 # Below this accuracy out of fold, the estimates say more about the network than about the labels.
 WEAK = 0.6
 
@@ -69,17 +72,24 @@ def advice(found: Mapping[str, Any], path: Path) -> list[str]:
         "the labels worse."
     )
     if found["folds"] is not None:
-        lines.append(f"  python -m labelnoise.report review {path}")
+        lines.append(f"  python -m labelnoise.report review {shlex.quote(str(path))}")
         lines.append("Then train with your corrections:")
-        lines.append(
-            f"  python run.py {_words(found['overrides'])} data.corrections=corrections.csv"
-        )
+        lines.append(f"  python run.py {_words(found['overrides'])}")
     return lines
 
 
 def _words(overrides: Sequence[str]) -> str:
-    """The options of the audit as options of run.py, which has other defaults."""
-    kept = [word for word in overrides if word.partition("=")[0] not in ("folds", "jobs", "name")]
-    keys = {word.partition("=")[0] for word in kept}
-    defaults = [f"{key}={value}" for key, value in DEFAULTS.items() if key not in keys]
-    return " ".join([*defaults, *kept])
+    """The options of run.py, which has other defaults, for a run with the corrections.
+
+    Corrections of the audit stay, and corrections.csv is applied after them.
+
+    Example:
+        >>> _words(["data=digits", "model=cnn", "folds=3", "data.corrections=a.csv"])
+        "data=digits model=cnn 'data.corrections=[a.csv,corrections.csv]'"
+    """
+    by_key = {word.partition("=")[0]: word for word in overrides}
+    kept = [w for k, w in by_key.items() if k not in AUDIT_ONLY and not k.startswith("hydra.")]
+    before = by_key.get("data.corrections", "").partition("=")[2].strip("[]")
+    files = f"[{before},corrections.csv]" if before not in ("", "null") else "corrections.csv"
+    defaults = [f"{key}={value}" for key, value in DEFAULTS.items() if key not in by_key]
+    return shlex.join([*defaults, *kept, f"data.corrections={files}"])

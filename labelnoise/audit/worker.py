@@ -6,17 +6,18 @@ import sys
 import traceback
 from pathlib import Path
 
-from omegaconf import DictConfig, OmegaConf
-
-from labelnoise.config.command_line import explain
-from labelnoise.files import write_json
 from labelnoise.interrupts import take_over_from_parent
-from labelnoise.training.train import train
 
 
 def _main(orders: str, path: str) -> None:
     """Train the run of ``orders``/config.yaml in ``path``; a failure is written to ``orders``."""
-    take_over_from_parent()
+    take_over_from_parent()  # before the slow imports, so that no process outlives the audit
+    from omegaconf import DictConfig, OmegaConf
+
+    from labelnoise.config.command_line import explain
+    from labelnoise.files import write_json
+    from labelnoise.training.train import train
+
     cfg = OmegaConf.load(Path(orders, "config.yaml"))
     assert isinstance(cfg, DictConfig)
     try:

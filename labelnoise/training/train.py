@@ -246,6 +246,11 @@ def _interrupted_run(
     interrupted = RunDirectory(Path(cfg.resume))
     if not interrupted.path.is_dir():
         raise InputError(f"resume={cfg.resume} is not a folder: give the directory of a run")
+    if interrupted.has_folds():
+        raise InputError(
+            f"{cfg.resume} is the directory of an audit: write the same command of audit.py again "
+            "to continue it"
+        )
     others = [w for w in overrides if not w.startswith(("resume=", "allow_targets="))]
     if others:
         raise InputError(
