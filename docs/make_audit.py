@@ -43,15 +43,20 @@ def row(*cells: object) -> None:
 
 
 def ranking(audits: list[Path]) -> None:
-    """The quality of the ranking, and the time from the predictions to the ranking."""
+    """The quality of the ranking, the time for it, and the quality of two other scores."""
     for audit in audits:
-        evidence, _ = read(audit)
+        evidence, noisy = read(audit)
         start = perf_counter()
         verdict = judge(evidence)
         seconds = perf_counter() - start
         truth = findings(evidence, verdict)["truth"]
         precision = [truth[f"precision_{m}"] for m in FIRST]
-        row(audit.name, truth["average_precision"], truth["auc"], *precision, f"{seconds:.2f} s")
+        others = [
+            float(average_precision_score(noisy, evidence.dynamics[name]))
+            for name in ("loss", "aum")
+        ]
+        quality = (truth["average_precision"], truth["auc"], *precision)
+        row(audit.name, *quality, f"{seconds:.2f} s", *others)
 
 
 def reliability(audits: list[Path], figure: Path | None) -> None:
