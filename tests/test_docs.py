@@ -13,8 +13,8 @@ from labelnoise.config import CONF_DIR
 from labelnoise.config.composition import compose
 from labelnoise.training.train import train
 
-# Drawn by commands with options of their own, which docs/results.md names.
-BY_HAND = {"attribution", "human_and_twin"}
+# Drawn by commands with options of their own, which docs/results.md and docs/own_data.md name.
+BY_HAND = {"attribution", "audit_reliability", "human_and_twin"}
 NAMES = sorted(path.stem for path in (CONF_DIR / "technique").glob("*.yaml") if path.stem != "none")
 
 
