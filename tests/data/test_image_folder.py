@@ -45,7 +45,7 @@ def test_splits_keep_images_labels_and_files_together(root: Path) -> None:
 
 def test_images_are_normalised_by_the_numbers_given(root: Path) -> None:
     data = make(root, mean=[0.0, 0.0, 0.0], std=[1.0, 0.5, 0.25], val_fraction=0)
-    scaled = data.train.input.double() / 255 * torch.tensor([1, 2, 4]).view(3, 1, 1)
+    scaled = data.train.input[:].double() / 255 * torch.tensor([1, 2, 4]).view(3, 1, 1)
     torch.testing.assert_close(data.train.batch().input.double(), scaled, atol=1e-6, rtol=0)
 
 
