@@ -95,13 +95,13 @@ def report_caches(dir: Path | None = None, clear: bool = False) -> str:
         total = f"{in_units(sum(cache.bytes for cache in caches))} in {folder}"
         if not clear:
             return "\n".join([*lines, f"{len(lines)} image caches, {total}"])
-        removed = [remove_cache(cache.files) for cache in caches]
+        busy = [cache for cache in caches if not remove_cache(cache.files)]
         remove_parts(folder)
     except OSError as error:
         raise InputError(f"{error.filename}: {error.strerror}") from error
-    kept = removed.count(False)
-    busy = f"; {kept} are being written and stay" if kept else ""
-    return "\n".join([*lines, f"removed {len(lines) - kept} image caches, {total}{busy}"])
+    removed = [cache.bytes for cache in caches if cache.bytes and cache not in busy]
+    line = f"removed {len(removed)} image caches, {in_units(sum(removed))}, from {folder}"
+    return f"{line}; {len(busy)} are being written and stay" if busy else line
 
 
 def _line(cache: Cached) -> str:
