@@ -36,7 +36,7 @@ def bare_step(overrides: Sequence[str]) -> float:
         parts = build(cfg, run)
         split, weight = parts.datamodule.train, parts.classifier.model.weight
         assert isinstance(weight, torch.nn.Parameter)
-        input, label = split.input, split.label
+        input, label = split.input[:], split.label
         optimizer = torch.optim.SGD([weight], lr=cfg.optimizer.lr)
 
         def loop() -> None:

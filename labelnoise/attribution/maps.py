@@ -202,7 +202,7 @@ def explain_run(
         clean_label=split.clean_label.numpy(),
         prediction=run.classifier.logits(split).argmax(1).numpy(),
         is_noisy=split.is_noisy.numpy(),
-        image=split.input.numpy(),
+        image=split.input[:].numpy(),
         attribution_given=given.float().numpy(),
         attribution_true=true.float().numpy(),
         difference_given=difference_given.float().numpy(),

@@ -41,6 +41,8 @@ NOT_PART_OF_THE_RUN = (
     "figures",
     "jobs",
 )
+# Options of ``data`` that change the place of the images but no result.
+NOT_PART_OF_THE_DATA = ("cache", "cache_dir")
 
 
 @dataclass
@@ -177,6 +179,9 @@ def run_config(cfg: DictConfig) -> dict[str, Any]:
     """The resolved part of the configuration that determines the results of the run."""
     plain = OmegaConf.to_container(cfg, resolve=True)
     assert isinstance(plain, dict)
+    if isinstance(plain.get("data"), dict):
+        data = plain["data"].items()
+        plain["data"] = {k: v for k, v in data if k not in NOT_PART_OF_THE_DATA}
     return {str(k): v for k, v in plain.items() if k not in NOT_PART_OF_THE_RUN}
 
 

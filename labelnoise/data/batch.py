@@ -9,6 +9,7 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
+from labelnoise.data.mapped import Inputs, rows_of
 from labelnoise.noise.truth import known
 
 
@@ -38,7 +39,7 @@ class Batch(NamedTuple):
 
 @dataclass(frozen=True)
 class Split:
-    """All samples of a split as tensors in memory.
+    """All samples of a split as tensors in memory; images can be in a memory-mapped file.
 
     Attributes:
         input: (n, *shape), floating point, or uint8 images that ``normalize`` converts to floats.
@@ -50,7 +51,7 @@ class Split:
         normalize: applied to every batch; None if ``input`` needs no change.
     """
 
-    input: Tensor
+    input: Inputs
     label: Tensor
     clean_label_if_known: Tensor | None
     source_index: Tensor
@@ -104,19 +105,19 @@ class Split:
 
     def subset(self, index: Tensor) -> Split:
         """The split of the samples at ``index``, in that order."""
-        return self._each(lambda tensor: tensor[index])
+        return self._each(lambda tensor: tensor[index], rows_of(self.input, index))
 
     def to(self, device: torch.device) -> Split:
         """The same samples on ``device``; the split itself if it is already there."""
         if self.input.device == device and self.label.device == device:
             return self
-        return self._each(lambda tensor: tensor.to(device))
+        return self._each(lambda tensor: tensor.to(device), self.input.to(device))
 
-    def _each(self, function: Callable[[Tensor], Tensor]) -> Split:
-        """The split with ``function`` applied to its tensors."""
+    def _each(self, function: Callable[[Tensor], Tensor], input: Inputs) -> Split:
+        """The split of ``input`` with ``function`` applied to its other tensors."""
         clean = self.clean_label_if_known
         return Split(
-            function(self.input),
+            input,
             function(self.label),
             None if clean is None else function(clean),
             function(self.source_index),

@@ -35,32 +35,49 @@ def decode_all(
         InputError: files cannot be read; names all of them.
     """
     output = np.empty((len(paths), channels, size, size), dtype=np.uint8)
+    failures, notes = decode_into(output, paths, background)
+    if failures:
+        raise InputError(describe_unreadable(failures, paths))
+    return torch.from_numpy(output), Counter(note for found in notes for note in found)
+
+
+def decode_into(
+    output: UInt8[np.ndarray, "n c size size"], paths: Sequence[Path], background: Colour
+) -> tuple[dict[int, str], list[Sequence[str]]]:
+    """Decode files on several threads into an array in memory or in a memory-mapped file.
+
+    Returns:
+        The positions of the unreadable files with the reasons; the keys of ``NOTES`` of each image.
+    """
+    _, channels, size, _ = output.shape
     notes: list[Sequence[str]] = [()] * len(paths)
 
     def decode_one(place: int) -> None:
         output[place], notes[place] = decode(paths[place], size, background, channels)
 
     failures = _on_threads(decode_one, len(paths))
-    if failures:
-        raise InputError(_describe(failures, paths))
-    return torch.from_numpy(output), Counter(note for found in notes for note in found)
+    return _reasons(failures, paths), notes
 
 
 def find_unreadable(paths: Sequence[Path], size: int) -> dict[int, str]:
     """Decode files without keeping them: the positions of the unreadable files, and the reasons."""
     failures = _on_threads(lambda place: decode(paths[place], size), len(paths))
-    return {place: _reason(error, paths[place]) for place, error in failures.items()}
+    return _reasons(failures, paths)
 
 
-def _describe(failures: Mapping[int, Exception], paths: Sequence[Path]) -> str:
+def describe_unreadable(failures: Mapping[int, str], paths: Sequence[Path]) -> str:
     """One line that names all unreadable files, up to :data:`NAMED`, with their reasons."""
-    shown = [f"{paths[i]} ({_reason(error, paths[i])})" for i, error in failures.items()]
+    shown = [f"{paths[i]} ({reason})" for i, reason in failures.items()]
     more = f" and {len(shown) - NAMED} more" if len(shown) > NAMED else ""
     return (
         f"{len(shown)} of {len(paths)} files cannot be read as an image: replace or remove them, "
         "or write data.unreadable=skip, which leaves them out and lists them in unreadable.csv: "
         f"{'; '.join(shown[:NAMED])}{more}"
     )
+
+
+def _reasons(failures: Mapping[int, Exception], paths: Sequence[Path]) -> dict[int, str]:
+    return {place: _reason(error, paths[place]) for place, error in failures.items()}
 
 
 def _reason(error: Exception, path: Path) -> str:

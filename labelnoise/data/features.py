@@ -13,6 +13,7 @@ from torch import Tensor
 from labelnoise.checks import check_word
 from labelnoise.data.feature_classes import class_names_of, classes_of
 from labelnoise.data.feature_table import FeatureTable, read_features
+from labelnoise.data.mapped import Inputs
 from labelnoise.data.pool import PoolDataModule
 from labelnoise.data.samples import Samples
 from labelnoise.data.standardize import Standardize
@@ -152,8 +153,8 @@ class FeaturesDataModule(PoolDataModule):
             truth="given",
         )
 
-    def _prepare(self, train: Tensor) -> None:
-        self.normalize = ready = Standardize(train)
+    def _prepare(self, train: Inputs) -> None:
+        self.normalize = ready = Standardize(train[:])
         constant = [self.columns[i] for i in ready.constant.nonzero().flatten().tolist()]
         if constant:
             log.warning(

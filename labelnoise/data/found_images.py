@@ -54,3 +54,8 @@ class Found:
     test: ImageList | None
     left_out: Counter[str] = field(default_factory=Counter)
     endings: Counter[str] = field(default_factory=Counter)
+
+    @property
+    def files(self) -> list[str]:
+        """The training and then the test images."""
+        return self.train.files + ([] if self.test is None else self.test.files)

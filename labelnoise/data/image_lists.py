@@ -16,12 +16,15 @@ from PIL import Image
 from torch import Tensor
 
 from labelnoise.checks import check_word
-from labelnoise.data.decoding import decode_all, find_unreadable
+from labelnoise.data.decoding import decode_all, describe_unreadable, find_unreadable
 from labelnoise.data.found_images import Found, ImageList
+from labelnoise.data.image_cache import Form, ImageCache, cached, default_folder
 from labelnoise.data.image_files import NOTES, WHITE, colour_of, is_grey
 from labelnoise.data.images import ImageDataModule
 from labelnoise.data.left_out import describe_left_out
 from labelnoise.data.loaders import Normalize
+from labelnoise.data.mapped import Inputs, MappedImages, rows_of
+from labelnoise.data.memory import available_memory
 from labelnoise.data.samples import Samples
 from labelnoise.errors import InputError
 from labelnoise.files import listing_of
@@ -49,7 +52,13 @@ class ImageListDataModule(ImageDataModule):
         channels: 1 or 3; None is 1 if all images are greyscale, else 3.
         background: the colour of transparent pixels, by name or as red, green, blue.
         unreadable: "refuse" or "skip" files that cannot be decoded. With "skip" every file is
-            decoded twice, because the labels of the other files are drawn and split in between.
+            decoded twice, because the labels of the other files are drawn and split in between;
+            a cache on disk is not decoded again.
+        cache: "memory": decode the images into memory at every start. "disk": decode them once into
+            a memory-mapped file, see :func:`labelnoise.data.image_cache.cached`; the results are
+            the same. "auto": "memory" if the images fit into half of the free memory, else "disk".
+        cache_dir: the folder of these files; None is ``labelnoise`` in the cache folder of the
+            user.
         mean, std: of each channel, on the scale of 0 to 1; None is that of natural images.
         options: the options of :class:`ImageDataModule`.
 
@@ -66,6 +75,8 @@ class ImageListDataModule(ImageDataModule):
     record_kind = "csv"
     files: list[str]
     test_files: list[str]
+    _cache: ImageCache
+    can_map = True
     size_options = "data.image_size, data.per_class or data.test_per_class"
 
     def __init__(
@@ -77,6 +88,8 @@ class ImageListDataModule(ImageDataModule):
         channels: int | None = None,
         background: Any = WHITE,
         unreadable: Literal["refuse", "skip"] = "refuse",
+        cache: Literal["auto", "memory", "disk"] = "auto",
+        cache_dir: str | Path | None = None,
         mean: Sequence[float] | None = None,
         std: Sequence[float] | None = None,
         **options: Any,
@@ -91,10 +104,13 @@ class ImageListDataModule(ImageDataModule):
         if image_size < 1:
             raise InputError(f"data.image_size is {image_size}; write 1 or more")
         check_word("data.unreadable", unreadable, ("refuse", "skip"))
+        check_word("data.cache", cache, ("auto", "memory", "disk"))
         self.root = Path(root).expanduser()
         self.image_size = image_size
         self.background = colour_of(background)
         self.skips_unreadable = unreadable == "skip"
+        self.cache = cache
+        self.cache_dir = default_folder() if cache_dir is None else Path(cache_dir).expanduser()
 
     def find(self) -> Found:
         """Find the images and their labels without decoding them."""
@@ -113,22 +129,54 @@ class ImageListDataModule(ImageDataModule):
         return super().sources() | {"data.root": found}
 
     def read(self) -> tuple[Samples, Samples | None]:
-        found = self._readable(self.find())
+        found = self.find()
+        files = found.files
+        channels, why = self._find_channels(files)
+        self.is_mapped = self._is_for_disk(found, channels)
+        if self.is_mapped:
+            self._open_cache(files, channels)
+        found = self._readable(found)
         self.class_names = found.class_names
         self._describe(found)
         self._train, self._test = found.train, found.test
         self.files = found.train.files
         self.test_files = [] if found.test is None else found.test.files
-        self._set_channels(self.files + self.test_files)
+        if len(found.files) < len(files):  # the unreadable images do not count
+            before, (channels, why) = channels, self._find_channels(found.files)
+            if self.is_mapped and channels != before:
+                self._open_cache(files, channels)
+        self._set_channels(channels, why)
         return self._samples(found.train), None if found.test is None else self._samples(found.test)
+
+    def _is_for_disk(self, found: Found, channels: int) -> bool:
+        """Whether the images are mapped from a file."""
+        if self.cache != "auto":
+            return self.cache == "disk"
+        free, classes = available_memory(), len(found.class_names)
+        counts = [len(found.train.files), 0 if found.test is None else len(found.test.files)]
+        most = (self.per_class, self.test_per_class)
+        train, test = (
+            n if m is None else min(n, m * classes) for n, m in zip(counts, most, strict=True)
+        )
+        self.input_shape = (channels, self.image_size, self.image_size)
+        return free is not None and self._memory(train, test) > free / 2
+
+    def _open_cache(self, files: Sequence[str], channels: int) -> None:
+        form = Form(self.image_size, channels, self.background)
+        self._cache = cached(self.root, files, form, self.cache_dir)
+        self._row_of = {file: row for row, file in enumerate(files)}
 
     def _readable(self, found: Found) -> Found:
         """The images without the files that cannot be decoded, if they are to be skipped."""
         if not self.skips_unreadable:
             return found
         train, test = found.train, found.test
-        files = train.files + ([] if test is None else test.files)
-        failures = find_unreadable([self.root / file for file in files], self.image_size)
+        files = found.files
+        failures = (
+            self._cache.unreadable
+            if self.is_mapped
+            else find_unreadable([self.root / file for file in files], self.image_size)
+        )
         self.unreadable = {files[i]: reason for i, reason in failures.items()}
         is_read = torch.ones(len(files), dtype=torch.bool)
         is_read[list(failures)] = False
@@ -157,13 +205,18 @@ class ImageListDataModule(ImageDataModule):
         )
         self.left_out = dict(found.left_out)
 
-    def _set_channels(self, files: Sequence[str]) -> None:
-        channels = self.channels
-        if channels is None:
-            with warnings.catch_warnings(action="ignore", category=Image.DecompressionBombWarning):
-                colour = next((f for f in files if not self._is_grey(f)), None)
-            channels = 1 if colour is None else 3
-            why = "all images are greyscale" if colour is None else f"{colour} has colours"
+    def _find_channels(self, files: Sequence[str]) -> tuple[int, str | None]:
+        """The number of channels, and the reason if it is not an option."""
+        if self.channels is not None:
+            return self.channels, None
+        with warnings.catch_warnings(action="ignore", category=Image.DecompressionBombWarning):
+            colour = next((f for f in files if not self._is_grey(f)), None)
+        if colour is None:
+            return 1, "all images are greyscale"
+        return 3, f"{colour} has colours"
+
+    def _set_channels(self, channels: int, why: str | None) -> None:
+        if why is not None:
             log.info("%s: data.channels=%d, because %s", self.root, channels, why)
         self.normalize = Normalize(**self._normalization(channels))
         self.input_shape = (channels, self.image_size, self.image_size)
@@ -205,13 +258,22 @@ class ImageListDataModule(ImageDataModule):
     def _decode_some(
         self, files: Sequence[str], places: Int[Tensor, " k"]
     ) -> UInt8[Tensor, "k c h w"]:
-        return self._decode([files[i] for i in places.tolist()])[0]
+        return self._decode([files[i] for i in places.tolist()])[0][:]
 
-    def _decode(self, files: Sequence[str]) -> tuple[UInt8[Tensor, "n c h w"], Counter[str]]:
+    def _decode(self, files: Sequence[str]) -> tuple[Inputs, Counter[str]]:
+        """The images, and the number of images for each key of ``NOTES``."""
         paths = [self.root / file for file in files]
-        return decode_all(paths, self.image_size, self.background, self.input_shape[0])
+        if not self.is_mapped:
+            return decode_all(paths, self.image_size, self.background, self.input_shape[0])
+        rows = [self._row_of[file] for file in files]
+        unreadable = self._cache.unreadable
+        failures = {i: unreadable[row] for i, row in enumerate(rows) if row in unreadable}
+        if failures:
+            raise InputError(describe_unreadable(failures, paths))
+        images = MappedImages(self._cache.images, torch.tensor(rows))
+        return images, self._cache.count_notes(rows)
 
-    def _inputs(self, train: Samples, test: Samples | None) -> tuple[Tensor, Tensor | None]:
+    def _inputs(self, train: Samples, test: Samples | None) -> tuple[Inputs, Inputs | None]:
         """Decode all images together, so that one error names all unreadable files."""
         files = [self.files[i] for i in train.source_index.tolist()]
         if test is not None:
@@ -221,7 +283,9 @@ class ImageListDataModule(ImageDataModule):
             said = [f"{notes[key]} {words}" for key, words in NOTES.items() if notes[key]]
             log.warning("%s: read images: %s", self.root, ", ".join(said))
             self.left_out = {**self.left_out, **notes}
-        return image[: len(train)], None if test is None else image[len(train) :]
+        if test is None:
+            return image, None
+        return rows_of(image, slice(len(train))), rows_of(image, slice(len(train), None))
 
     def _draw_pool(self, pool: Samples) -> NoiseRecord:
         given = self._given(self._train, pool)

@@ -32,11 +32,15 @@ class ImageDataModule(PoolDataModule):
         mirrored_class: why a mirrored image has another class, if it has; ``augment`` is then
             refused with this reason.
         size_options: the options that reduce memory, for the message.
+        can_map: whether ``data.cache=disk`` can keep the images in a memory-mapped file.
+        is_mapped: whether it does.
         input_shape: (c, h, w).
     """
 
     mirrored_class: ClassVar[str | None] = None
     size_options: str = "data.per_class or data.test_per_class"
+    can_map: ClassVar[bool] = False
+    is_mapped: bool = False
     input_shape: tuple[int, int, int]
 
     def __init__(
@@ -61,8 +65,22 @@ class ImageDataModule(PoolDataModule):
 
     def _check_memory(self, train: int, test: int) -> None:
         shape = " x ".join(map(str, self.input_shape))
-        # With full-batch training, all training images are also kept as float32.
-        copies = 1 if self.batch_size is not None else 1 + 4
-        size = math.prod(self.input_shape) * (copies * train + test) * world_size()
         contents = f"{train} training and {test} test images of {shape} bytes"
-        log.info(check_fits(size, contents, f"write a smaller {self.size_options}"))
+        size = self._memory(train, test)
+        if size:
+            log.info(check_fits(size, contents, self._memory_advice()))
+
+    def _memory(self, train: int, test: int) -> int:
+        """Bytes of all simultaneous copies of the images, without those of a batch."""
+        # With full-batch training, all training images are also kept as float32. They are read
+        # together then, also from a mapped file.
+        stored = 0 if self.is_mapped else train + test
+        copies = 0 if self.batch_size is not None else 4 + self.is_mapped
+        return math.prod(self.input_shape) * (stored + copies * train) * world_size()
+
+    def _memory_advice(self) -> str:
+        smaller = f"write a smaller {self.size_options}"
+        if self.is_mapped:
+            return f"{smaller}, or a number of images as batch_size"
+        helps = self.can_map and self.batch_size is not None
+        return f"{smaller}, or data.cache=disk" if helps else smaller

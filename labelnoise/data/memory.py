@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import resource
 from pathlib import Path
 
 from labelnoise.errors import InputError
@@ -11,10 +12,10 @@ UNITS = ("bytes", "kB", "MB", "GB", "TB")
 
 
 def available_memory() -> int | None:
-    """Free memory in bytes, within the limit of a container; None if unknown.
+    """Free memory in bytes, within the limits of a container and of ``ulimit``; None if unknown.
 
     Source:
-        proc(5), MemAvailable; the kernel's cgroup-v2 and cgroup-v1 memory documents.
+        proc(5), MemAvailable; the kernel's cgroup-v2 and cgroup-v1 memory documents; getrlimit(2).
     """
     try:
         lines = Path("/proc/meminfo").read_text().splitlines()
@@ -26,6 +27,7 @@ def available_memory() -> int | None:
         except (AttributeError, OSError, ValueError):
             return None
     limits = [_left(folder, *names) for folder in _cgroups() for names in _CGROUP_FILES]
+    limits += [_left_of_process(limit, used) for limit, used in _PROCESS_LIMITS]
     return min([free, *(limit for limit in limits if limit is not None)])
 
 
@@ -34,6 +36,19 @@ _CGROUP_FILES = (
     ("memory.max", "memory.current", "inactive_file"),
     ("memory.limit_in_bytes", "memory.usage_in_bytes", "total_inactive_file"),
 )
+
+
+# Limits of a process (ulimit -d and -v), and the used memory in /proc/self/status.
+_PROCESS_LIMITS = ((resource.RLIMIT_DATA, "VmData"), (resource.RLIMIT_AS, "VmSize"))
+
+
+def _left_of_process(limit: int, used: str) -> int | None:
+    """Bytes left below a limit of this process; None without a limit."""
+    most, _ = resource.getrlimit(limit)
+    if most == resource.RLIM_INFINITY:
+        return None
+    fields = dict(line.split(":", 1) for line in _words("/proc/self/status"))
+    return max(0, most - 1024 * int(fields.get(used, "0").split()[0]))
 
 
 def _cgroups() -> list[Path]:

@@ -16,6 +16,7 @@ from labelnoise.config.ranges import check_options_of
 from labelnoise.data.batch import Split
 from labelnoise.data.corrections import correct
 from labelnoise.data.loaders import Augment, TensorLoader, batches_so_far, check_batch_size
+from labelnoise.data.mapped import Inputs, rows_of
 from labelnoise.data.module import NoisyLabelDataModule, warn_of_missing_classes
 from labelnoise.data.samples import Samples
 from labelnoise.data.subsets import equal_per_class, fold_of, hold_out
@@ -126,7 +127,7 @@ class PoolDataModule(NoisyLabelDataModule):
         """
         raise NotImplementedError(f"{type(self).__name__} has no samples: write read()")
 
-    def _inputs(self, train: Samples, test: Samples | None) -> tuple[Tensor, Tensor | None]:
+    def _inputs(self, train: Samples, test: Samples | None) -> tuple[Inputs, Inputs | None]:
         """The inputs of the training and the test samples."""
         return train.inputs(), None if test is None else test.inputs()
 
@@ -141,7 +142,7 @@ class PoolDataModule(NoisyLabelDataModule):
     def _check_memory(self, train: int, test: int) -> None:
         """Refuse samples that do not fit into memory, before they are read."""
 
-    def _prepare(self, train: Tensor) -> None:
+    def _prepare(self, train: Inputs) -> None:
         """Learn from the inputs of the training split, for example their mean."""
 
     def _ready(self, input: Tensor) -> Tensor:
@@ -227,15 +228,16 @@ class PoolDataModule(NoisyLabelDataModule):
         noisy = None if test is None else self._draw_test(test)
         label, rest, held = self._correct(pool, *self._hold_out(pool, drawn.label))
         input, test_input = self._inputs(pool.subset(torch.cat([rest, held])), test)
-        self._prepare(input[: len(rest)])
+        train_input = rows_of(input, slice(len(rest)))
+        self._prepare(train_input)
 
-        def part(input: Tensor, index: Tensor) -> Split:
+        def part(input: Inputs, index: Tensor) -> Split:
             clean, places = drawn.clean_label, pool.source_index[index]
             clean = None if clean is None else clean[index]
             return Split(input, label[index], clean, places, self.normalize)
 
-        self.train = part(input[: len(rest)], rest)
-        self.val = part(input[len(rest) :], held) if len(held) else None
+        self.train = part(train_input, rest)
+        self.val = part(rows_of(input, slice(len(rest), None)), held) if len(held) else None
         self.test = None
         if test is not None and test_input is not None and noisy is not None:
             self.test = Split(

@@ -125,8 +125,28 @@ COMPARISON = Command(
     ),
 )
 
+CACHE = Command(
+    "the decoded images that data.cache=disk keeps on the disk",
+    "labelnoise.report.tables.caches:report_caches",
+    (
+        (
+            "--dir",
+            {
+                "type": Path,
+                "metavar": "CACHE_DIR",
+                "help": "data.cache_dir of the runs; None: the default folder",
+            },
+        ),
+        (
+            "--clear",
+            {"action": "store_true", "help": "remove the caches that no process is writing"},
+        ),
+    ),
+)
+
 COMMANDS = {
     "attribution": ATTRIBUTION,
+    "cache": CACHE,
     "comparison": COMPARISON,
     "figures": FIGURES,
     "review": REVIEW,

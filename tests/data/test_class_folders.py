@@ -36,7 +36,7 @@ def test_images_in_folders_below_a_class_folder_belong_to_the_class(root: Path) 
         ("train/cat/2019/b.png", (4, 5, 6), "cat"),
         ("train/ant/all below/c.png", (0, 0, 0), "ant"),
     ):
-        assert data.train.input[places[file], :, 0, 0].tolist() == list(rgb)
+        assert data.train.input[:][places[file], :, 0, 0].tolist() == list(rgb)
         assert data.class_names[data.train.label[places[file]]] == label
     assert "test/cat/2019/deep/a.png" in data.test_files and len(data.test_files) == 14
     (root / "labels.csv").write_text(

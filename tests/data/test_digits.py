@@ -20,7 +20,7 @@ def test_the_images_are_those_of_scikit_learn_in_their_order() -> None:
     data.setup()
     digits = load_digits()
     assert len(data.train) == 1297 and len(data.test) == 500
-    seen = torch.cat([data.train.input, data.test.input])[:, 0].numpy()
+    seen = torch.cat([data.train.input[:], data.test.input[:]])[:, 0].numpy()
     assert np.array_equal(np.round(seen / 255 * 16), digits.images)
     label = torch.cat([data.train.label, present(data.test.clean_label)])
     assert np.array_equal(label.numpy(), digits.target)

@@ -22,8 +22,8 @@ def made(**options: Any) -> SignalNoiseDataModule:
 def test_samples_are_a_signal_patch_and_a_noise_patch() -> None:
     module = made(xi_std=2.0)
     y = 2.0 * module.train.clean_label - 1
-    torch.testing.assert_close(module.train.input[:, 0], y[:, None] * present(module.signal))
-    assert torch.equal(module.train.input[:, 1], module.noise_patches)
+    torch.testing.assert_close(module.train.input[:][:, 0], y[:, None] * present(module.signal))
+    assert torch.equal(module.train.input[:][:, 1], module.noise_patches)
     # n SNR^2 = n |mu|^2 / (sigma_xi^2 d) = 8
     assert 40 * present(module.signal).norm().item() ** 2 / (4 * 50) == pytest.approx(8.0)
 
@@ -48,7 +48,7 @@ def test_orthogonal_noise_patches_have_no_part_along_the_signal() -> None:
 
 def test_permuted_patches_are_the_same_patches() -> None:
     plain, permuted = made(), made(permute_patches=True)
-    swapped = (plain.train.input != permuted.train.input).flatten(1).any(1)
+    swapped = (plain.train.input[:] != permuted.train.input[:]).flatten(1).any(1)
     assert 0 < swapped.sum() < 40
     assert torch.equal(permuted.train.input[swapped], plain.train.input[swapped].flip(1))
 
@@ -69,7 +69,9 @@ def test_exactly_the_share_asked_for_is_flipped_in_every_split() -> None:
 def test_float32_and_float64_data_of_one_seed_are_the_same_data() -> None:
     single, double = made(), made(dtype="float64")
     assert double.train.input.dtype == torch.float64
-    torch.testing.assert_close(single.train.input.double(), double.train.input, rtol=1e-6, atol=0)
+    torch.testing.assert_close(
+        single.train.input[:].double(), double.train.input[:], rtol=1e-6, atol=0
+    )
     assert torch.equal(single.train.label, double.train.label)
 
 
@@ -78,14 +80,14 @@ def test_streams_are_separate() -> None:
     one = made()
     other_noise = SignalNoiseDataModule(SymmetricNoise(rate=0.2, seed=2), n=40, d=50)
     other_noise.setup()
-    assert torch.equal(one.train.input, other_noise.train.input)
+    assert torch.equal(one.train.input[:], other_noise.train.input[:])
     assert not torch.equal(one.train.label, other_noise.train.label)
-    assert not torch.equal(one.train.input, made(seed=9).train.input)
+    assert not torch.equal(one.train.input[:], made(seed=9).train.input[:])
     assert torch.equal(one.train.is_noisy, made(seed=9).train.is_noisy)
     assert one.val is not None
     for split in (one.val, one.test):
-        assert not torch.equal(one.train.input[: len(split)], split.input)
-    assert not torch.equal(one.val.input, one.test.input[:10])
+        assert not torch.equal(one.train.input[:][: len(split)], split.input[:])
+    assert not torch.equal(one.val.input[:], one.test.input[:][:10])
 
 
 def test_full_batch_training_is_one_long_epoch() -> None:
