@@ -216,7 +216,7 @@ VALUES: dict[str, dict[str, str]] = {
     | {
         "data.mean=[0.5,0.5]": r"data.mean has 2 numbers for images of 1 or 3 channels",
         "data.channels=2": r"data.channels must be one of 1, 3, got 2",
-        "data.cache=ram": r"data.cache must be one of auto, memory, disk, got ram",
+        "data.cache=ram": r"data.cache must be auto or memory or disk, got ram",
         "data.unreadable=drop": r"data.unreadable must be refuse or skip, got drop",
         "data.per_class=1000": r"data.per_class is 1000 but the smallest class has 30 samples",
         "data.root=/nonexistent": r"there is no folder /nonexistent; put the images into",
