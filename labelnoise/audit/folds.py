@@ -23,6 +23,7 @@ from labelnoise.audit.config import fold_config, jobs_of
 from labelnoise.errors import InputError
 from labelnoise.interrupts import Interrupted, deferred, received
 from labelnoise.run_directory import RunDirectory
+from labelnoise.training.launcher import import_path
 
 log = logging.getLogger(__name__)
 
@@ -115,8 +116,7 @@ class _Fold:
         command = [
             sys.executable, "-P", "-m", "labelnoise.audit.worker", str(self.orders), str(self.path)
         ]  # fmt: skip
-        environment = os.environ | self.gpu
-        environment["PYTHONPATH"] = os.pathsep.join(word or os.getcwd() for word in sys.path)
+        environment = os.environ | self.gpu | {"PYTHONPATH": import_path()}
         output = (self.orders / "output").open("wb")
         with output:
             self.process = subprocess.Popen(

@@ -5,8 +5,6 @@ from __future__ import annotations
 from collections.abc import Sequence
 from pathlib import Path
 
-import numpy as np
-
 from labelnoise.audit.directory import AuditDirectory
 from labelnoise.audit.evidence import evidence_of_folds
 from labelnoise.audit.folds import fold_directory
@@ -48,12 +46,5 @@ def sheet_of_audit(path: Path, top: int = 200, allow_targets: Sequence[str] = ()
     fold = RunDirectory(fold_directory(path, 0))
     data = rebuild_data(fold, stored_config(fold, allow_targets))
     evidence = evidence_of_folds(path, folds)
-    losses = evidence.loss
-    assert losses is not None
-    column = {str(name): i for i, name in enumerate(evidence.name)}
-    curves = {
-        row["sample"]: losses[:, column[row["sample"]]].tolist()
-        for row in ranking[:top]
-        if row["sample"] in column
-    }
-    return sheet_of(path, data, ranking, top, curves, np.median(losses, 1).tolist())
+    assert evidence.loss is not None
+    return sheet_of(path, data, ranking, top, evidence.name, evidence.loss)

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
@@ -44,14 +45,8 @@ def sheet_of_run(path: Path, top: int = 200, allow_targets: Sequence[str] = ()) 
     ranking = read_ranking(directory.suspects)
     dynamics = read_dynamics(directory, rows=0)
     losses: NDArray[np.float32] = dynamics.log.arrays["loss"][: len(dynamics.log)]
-    column = {str(name): i for i, name in enumerate(dynamics.name)}
     data = rebuild_data(directory, stored_config(directory, allow_targets))
-    curves = {
-        row["sample"]: losses[:, column[row["sample"]]].tolist()
-        for row in ranking[:top]
-        if row["sample"] in column
-    }
-    return sheet_of(directory.path, data, ranking, top, curves, np.median(losses, 1).tolist())
+    return sheet_of(directory.path, data, ranking, top, dynamics.name, losses)
 
 
 def sheet_of(
@@ -59,8 +54,8 @@ def sheet_of(
     data: NoisyLabelDataModule,
     ranking: Sequence[Mapping[str, str]],
     top: int,
-    curves: Mapping[str, Sequence[float]],
-    typical: Sequence[float],
+    names: NDArray[Any],
+    losses: NDArray[Any],
 ) -> Sheet:
     """The ``top`` first samples of a ranking, with their pictures.
 
@@ -69,8 +64,8 @@ def sheet_of(
         data: the data after ``setup``.
         ranking: the rows of suspects.csv.
         top: the number of samples.
-        curves: the losses of samples in each epoch, by name.
-        typical: the median loss of all samples in each epoch.
+        names: (n,) names of samples.
+        losses: (T, n) their losses in each epoch.
 
     Raises:
         InputError: the ranking is not a ranking of these data.
@@ -79,6 +74,7 @@ def sheet_of(
     pool.check(path, ranking)
     scores = scores_of(ranking)
     lengths = bars(scores)
+    column = {str(name): i for i, name in enumerate(names)}
     return Sheet(
         title=path.resolve().name,
         fingerprint=pool.fingerprint,
@@ -89,14 +85,14 @@ def sheet_of(
                 given=row["given_label"],
                 suggested=row["suggested_label"],
                 scores=[Score(k, float(scores[k][i]), float(v[i])) for k, v in lengths.items()],
-                losses=curves.get(row["sample"], ()),
+                losses=losses[:, column[row["sample"]]].tolist() if row["sample"] in column else (),
                 picture=pool.picture(row["sample"]),
                 values=pool.values(row["sample"]),
             )
             for i, row in enumerate(ranking[:top])
         ],
         listed=len(ranking),
-        typical=typical,
+        typical=np.median(losses, 1).tolist(),
         correctable=data.takes_corrections,
     )
 

@@ -101,6 +101,11 @@ def launch(cfg: DictConfig, path: Path, overrides: Sequence[str], processes: int
                 process.stdin.close()
 
 
+def import_path() -> str:
+    """PYTHONPATH for a child process that imports the same modules as this one."""
+    return os.pathsep.join(word or os.getcwd() for word in sys.path)
+
+
 def _environment(rank: int, processes: int, port: int, threads: int) -> dict[str, str]:
     environment = {
         **os.environ,
@@ -112,7 +117,7 @@ def _environment(rank: int, processes: int, port: int, threads: int) -> dict[str
         "MASTER_ADDR": "127.0.0.1",
         "MASTER_PORT": str(port),
         "OMP_NUM_THREADS": str(threads),
-        "PYTHONPATH": os.pathsep.join(word or os.getcwd() for word in sys.path),
+        "PYTHONPATH": import_path(),
     }
     if rank > 0:
         environment["PYTHONWARNINGS"] = "ignore"  # rank 0 shows them
