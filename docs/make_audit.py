@@ -19,9 +19,9 @@ from sklearn.metrics import average_precision_score
 from labelnoise.audit.evidence import Evidence, evidence_of_folds
 from labelnoise.audit.scores import Verdict, judge
 from labelnoise.audit.write import findings, is_noisy
-from labelnoise.csv_files import read_rows, write_columns
 from labelnoise.data.corrections import COLUMNS, fingerprint_of
 from labelnoise.dynamics.scores import margin_loss
+from labelnoise.files.tables import read_rows, write_columns
 from labelnoise.report.loaded import load_run, read_dynamics
 from labelnoise.report.tables.suspects import rows_before_memorization
 

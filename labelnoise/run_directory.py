@@ -18,8 +18,8 @@ from omegaconf import DictConfig, OmegaConf
 from labelnoise.config.command_line import explain
 from labelnoise.config.composition import config_hash, differences
 from labelnoise.errors import BusyError, InputError
-from labelnoise.files import remove_parts, write_text
-from labelnoise.manifest import Manifest, versions
+from labelnoise.files.manifest import Manifest, versions
+from labelnoise.files.writing import remove_parts, write_text
 
 log = logging.getLogger(__name__)
 

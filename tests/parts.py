@@ -13,9 +13,9 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from labelnoise.config.composition import compose
-from labelnoise.distributed import gather_samples, rank
 from labelnoise.learner.classifier import NoisyLabelClassifier
 from labelnoise.models import TwoLayerCNN
+from labelnoise.processes.distributed import gather_samples, rank
 from labelnoise.seeding import stream
 from labelnoise.techniques import Technique
 
@@ -109,7 +109,7 @@ class Watch(Technique):
 
     def on_train_batch_end(self, trainer: Trainer, module: LightningModule, *args: Any) -> None:
         from labelnoise.data.module import data_of
-        from labelnoise.distributed import gather_rows
+        from labelnoise.processes.distributed import gather_rows
 
         assert isinstance(module, NoisyLabelClassifier)
         rows = gather_rows(module.logits(data_of(trainer).train))

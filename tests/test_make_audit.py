@@ -10,8 +10,8 @@ import torch
 
 from docs.make_audit import curve, review
 from labelnoise.audit.scores import Verdict
-from labelnoise.csv_files import write_columns
 from labelnoise.data.corrections import correct
+from labelnoise.files.tables import write_columns
 
 CLASSES = ["cat", "dog", "owl"]
 # By name; the order of suspicion is d, a, c, b.

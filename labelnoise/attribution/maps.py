@@ -21,7 +21,7 @@ from labelnoise.checks import COUNT, SEED, Range, check_number
 from labelnoise.config.options import check_value
 from labelnoise.data.batch import Split
 from labelnoise.errors import InputError
-from labelnoise.files import write_arrays
+from labelnoise.files.writing import write_arrays
 from labelnoise.seeding import derive_seed, stream
 
 

@@ -24,8 +24,8 @@ from labelnoise.config.options import check_options
 from labelnoise.config.targets import allowed_modules, find, instantiate
 from labelnoise.data.pool import PoolDataModule
 from labelnoise.errors import InputError
-from labelnoise.files import sha256
-from labelnoise.interrupts import interruptible
+from labelnoise.files.writing import sha256
+from labelnoise.processes.interrupts import interruptible
 from labelnoise.run_directory import RunDirectory, claim
 from labelnoise.training.building import data_to_read, one_line_refusals
 from labelnoise.training.isolation import logging_to

@@ -21,7 +21,7 @@ from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn, T
 
 from labelnoise.audit.config import fold_config, jobs_of
 from labelnoise.errors import InputError
-from labelnoise.interrupts import Interrupted, deferred, received
+from labelnoise.processes.interrupts import Interrupted, deferred, received
 from labelnoise.run_directory import RunDirectory
 from labelnoise.training.launcher import import_path
 

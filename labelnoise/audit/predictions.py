@@ -16,9 +16,9 @@ from scipy.optimize import linear_sum_assignment
 
 from labelnoise.audit.evidence import Evidence, mean_margin_loss
 from labelnoise.checks import check_word
-from labelnoise.csv_files import read_columns
 from labelnoise.errors import InputError
-from labelnoise.files import content_of
+from labelnoise.files.tables import read_columns
+from labelnoise.files.writing import content_of
 from labelnoise.noise.label_words import read_classes, some
 
 log = logging.getLogger(__name__)

@@ -6,7 +6,7 @@ import sys
 import traceback
 from pathlib import Path
 
-from labelnoise.interrupts import take_over_from_parent
+from labelnoise.processes.interrupts import take_over_from_parent
 
 
 def _main(orders: str, path: str) -> None:
@@ -15,7 +15,7 @@ def _main(orders: str, path: str) -> None:
     from omegaconf import DictConfig, OmegaConf
 
     from labelnoise.config.command_line import explain
-    from labelnoise.files import write_json
+    from labelnoise.files.writing import write_json
     from labelnoise.training.train import train
 
     cfg = OmegaConf.load(Path(orders, "config.yaml"))

@@ -12,9 +12,9 @@ from jaxtyping import Bool, Float, Int
 from labelnoise.audit.duplicates import Duplicates
 from labelnoise.audit.evidence import Evidence
 from labelnoise.audit.scores import Verdict
-from labelnoise.csv_files import write_columns
 from labelnoise.dynamics import auc
-from labelnoise.files import replacing
+from labelnoise.files.tables import write_columns
+from labelnoise.files.writing import replacing
 
 # Number of pairs of classes in audit.json, and of suspects for which the precision is measured.
 MOST_PAIRS, AMONG_FIRST = 10, (100, 500, 1000)

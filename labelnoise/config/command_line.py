@@ -22,7 +22,7 @@ from labelnoise.config.own_parts import check_own_names, config_dir_of, config_f
 from labelnoise.config.places import remove_made
 from labelnoise.config.words import check_words
 from labelnoise.errors import InputError
-from labelnoise.interrupts import interruptible
+from labelnoise.processes.interrupts import interruptible
 
 # The setting of the user, before one_line_errors sets the variable.
 _TRACEBACKS = os.environ.get("HYDRA_FULL_ERROR") == "1"

@@ -22,7 +22,7 @@ from labelnoise.data.images import ImageDataModule
 from labelnoise.data.samples import Samples
 from labelnoise.data.subsets import equal_per_class
 from labelnoise.errors import InputError
-from labelnoise.files import content_of
+from labelnoise.files.writing import content_of
 from labelnoise.noise import LabelNoise
 from labelnoise.seeding import stream
 

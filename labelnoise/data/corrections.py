@@ -15,8 +15,8 @@ import torch
 from jaxtyping import Bool, Int
 from torch import Tensor
 
-from labelnoise.csv_files import read_rows
 from labelnoise.errors import InputError
+from labelnoise.files.tables import read_rows
 from labelnoise.noise import NoiseRecord
 from labelnoise.noise.label_words import plain, some
 

@@ -13,8 +13,8 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from labelnoise.csv_files import unescape
 from labelnoise.errors import InputError
+from labelnoise.files.tables import unescape
 from labelnoise.noise.label_words import plain, some
 
 log = logging.getLogger(__name__)

@@ -18,7 +18,7 @@ from labelnoise.data.pool import PoolDataModule
 from labelnoise.data.samples import Samples
 from labelnoise.data.standardize import Standardize
 from labelnoise.errors import InputError
-from labelnoise.files import content_of
+from labelnoise.files.writing import content_of
 from labelnoise.noise import LabelNoise, NoiseRecord
 from labelnoise.noise.label_words import some
 

@@ -23,7 +23,7 @@ from labelnoise.data.decoding import decode_into
 from labelnoise.data.image_files import Colour
 from labelnoise.data.memory import in_units
 from labelnoise.errors import InputError
-from labelnoise.files import part_of, remove_parts, rename, write_json
+from labelnoise.files.writing import part_of, remove_parts, rename, write_json
 
 log = logging.getLogger(__name__)
 

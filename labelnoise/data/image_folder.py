@@ -10,7 +10,7 @@ from labelnoise.data.class_folders import Listing, left_out_of_root, list_images
 from labelnoise.data.image_lists import Found, ImageList, ImageListDataModule
 from labelnoise.data.label_table import read_given_labels
 from labelnoise.errors import InputError
-from labelnoise.files import content_of
+from labelnoise.files.writing import content_of
 from labelnoise.noise import LabelNoise
 
 # Values of data.truth.

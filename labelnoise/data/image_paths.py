@@ -6,7 +6,7 @@ import os
 import posixpath
 from pathlib import Path
 
-from labelnoise.csv_files import unescape
+from labelnoise.files.tables import unescape
 from labelnoise.noise.label_words import plain
 
 

@@ -11,9 +11,9 @@ from typing import Any, ClassVar
 from labelnoise.data.loaders import Augment, Normalize, crop_and_flip
 from labelnoise.data.memory import check_fits
 from labelnoise.data.pool import PoolDataModule
-from labelnoise.distributed import world_size
 from labelnoise.errors import InputError
 from labelnoise.noise import LabelNoise
+from labelnoise.processes.distributed import world_size
 
 log = logging.getLogger(__name__)
 

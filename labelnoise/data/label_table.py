@@ -10,9 +10,9 @@ import torch
 from jaxtyping import Int
 from torch import Tensor
 
-from labelnoise.csv_files import unescape
 from labelnoise.data.tables import read_table
 from labelnoise.errors import InputError
+from labelnoise.files.tables import unescape
 from labelnoise.noise.label_words import plain, read_classes
 
 log = logging.getLogger(__name__)

@@ -14,8 +14,8 @@ from jaxtyping import Float, Int, Shaped
 from torch import Tensor
 
 from labelnoise.data.batch import Batch, Split
-from labelnoise.distributed import share_of
 from labelnoise.errors import InputError
+from labelnoise.processes.distributed import share_of
 from labelnoise.seeding import stream
 
 

@@ -10,7 +10,7 @@ from torchvision.datasets import MNIST, FashionMNIST
 from labelnoise.data.idx_files import SIDE, fetch, paths, read_part
 from labelnoise.data.images import ImageDataModule
 from labelnoise.data.samples import Samples
-from labelnoise.files import content_of
+from labelnoise.files.writing import content_of
 from labelnoise.noise import LabelNoise
 
 

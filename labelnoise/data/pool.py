@@ -20,10 +20,10 @@ from labelnoise.data.mapped import Inputs, rows_of
 from labelnoise.data.module import NoisyLabelDataModule, warn_of_missing_classes
 from labelnoise.data.samples import Samples
 from labelnoise.data.subsets import equal_per_class, fold_of, hold_out
-from labelnoise.distributed import rank, world_size
 from labelnoise.errors import InputError
-from labelnoise.files import content_of
+from labelnoise.files.writing import content_of
 from labelnoise.noise import CleanSplit, LabelNoise, NoiseRecord
+from labelnoise.processes.distributed import rank, world_size
 from labelnoise.seeding import stream
 
 log = logging.getLogger(__name__)

@@ -16,9 +16,9 @@ from labelnoise.data.batch import Split
 from labelnoise.data.loaders import TensorLoader, batches_so_far
 from labelnoise.data.memory import check_fits
 from labelnoise.data.module import NoisyLabelDataModule, warn_of_missing_classes
-from labelnoise.distributed import rank, world_size
 from labelnoise.errors import InputError
 from labelnoise.noise import CleanSplit, LabelNoise, NoiseRecord
+from labelnoise.processes.distributed import rank, world_size
 from labelnoise.seeding import stream
 from labelnoise.theory import SignalNoiseDecomposition, signal_norm_for
 

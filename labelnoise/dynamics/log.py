@@ -14,7 +14,7 @@ from numpy.lib.format import open_memmap
 
 from labelnoise.dynamics.measurements import KEPT_AS, Measurements
 from labelnoise.errors import InputError
-from labelnoise.files import part_of, rename, replacing
+from labelnoise.files.writing import part_of, rename, replacing
 
 # The checksums of a log without rows.
 _NO_ROWS = dict.fromkeys(("step", *KEPT_AS), "")

@@ -6,8 +6,8 @@ import torch
 from jaxtyping import Float, Int
 from torch import Tensor
 
-from labelnoise.distributed import maximum_over_ranks
 from labelnoise.dynamics.measurements import Measurements, measure
+from labelnoise.processes.distributed import maximum_over_ranks
 
 
 class EpochRecorder:

@@ -10,9 +10,9 @@ from torch.nn.modules.batchnorm import _BatchNorm
 
 from labelnoise.data.batch import Split
 from labelnoise.data.loaders import TensorLoader
-from labelnoise.distributed import share_of
 from labelnoise.errors import InputError
 from labelnoise.learner.classifier import evaluating
+from labelnoise.processes.distributed import share_of
 
 
 def smallest_batch(loader: TensorLoader, batches: int) -> int:

@@ -18,9 +18,9 @@ from torch.optim.lr_scheduler import LRScheduler
 
 from labelnoise.data.batch import Batch, Split
 from labelnoise.data.module import data_of
-from labelnoise.distributed import gather_rows, mean_over_ranks, rank
 from labelnoise.learner.history import History
 from labelnoise.learner.label_metrics import SPLIT_METRICS
+from labelnoise.processes.distributed import gather_rows, mean_over_ranks, rank
 
 log = logging.getLogger(__name__)
 

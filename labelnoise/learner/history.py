@@ -8,7 +8,7 @@ from pathlib import Path
 
 import numpy as np
 
-from labelnoise.csv_files import read_rows, write_rows
+from labelnoise.files.tables import read_rows, write_rows
 
 
 class History:

@@ -7,10 +7,10 @@ from torch.optim import SGD
 
 from labelnoise.data.module import data_of
 from labelnoise.data.signal_noise import SignalNoiseDataModule
-from labelnoise.distributed import agreed
 from labelnoise.errors import InputError
 from labelnoise.learner.classifier import NoisyLabelClassifier
 from labelnoise.models.two_layer_cnn import TwoLayerCNN
+from labelnoise.processes.distributed import agreed
 from labelnoise.theory import Coefficients, stage_one_length
 
 

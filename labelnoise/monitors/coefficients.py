@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 
 from labelnoise.data.module import data_of
-from labelnoise.files import write_arrays
+from labelnoise.files.writing import write_arrays
 from labelnoise.learner.classifier import NoisyLabelClassifier
 from labelnoise.measures.coefficients import read_coefficients, read_residual, require_coefficients
 from labelnoise.monitors.monitor import Monitor

@@ -21,7 +21,7 @@ from labelnoise.dynamics import (
     measure,
 )
 from labelnoise.dynamics.measurements import as_kept
-from labelnoise.files import write_arrays
+from labelnoise.files.writing import write_arrays
 from labelnoise.learner.classifier import NoisyLabelClassifier, classifier_of
 from labelnoise.monitors.monitor import Monitor
 from labelnoise.run_directory import RunDirectory

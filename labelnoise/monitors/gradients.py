@@ -15,7 +15,7 @@ from labelnoise.checks import check_word
 from labelnoise.data.batch import Split
 from labelnoise.data.module import data_of
 from labelnoise.errors import InputError
-from labelnoise.files import write_arrays
+from labelnoise.files.writing import write_arrays
 from labelnoise.learner.classifier import NoisyLabelClassifier, classifier_of, evaluating
 from labelnoise.measures.gradients import (
     PAIRS,

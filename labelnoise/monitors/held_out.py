@@ -12,7 +12,7 @@ from torch import Tensor
 from labelnoise.data.module import data_of
 from labelnoise.dynamics import auc
 from labelnoise.errors import InputError
-from labelnoise.files import write_arrays
+from labelnoise.files.writing import write_arrays
 from labelnoise.learner.classifier import NoisyLabelClassifier
 from labelnoise.monitors.monitor import Monitor
 from labelnoise.run_directory import RunDirectory

@@ -12,7 +12,7 @@ from jaxtyping import Bool, Float, Int, Integer
 from torch import Tensor
 
 from labelnoise.errors import InputError
-from labelnoise.files import content_of
+from labelnoise.files.writing import content_of
 from labelnoise.noise.checks import check_labels
 from labelnoise.noise.flips import permute_within_classes
 from labelnoise.noise.kinds import CleanSplit, LabelNoise

@@ -13,9 +13,9 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from labelnoise.csv_files import unescape
 from labelnoise.errors import InputError
-from labelnoise.files import content_of
+from labelnoise.files.tables import unescape
+from labelnoise.files.writing import content_of
 from labelnoise.noise.kinds import CleanSplit, LabelNoise
 from labelnoise.noise.label_words import plain, read_classes, some
 from labelnoise.noise.record import NoiseRecord

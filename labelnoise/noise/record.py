@@ -15,7 +15,7 @@ from torch import Tensor
 
 from labelnoise.checks import check_word
 from labelnoise.errors import InputError
-from labelnoise.files import write_arrays
+from labelnoise.files.writing import write_arrays
 from labelnoise.noise.checks import check_labels
 from labelnoise.noise.matrices import transition_matrix
 from labelnoise.noise.record_file import read_record_arrays

@@ -16,7 +16,7 @@ from omegaconf import DictConfig, OmegaConf
 
 from labelnoise.checks import check_number, check_word, whole
 from labelnoise.errors import InputError
-from labelnoise.files import replacing
+from labelnoise.files.writing import replacing
 from labelnoise.phase_diagram.compute import Task, assemble, compute_parts, parts_of
 from labelnoise.phase_diagram.config import check
 from labelnoise.phase_diagram.figures import Drawing, draw

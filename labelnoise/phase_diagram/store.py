@@ -13,10 +13,10 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from labelnoise.csv_files import write_rows
 from labelnoise.errors import InputError
-from labelnoise.files import remove_parts, replacing, write_arrays, write_text
-from labelnoise.manifest import versions
+from labelnoise.files.manifest import versions
+from labelnoise.files.tables import write_rows
+from labelnoise.files.writing import remove_parts, replacing, write_arrays, write_text
 from labelnoise.phase_diagram.grid import Grid
 from labelnoise.phase_diagram.statistics import over_seeds
 

@@ -13,7 +13,7 @@ from jinja2 import Environment, StrictUndefined
 from markupsafe import Markup
 
 from labelnoise.data.memory import in_units
-from labelnoise.files import write_text
+from labelnoise.files.writing import write_text
 from labelnoise.review.run import sheet_of_run
 from labelnoise.review.sheet import SHOWN, Sheet, spark, top_of
 

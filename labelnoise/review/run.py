@@ -12,11 +12,11 @@ import torch
 from numpy.typing import NDArray
 
 from labelnoise.checks import COUNT, check_number
-from labelnoise.csv_files import read_rows
 from labelnoise.data.batch import Split
 from labelnoise.data.corrections import fingerprint_of
 from labelnoise.data.module import NoisyLabelDataModule
 from labelnoise.errors import InputError
+from labelnoise.files.tables import read_rows
 from labelnoise.noise.label_words import some
 from labelnoise.report.loaded import read_dynamics, reading
 from labelnoise.review.samples import LARGEST, picture, values_in_words

@@ -11,8 +11,8 @@ from typing import TYPE_CHECKING, Any
 from hydra.experimental.callback import Callback
 from omegaconf import DictConfig
 
-from labelnoise.csv_files import write_rows
 from labelnoise.errors import InputError
+from labelnoise.files.tables import write_rows
 from labelnoise.sweeps.jobs import job_folders, wait_for_others
 
 if TYPE_CHECKING:  # which imports torch

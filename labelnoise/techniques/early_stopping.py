@@ -13,7 +13,6 @@ from torch import Tensor
 from labelnoise.checks import check_word
 from labelnoise.config.ranges import check_options_of
 from labelnoise.data.module import data_of
-from labelnoise.distributed import agreed
 from labelnoise.errors import InputError
 from labelnoise.learner.classifier import classifier_of
 from labelnoise.measures.coefficients import (
@@ -22,6 +21,7 @@ from labelnoise.measures.coefficients import (
     signal_and_noise,
 )
 from labelnoise.monitors import missing_monitor
+from labelnoise.processes.distributed import agreed
 from labelnoise.stoppers import STOPPERS, Detector
 from labelnoise.techniques.technique import Technique
 

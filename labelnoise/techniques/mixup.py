@@ -13,8 +13,8 @@ from torch import Tensor
 from labelnoise.config.ranges import check_options_of
 from labelnoise.data.batch import Batch
 from labelnoise.data.loaders import batches_so_far
-from labelnoise.distributed import rank
 from labelnoise.learner.classifier import classifier_of
+from labelnoise.processes.distributed import rank
 from labelnoise.seeding import derive_seed, stream
 from labelnoise.techniques.technique import Technique
 

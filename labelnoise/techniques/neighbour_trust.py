@@ -15,10 +15,10 @@ from torch.utils.hooks import RemovableHandle
 from labelnoise.config.ranges import check_options_of
 from labelnoise.data.batch import Batch
 from labelnoise.data.module import data_of, steps_per_epoch
-from labelnoise.distributed import gather_samples
 from labelnoise.errors import InputError
 from labelnoise.learner.classifier import NoisyLabelClassifier, classifier_of
 from labelnoise.models.two_layer_cnn import TwoLayerCNN
+from labelnoise.processes.distributed import gather_samples
 from labelnoise.selection import selection_metrics
 from labelnoise.techniques.technique import Technique
 

@@ -15,13 +15,13 @@ from labelnoise.config.ranges import check_options_of
 from labelnoise.data.batch import Batch
 from labelnoise.data.loaders import ends_pass
 from labelnoise.data.module import NoisyLabelDataModule, data_of, steps_per_epoch
-from labelnoise.distributed import from_rank_zero
 from labelnoise.learner.classifier import NoisyLabelClassifier, classifier_of
 from labelnoise.measures.coefficients import (
     has_coefficients,
     require_coefficients,
     signal_and_noise,
 )
+from labelnoise.processes.distributed import from_rank_zero
 from labelnoise.seeding import stream
 from labelnoise.selection import (
     RULES,

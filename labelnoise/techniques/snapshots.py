@@ -11,8 +11,8 @@ import torch
 from torch import Tensor, nn
 from torch.optim import Optimizer
 
-from labelnoise.distributed import changing_buffers
 from labelnoise.errors import InputError
+from labelnoise.processes.distributed import changing_buffers
 
 MOST_NAMES = 40  # parameter names in one error message
 

@@ -13,7 +13,6 @@ from pytorch_lightning.trainer.states import TrainerFn
 from labelnoise.checks import check_word
 from labelnoise.config.ranges import check_options_of
 from labelnoise.data.module import data_of
-from labelnoise.distributed import agreed
 from labelnoise.errors import InputError
 from labelnoise.learner.classifier import classifier_of
 from labelnoise.measures.coefficients import (
@@ -21,6 +20,7 @@ from labelnoise.measures.coefficients import (
     require_coefficients,
     signal_and_noise,
 )
+from labelnoise.processes.distributed import agreed
 from labelnoise.seeding import stream
 from labelnoise.techniques.snapshots import (
     Snapshot,

@@ -12,7 +12,7 @@ from torch import Tensor
 
 from labelnoise.data.batch import Batch
 from labelnoise.data.module import NoisyLabelDataModule
-from labelnoise.distributed import gather_samples
+from labelnoise.processes.distributed import gather_samples
 from labelnoise.techniques.loss import Loss
 
 

@@ -15,7 +15,6 @@ from labelnoise.checks import check_word
 from labelnoise.config.ranges import check_options_of
 from labelnoise.data.batch import Batch
 from labelnoise.data.module import NoisyLabelDataModule, data_of, steps_per_pass
-from labelnoise.distributed import from_rank_zero
 from labelnoise.errors import InputError
 from labelnoise.learner.classifier import classifier_of
 from labelnoise.losses import (
@@ -25,6 +24,7 @@ from labelnoise.losses import (
     forward_correction,
 )
 from labelnoise.noise.truth import UnknownTruth
+from labelnoise.processes.distributed import from_rank_zero
 from labelnoise.techniques.loss import Loss
 
 log = logging.getLogger(__name__)

@@ -14,9 +14,9 @@ from labelnoise.config.ranges import check_options_of
 from labelnoise.data.batch import Batch
 from labelnoise.data.loaders import passes_so_far
 from labelnoise.data.module import data_of
-from labelnoise.distributed import from_rank_zero, gather_samples
 from labelnoise.learner.classifier import classifier_of
 from labelnoise.learner.two_networks import Term, TwoNetworkClassifier
+from labelnoise.processes.distributed import from_rank_zero, gather_samples
 from labelnoise.selection import estimate_noise_rate
 from labelnoise.techniques.noise_rate import (
     ESTIMATE,

@@ -23,12 +23,12 @@ from labelnoise.config.own_parts import config_file
 from labelnoise.config.schedules import check_schedule, run_steps
 from labelnoise.config.targets import allowed_modules, find, instantiate
 from labelnoise.data.module import NoisyLabelDataModule
-from labelnoise.distributed import EqualBuffers, is_rank_zero, world_size
 from labelnoise.errors import InputError
 from labelnoise.learner.batch_norm import check_single_samples, smallest_batch
 from labelnoise.learner.classifier import NoisyLabelClassifier
 from labelnoise.monitors import Monitor, missing_monitor
 from labelnoise.noise.truth import check_truth
+from labelnoise.processes.distributed import EqualBuffers, is_rank_zero, world_size
 from labelnoise.run_directory import RunDirectory
 from labelnoise.seeding import derive_seed
 from labelnoise.techniques import Loss, Technique, check_composition, learner_of

@@ -15,10 +15,10 @@ import torch
 from pytorch_lightning.callbacks import Checkpoint
 from pytorch_lightning.plugins.io import TorchCheckpointIO
 
-from labelnoise.distributed import agreed
 from labelnoise.errors import InputError
-from labelnoise.files import rename, replacing, sha256
-from labelnoise.interrupts import Interrupted, received, take_signals
+from labelnoise.files.writing import rename, replacing, sha256
+from labelnoise.processes.distributed import agreed
+from labelnoise.processes.interrupts import Interrupted, received, take_signals
 from labelnoise.run_directory import RunDirectory
 from labelnoise.state import Stateful
 

@@ -19,9 +19,9 @@ from typing import Any
 
 from omegaconf import DictConfig, OmegaConf
 
-from labelnoise.distributed import RANK, WORLD_SIZE
 from labelnoise.errors import InputError
-from labelnoise.interrupts import Interrupted, deferred, received
+from labelnoise.processes.distributed import RANK, WORLD_SIZE
+from labelnoise.processes.interrupts import Interrupted, deferred, received
 
 STRATEGIES = (
     "auto",

@@ -11,9 +11,9 @@ from pathlib import Path
 from omegaconf import DictConfig, OmegaConf
 
 from labelnoise.config.command_line import explain
-from labelnoise.distributed import RANK
-from labelnoise.files import write_json
-from labelnoise.interrupts import Interrupted, interruptible, take_over_from_parent
+from labelnoise.files.writing import write_json
+from labelnoise.processes.distributed import RANK
+from labelnoise.processes.interrupts import Interrupted, interruptible, take_over_from_parent
 from labelnoise.training.train import run_rank
 
 

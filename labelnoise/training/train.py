@@ -15,18 +15,18 @@ from labelnoise.config.command_line import resume_command
 from labelnoise.config.composition import check, check_stored, config_hash
 from labelnoise.config.options import check_options
 from labelnoise.config.targets import allowed_modules
-from labelnoise.csv_files import write_rows
 from labelnoise.data.module import NoisyLabelDataModule, steps_per_epoch
-from labelnoise.distributed import (
+from labelnoise.errors import InputError
+from labelnoise.files.tables import write_rows
+from labelnoise.files.writing import sha256
+from labelnoise.measures.coefficients import theory_t1
+from labelnoise.noise import NoiseRecord
+from labelnoise.processes.distributed import (
     is_rank_zero,
     leave_together,
     rank,
 )
-from labelnoise.errors import InputError
-from labelnoise.files import sha256
-from labelnoise.interrupts import deferred, interruptible
-from labelnoise.measures.coefficients import theory_t1
-from labelnoise.noise import NoiseRecord
+from labelnoise.processes.interrupts import deferred, interruptible
 from labelnoise.report.pictures.run import write_figures
 from labelnoise.report.tables.console import print_summary
 from labelnoise.report.tables.summary import summarize, write_summary

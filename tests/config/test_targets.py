@@ -18,7 +18,7 @@ from labelnoise.config import CONF_DIR
 from labelnoise.config.composition import check
 from labelnoise.config.targets import find, instantiate
 from labelnoise.errors import InputError
-from labelnoise.manifest import versions
+from labelnoise.files.manifest import versions
 from labelnoise.run_directory import RunDirectory
 from labelnoise.training.building import build_learner
 from labelnoise.training.launcher import processes_of
@@ -44,7 +44,8 @@ pytorch_lightning.plugins.environments.LightningEnvironment torchmetrics.MeanMet
 REFUSED = """
 os.system builtins.eval subprocess.run numpy.load torch.load torch.hub.load joblib.load pickle.loads
 functools.partial hydra.utils.instantiate omegaconf.OmegaConf.load pathlib.Path torch.nnx.Linear
-torch.nn.modules.module.torch.load torch.optim.optimizer.torch.hub.load labelnoise.files.os.system
+torch.nn.modules.module.torch.load torch.optim.optimizer.torch.hub.load
+labelnoise.files.writing.os.system
 torch.nn.modules.module.register_module_forward_hook torch.nn.Module.load_state_dict torch.nn
 torch.optim.swa_utils.update_bn torchvision.models.WeightsEnum.get_state_dict
 torchvision.models.Weights.get_state_dict torchvision.models._api.load_state_dict_from_url
@@ -55,7 +56,7 @@ torch.nn.Linear.__class__
 labelnoise.train labelnoise.training.train.train labelnoise.training.building.instantiate
 labelnoise.config.targets.find
 labelnoise.config.targets.instantiate labelnoise.config.targets.hydra_instantiate
-labelnoise.files.write_text labelnoise.training.launcher.launch
+labelnoise.files.writing.write_text labelnoise.training.launcher.launch
 labelnoise.data.cifar_files.fetch labelnoise.noise.NoiseRecord.load
 labelnoise.report.loaded.np.load labelnoise.sweeps.report.SweepReport labelnoise.nothing.X
 labelnoise.attribution.checkpoint.torch.load labelnoise.techniques.two_networks.pl.Trainer

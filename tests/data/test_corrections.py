@@ -10,9 +10,9 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from labelnoise.csv_files import write_rows
 from labelnoise.data.corrections import COLUMNS, correct, fingerprint_of
 from labelnoise.errors import InputError
+from labelnoise.files.tables import write_rows
 from labelnoise.noise import NoNoise, SymmetricNoise
 from labelnoise.noise.record import NoiseRecord
 from tests.conftest import present

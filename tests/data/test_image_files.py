@@ -14,11 +14,11 @@ import torch
 from PIL import ExifTags, Image
 from torchvision import transforms
 
-from labelnoise.csv_files import read_rows
 from labelnoise.data.class_folders import list_images
 from labelnoise.data.decoding import decode_all
 from labelnoise.data.image_files import decode
 from labelnoise.errors import InputError
+from labelnoise.files.tables import read_rows
 from tests.conftest import Run, present
 from tests.folders import make, needs, one_line, pixel, write_image
 

@@ -14,8 +14,8 @@ from pathlib import Path
 
 import pytest
 
-from labelnoise.csv_files import escape, read_rows
 from labelnoise.data.corrections import decisions_of, fingerprint_of
+from labelnoise.files.tables import escape, read_rows
 from labelnoise.review.page import render
 from labelnoise.review.sheet import Score, Sheet, Suspect
 from tests.chromium import Tab, chromium, needs_chromium

@@ -12,8 +12,8 @@ import pytest
 from PIL import Image
 
 from labelnoise.config.composition import compose
-from labelnoise.csv_files import read_rows, write_rows
 from labelnoise.errors import InputError
+from labelnoise.files.tables import read_rows, write_rows
 from labelnoise.review.page import report_review
 from labelnoise.review.run import sheet_of_run
 from labelnoise.run_directory import RunDirectory

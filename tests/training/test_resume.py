@@ -296,7 +296,7 @@ def test_two_versions_are_not_mixed(
     run_images: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     run_images()
-    monkeypatch.setattr("labelnoise.manifest.versions", lambda: {"labelnoise": "9.9"})
+    monkeypatch.setattr("labelnoise.files.manifest.versions", lambda: {"labelnoise": "9.9"})
     monkeypatch.setattr("labelnoise.run_directory.versions", lambda: {"labelnoise": "9.9"})
     with pytest.raises(InputError, match=r"computed with labelnoise 0.1.0 instead of 9.9.*rerun"):
         run_images()

@@ -8,7 +8,7 @@ from typing import Any
 
 from matplotlib.figure import Figure
 
-from labelnoise.files import replacing
+from labelnoise.files.writing import replacing
 from labelnoise.learner.history import History
 from labelnoise.report.loaded import load_run, reading
 from labelnoise.report.pictures.curvature import draw_curvature

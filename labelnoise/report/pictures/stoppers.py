@@ -9,7 +9,7 @@ from typing import Any, NamedTuple
 import numpy as np
 from matplotlib.figure import Figure
 
-from labelnoise.csv_files import write_rows
+from labelnoise.files.tables import write_rows
 from labelnoise.learner.history import History
 from labelnoise.report.loaded import LoadedRun
 from labelnoise.report.pictures.style import ALL, NOISY, SIGNAL, finish, new_figure

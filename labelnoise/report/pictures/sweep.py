@@ -7,7 +7,7 @@ from pathlib import Path
 
 from matplotlib.figure import Figure
 
-from labelnoise.files import replacing
+from labelnoise.files.writing import replacing
 from labelnoise.report.loaded import LoadedRun
 from labelnoise.report.pictures.gradients import draw_clean_priority
 from labelnoise.report.pictures.large_steps import draw_large_steps

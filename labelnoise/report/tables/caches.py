@@ -13,7 +13,7 @@ from filelock import FileLock, Timeout
 from labelnoise.data.image_cache import CacheFiles, default_folder
 from labelnoise.data.memory import in_units
 from labelnoise.errors import InputError
-from labelnoise.files import remove_parts
+from labelnoise.files.writing import remove_parts
 
 # The names of the files of a cache; all other files in the folder are left alone.
 NAME = re.compile(r"([0-9a-f]{32})\.(npy|json|lock)")

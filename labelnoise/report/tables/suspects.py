@@ -11,10 +11,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from labelnoise.checks import check_number, check_word, whole
-from labelnoise.csv_files import read_rows, write_rows
 from labelnoise.dynamics import DynamicsLog
 from labelnoise.dynamics.scores import SCORES
 from labelnoise.errors import InputError
+from labelnoise.files.tables import read_rows, write_rows
 from labelnoise.learner.history import History
 from labelnoise.report.loaded import LoadedDynamics, load_run, read_dynamics
 from labelnoise.run_directory import RunDirectory

@@ -12,8 +12,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 from torch import nn
 
-from labelnoise import distributed
-from labelnoise.distributed import (
+from labelnoise.learner import classifier
+from labelnoise.learner.classifier import weighted_mean
+from labelnoise.models import TwoLayerCNN
+from labelnoise.processes import distributed
+from labelnoise.processes.distributed import (
     EqualBuffers,
     agreed,
     changing_buffers,
@@ -26,9 +29,6 @@ from labelnoise.distributed import (
     share_of,
     world_size,
 )
-from labelnoise.learner import classifier
-from labelnoise.learner.classifier import weighted_mean
-from labelnoise.models import TwoLayerCNN
 
 
 @given(st.integers(0, 50), st.integers(1, 9))

@@ -10,7 +10,7 @@ from typing import Any
 
 import numpy as np
 
-from labelnoise.files import replacing
+from labelnoise.files.writing import replacing
 
 # A spreadsheet executes text with this beginning as a formula.
 _FORMULA = re.compile(r"'*[=+\-@\t\r]")

@@ -11,7 +11,7 @@ from typing import Any
 
 import labelnoise
 from labelnoise.errors import InputError
-from labelnoise.files import sha256, write_json
+from labelnoise.files.writing import sha256, write_json
 
 # Other versions of these may give other results.
 LIBRARIES = ("torch", "torchvision", "pytorch-lightning", "numpy")

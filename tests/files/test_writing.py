@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from labelnoise.files import (
+from labelnoise.files.writing import (
     content_of,
     listing_of,
     part_of,
@@ -45,7 +45,7 @@ def test_unfinished_files_of_ended_processes_are_removed(tmp_path: Path) -> None
     code = f"""
 import os, sys
 from pathlib import Path
-from labelnoise.files import replacing
+from labelnoise.files.writing import replacing
 with replacing(Path({str(tmp_path / "x.npz")!r})) as file:
     file.write(b"half"); file.flush(); os._exit(9)
 """
