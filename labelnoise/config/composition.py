@@ -10,7 +10,7 @@ from typing import Any, get_type_hints
 from hydra.core.config_store import ConfigStore
 from omegaconf import MISSING, DictConfig, OmegaConf
 
-from labelnoise.config import CONF_DIR
+from labelnoise.config import CONF_DIR, score
 from labelnoise.config.options import check_ranges, check_value
 from labelnoise.config.own_parts import own_config_dir
 from labelnoise.config.places import check_name
@@ -28,9 +28,10 @@ _ADDED = (
     "rerun",
     "allow_targets",
     "figures",
+    "score",
 )
 
-# Keys for the place and the display of a run or an audit. They do not change its results.
+# Keys for the place, display and score of a run or an audit. They do not change its results.
 NOT_PART_OF_THE_RUN = (
     "name",
     "output_dir",
@@ -39,6 +40,7 @@ NOT_PART_OF_THE_RUN = (
     "logger",
     "allow_targets",
     "figures",
+    "score",
     "jobs",
 )
 # Options of ``data`` that change the place of the images but no result.
@@ -76,6 +78,7 @@ class Config:
     resume: str | None = MISSING
     rerun: Any = MISSING
     figures: Any = MISSING
+    score: Any = MISSING  # not Literal, which OmegaConf does not support
     allow_targets: Any = MISSING
 
 
@@ -84,6 +87,7 @@ _TOP_TYPES = {key: hint for key, hint in get_type_hints(Config).items() if hint 
     "compile": bool,
     "rerun": bool,
     "figures": bool,
+    "score": score.Name,
 }
 
 

@@ -13,6 +13,7 @@ from labelnoise.config import CONF_DIR
 from labelnoise.config.command_line import job, one_line_errors
 from labelnoise.config.composition import check, register_schema
 from labelnoise.config.replaced import drop_replaced_options
+from labelnoise.config.score import score_of
 from labelnoise.sweeps.jobs import train_in_sweep
 from labelnoise.sweeps.report import sweep_reported
 
@@ -21,7 +22,7 @@ register_schema()
 
 @hydra.main(version_base="1.3", config_path=str(CONF_DIR), config_name="config")
 def run(cfg: DictConfig) -> float:
-    """Check the configuration, train, and return the clean test accuracy."""
+    """Check the configuration, train, and return the score of the network that the run keeps."""
     now = HydraConfig.get()
     directory = Path(now.runtime.output_dir)
     with job(directory, alone=now.mode == RunMode.RUN):
@@ -35,8 +36,7 @@ def run(cfg: DictConfig) -> float:
                 print(line)
         alone = now.mode == RunMode.RUN
         summary = (train if alone else train_in_sweep)(cfg, directory, now.overrides.task)
-    accuracy = None if summary is None else summary["final"]["test/acc"]
-    return float("nan") if accuracy is None else float(accuracy)
+    return score_of(summary, cfg.score)
 
 
 def main() -> None:

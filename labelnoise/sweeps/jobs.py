@@ -35,6 +35,7 @@ def train_in_sweep(
         The summary of the run; None if another process trains the same run. The sweep then
         continues with its other jobs, and waits for this one at its end (:func:`wait_for_others`).
     """
+    from labelnoise.sweeps.pruning import pruning_of
     from labelnoise.training.train import train
 
     while True:
@@ -43,7 +44,7 @@ def train_in_sweep(
             with suppress(OSError):
                 numbered.rmdir()  # Hydra created it for this job; fails if another run is there
         try:
-            return train(cfg, folder, overrides)
+            return train(cfg, folder, overrides, pruning_of(cfg))
         except InputError as error:
             if job_folder(numbered, cfg) != folder:
                 continue  # meanwhile another process took the folder for another job

@@ -60,6 +60,13 @@ class Parts:
     monitors: dict[str, Monitor]
     techniques: dict[str, Technique]
     trainer: pl.Trainer
+    watcher: Watcher | None = None
+
+
+class Watcher(pl.Callback):
+    """A callback from outside the run that may end it early."""
+
+    stopped_step: int | None = None
 
 
 @contextmanager
@@ -139,6 +146,7 @@ def build(
     run: RunDirectory,
     datamodule: NoisyLabelDataModule | None = None,
     resumed_step: int | None = None,
+    watcher: Watcher | None = None,
 ) -> Parts:
     """Instantiate the parts and read the data, because the size of the model depends on the data.
 
@@ -147,6 +155,7 @@ def build(
         run: the run directory, which gets all output.
         datamodule: as in :func:`build_learner`.
         resumed_step: the step of the checkpoint that the run continues from; None for a new run.
+        watcher: called after monitors and techniques.
     """
     check_options(cfg)
     allowed = allowed_modules(cfg)
@@ -163,7 +172,7 @@ def build(
         | {f"monitor={name}": ["true labels"] for name, m in monitors.items() if m.needs_truth},
     )
     trainer = instantiate(cfg.trainer, allowed)(
-        callbacks=_callbacks(cfg, run, monitors, techniques),
+        callbacks=_callbacks(cfg, run, monitors, techniques) + ([watcher] if watcher else []),
         logger=_loggers(cfg, run, resumed_step),
         default_root_dir=run.path,
         val_check_interval=cfg.eval_every_n_steps or 1.0,
@@ -173,7 +182,7 @@ def build(
         check_val_every_n_epoch=None if cfg.eval_every_n_steps else 1,
         plugins=[WholeFiles(), *_ranks()],
     )
-    return Parts(datamodule, classifier, monitors, techniques, trainer)
+    return Parts(datamodule, classifier, monitors, techniques, trainer, watcher)
 
 
 def _callbacks(

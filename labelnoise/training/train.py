@@ -33,7 +33,7 @@ from labelnoise.report.tables.summary import summarize, write_summary
 from labelnoise.report.tables.suspects import summarize_suspects
 from labelnoise.report.tensorboard import add_layout, add_results
 from labelnoise.run_directory import RunDirectory, claim
-from labelnoise.training.building import Parts, build, data_to_read, one_line_refusals
+from labelnoise.training.building import Parts, Watcher, build, data_to_read, one_line_refusals
 from labelnoise.training.checkpoints import newest
 from labelnoise.training.isolation import isolated, logging_to, seed_globally
 from labelnoise.training.launcher import launch, processes_of
@@ -42,7 +42,10 @@ log = logging.getLogger(__name__)
 
 
 def train(
-    cfg: DictConfig, directory: str | Path | None = None, overrides: Sequence[str] = ()
+    cfg: DictConfig,
+    directory: str | Path | None = None,
+    overrides: Sequence[str] = (),
+    watcher: Watcher | None = None,
 ) -> dict[str, Any]:
     """Run one experiment and return its summary, the contents of summary.json.
 
@@ -57,6 +60,7 @@ def train(
         cfg: the composed configuration, for example ``labelnoise.compose(["noise_rate=0.3"])``.
         directory: the run directory; None is ``cfg.output_dir/cfg.name``.
         overrides: the options of the command line, for reports on several runs.
+        watcher: may end the run early; the run then has the status "pruned".
 
     Raises:
         InputError: the configuration or the data cannot be used.
@@ -73,14 +77,16 @@ def train(
             isolated(cfg.seed, cfg.threads),
             logging_to(run.log),
         ):
-            _complete(cfg, run, overrides)
+            _complete(cfg, run, overrides, watcher)
             summary = run.read_summary()
             if cfg.trainer.get("enable_progress_bar", True):
                 print_summary(summary, run.path)
             return summary
 
 
-def _complete(cfg: DictConfig, run: RunDirectory, overrides: Sequence[str]) -> None:
+def _complete(
+    cfg: DictConfig, run: RunDirectory, overrides: Sequence[str], watcher: Watcher | None
+) -> None:
     """Train the run or continue it; if the run is finished, check its files."""
     with one_line_refusals():
         check_options(cfg)
@@ -88,6 +94,7 @@ def _complete(cfg: DictConfig, run: RunDirectory, overrides: Sequence[str]) -> N
     if run.summary.exists():
         run.check_results()
         run.check_data(datamodule.sources())
+        _check_whole(run, watcher)
         log.info("%s is already finished", run.path)
         return
     with one_line_refusals():
@@ -96,8 +103,13 @@ def _complete(cfg: DictConfig, run: RunDirectory, overrides: Sequence[str]) -> N
         processes = processes_of(cfg.trainer, allowed_modules(cfg))
     found = newest(run)
     if not processes:
-        _run(cfg, run, overrides, datamodule, found)
+        _run(cfg, run, overrides, datamodule, found, watcher)
         return
+    if watcher is not None:
+        raise InputError(
+            f"a search with a pruner trains on one device, got trainer.devices={cfg.trainer.devices}: "
+            "write trainer.devices=1 or hydra.sweeper.pruner=none"
+        )
     log.info("training on %d processes", processes)
     with _pointing_to_resume(run, cfg):
         launch(cfg, run.path, overrides, processes)
@@ -117,6 +129,7 @@ def _run(
     overrides: Sequence[str],
     datamodule: NoisyLabelDataModule | None,
     found: tuple[Path, int] | None,
+    watcher: Watcher | None = None,
 ) -> None:
     """Build the parts, fit, evaluate and report.
 
@@ -126,13 +139,14 @@ def _run(
         overrides: the options of the command line.
         datamodule: from :func:`data_to_read`, after ``prepare_data``; None creates it here.
         found: the checkpoint to continue from and its step; None starts the run.
+        watcher: as in :func:`train`.
     """
     started = time.monotonic()
     checkpoint, step = found or (None, None)
     if checkpoint:
         log.info("resuming from %s", checkpoint)
     with one_line_refusals():
-        parts = build(cfg, run, datamodule, resumed_step=step)
+        parts = build(cfg, run, datamodule, resumed_step=step, watcher=watcher)
     if rank() > 0:
         seed_globally(cfg.seed, rank())  # the weights are equal, the dropout masks differ
     _keep_noise(parts.datamodule.noise_record, run)
@@ -214,15 +228,13 @@ def _report(
         monitor.save(run)
     history.write_csv(run.metrics)
     suspects = summarize_suspects(run, history)
-    stops = [technique.stopped_step for technique in parts.techniques.values()]
-    stopped_early = any(step is not None for step in stops)
     summary = summarize(
         cfg,
         datamodule=parts.datamodule,
         history=history,
         techniques=parts.techniques,
         final=final,
-        run={"status": "stopped_early" if stopped_early else "finished", **facts},
+        run={"status": _status(parts), **facts},
         suspects=suspects,
         steps_per_epoch=steps_per_epoch(parts.trainer) if parts.datamodule.has_epochs else None,
         theory_t1=theory_t1(parts.trainer),
@@ -237,6 +249,27 @@ def _report(
     run.manifest.add_files({file: sha256(file) for file in results if file.is_file()})
     write_summary(run, summary)
     run.previous_checkpoint.unlink(missing_ok=True)
+
+
+def _status(parts: Parts) -> str:
+    if parts.watcher is not None and parts.watcher.stopped_step is not None:
+        return "pruned"
+    stops = [technique.stopped_step for technique in parts.techniques.values()]
+    return "stopped_early" if any(step is not None for step in stops) else "finished"
+
+
+def _check_whole(run: RunDirectory, watcher: Watcher | None) -> None:
+    """Refuse the results of a pruned run outside its search.
+
+    Raises:
+        InputError: the run was pruned.
+    """
+    summary = run.read_summary()
+    if watcher is None and summary["status"] == "pruned":
+        raise InputError(
+            f"a search ended the run in {run.path} early, at step {summary['step']}: choose another "
+            "name=, or write rerun=true to train it to its end"
+        )
 
 
 def _interrupted_run(
