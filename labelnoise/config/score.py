@@ -1,0 +1,52 @@
+"""``score``: the number that ``run.py`` returns, and that a search optimizes."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from typing import Any, Literal, NamedTuple
+
+from labelnoise.errors import InputError
+
+Name = Literal["val_acc", "val_loss", "test_acc"]
+
+
+class Score(NamedTuple):
+    """A metric of the network that the run keeps; ``final`` in summary.json has it."""
+
+    metric: str
+    direction: Literal["maximize", "minimize"]
+
+
+# The labels of the validation samples are noisy, so a choice by these scores needs no clean data.
+VALIDATION: dict[Name, Score] = {
+    "val_acc": Score("val/acc", "maximize"),
+    "val_loss": Score("val/loss", "minimize"),
+}
+SCORES = VALIDATION | {"test_acc": Score("test/acc", "maximize")}
+
+
+def score_of(summary: Mapping[str, Any] | None, name: Name) -> float:
+    """The score of a run; NaN without a summary, and if the run has no such samples.
+
+    Example:
+        >>> score_of({"final": {"val/acc": 0.75, "test/acc": None}}, "val_acc")
+        0.75
+        >>> score_of({"final": {"val/acc": 0.75, "test/acc": None}}, "test_acc")
+        nan
+    """
+    value = None if summary is None else summary["final"].get(SCORES[name].metric)
+    return math.nan if value is None else float(value)
+
+
+def check_search_score(name: str) -> None:
+    """Refuse a search that would choose by test data.
+
+    Raises:
+        InputError: the score reads test data.
+    """
+    if name not in VALIDATION:
+        raise InputError(
+            f"score={name} reads test data, so a search by it would overstate the test accuracy of "
+            f"its choice: write score={' or score='.join(VALIDATION)}"
+        )
