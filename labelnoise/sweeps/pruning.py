@@ -24,7 +24,7 @@ log = logging.getLogger(__name__)
 
 
 def pruning_of(cfg: DictConfig) -> Pruning | None:
-    """The pruning of this job of a sweep; None outside a search, and in a search without a pruner."""
+    """The pruning of this job; None outside a search, and in a search without a pruner."""
     now = HydraConfig.get()
     pruner = now.sweeper.get("pruner", "none")
     if pruner == "none":

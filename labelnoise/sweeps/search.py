@@ -154,7 +154,8 @@ def _distribution(override: Override) -> BaseDistribution:
         except ValueError as error:
             raise InputError(f"{override.input_line}: {error}") from error
     assert isinstance(value, ChoiceSweep | RangeSweep)
-    return CategoricalDistribution(list(override.sweep_iterator(transformer=Transformer.encode)))
+    words = [str(word) for word in override.sweep_iterator(transformer=Transformer.encode)]
+    return CategoricalDistribution(words)
 
 
 def _described(kind: BaseDistribution) -> Any:

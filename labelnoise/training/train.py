@@ -107,8 +107,8 @@ def _complete(
         return
     if watcher is not None:
         raise InputError(
-            f"a search with a pruner trains on one device, got trainer.devices={cfg.trainer.devices}: "
-            "write trainer.devices=1 or hydra.sweeper.pruner=none"
+            "a search with a pruner trains on one device, got trainer.devices="
+            f"{cfg.trainer.devices}: write trainer.devices=1 or hydra.sweeper.pruner=none"
         )
     log.info("training on %d processes", processes)
     with _pointing_to_resume(run, cfg):
@@ -267,8 +267,8 @@ def _check_whole(run: RunDirectory, watcher: Watcher | None) -> None:
     summary = run.read_summary()
     if watcher is None and summary["status"] == "pruned":
         raise InputError(
-            f"a search ended the run in {run.path} early, at step {summary['step']}: choose another "
-            "name=, or write rerun=true to train it to its end"
+            f"a search ended the run in {run.path} early, at step {summary['step']}: choose "
+            "another name=, or write rerun=true to train it to its end"
         )
 
 
