@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import csv
+import io
 import re
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import IO, Any
 
 import numpy as np
 
@@ -62,9 +63,22 @@ def write_columns(path: Path, columns: Mapping[str, Sequence[Any] | np.ndarray])
     Floats are written with six significant digits, and NaN as an empty cell.
     """
     with replacing(path, "w", newline="", encoding="utf-8", errors="surrogateescape") as file:
-        writer = csv.writer(file)
-        writer.writerow(map(escape, columns))
-        writer.writerows(zip(*map(_cells, columns.values()), strict=True))
+        _write_columns(file, columns)
+
+
+def text_of_columns(columns: Mapping[str, Sequence[Any] | np.ndarray]) -> str:
+    """The text of :func:`write_columns`, with line ends of one character."""
+    file = io.StringIO()
+    _write_columns(file, columns, lineterminator="\n")
+    return file.getvalue()
+
+
+def _write_columns(
+    file: IO[str], columns: Mapping[str, Sequence[Any] | np.ndarray], **dialect: Any
+) -> None:
+    writer = csv.writer(file, **dialect)
+    writer.writerow(map(escape, columns))
+    writer.writerows(zip(*map(_cells, columns.values()), strict=True))
 
 
 def _cells(column: Sequence[Any] | np.ndarray) -> Iterable[Any]:

@@ -125,6 +125,55 @@ COMPARISON = Command(
     ),
 )
 
+FOLDERS: Argument = (
+    "folders",
+    {"metavar": "DIR", "type": Path, "nargs": "+", "help": "directories of runs and of sweeps"},
+)
+METRIC: Argument = (
+    "--metric",
+    {
+        "nargs": "+",
+        "default": [],
+        "metavar": "NAME",
+        "help": "numbers of summary.json, as final.val/acc; default: accuracy of the kept network",
+    },
+)
+FORMAT: Argument = (
+    "--format",
+    {"default": "markdown", "metavar": "FORMAT", "help": "markdown, latex or csv"},
+)
+
+RUNS = Command(
+    "all settings and numbers of runs, a row for each run (writes runs.csv)",
+    "labelnoise.report.tables.runs:report_runs",
+    (
+        FOLDERS,
+        ("--to", {"type": Path, "metavar": "FILE", "help": "the file; None: DIR/runs.csv"}),
+    ),
+)
+TABLE = Command(
+    "means over seeds with standard deviation and 95 %% interval",
+    "labelnoise.report.tables.seeds:report_table",
+    (FOLDERS, METRIC, FORMAT),
+)
+COMPARE = Command(
+    "paired differences between folders or values of an option, with intervals and tests",
+    "labelnoise.report.tables.paired:report_compare",
+    (
+        FOLDERS,
+        (
+            "--by",
+            {"metavar": "OPTION", "help": "compare the values of this option, as technique"},
+        ),
+        (
+            "--baseline",
+            {"metavar": "VALUE", "help": "the value to compare with; None: none or the first"},
+        ),
+        METRIC,
+        FORMAT,
+    ),
+)
+
 CACHE = Command(
     "the decoded images that data.cache=disk keeps on the disk",
     "labelnoise.report.tables.caches:report_caches",
@@ -147,10 +196,13 @@ CACHE = Command(
 COMMANDS = {
     "attribution": ATTRIBUTION,
     "cache": CACHE,
+    "compare": COMPARE,
     "comparison": COMPARISON,
     "figures": FIGURES,
     "review": REVIEW,
+    "runs": RUNS,
     "suspects": SUSPECTS,
+    "table": TABLE,
 }
 
 

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+import sys
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from itertools import islice
@@ -12,7 +13,6 @@ from zipfile import BadZipFile
 
 import numpy as np
 from numpy.typing import NDArray
-from omegaconf import DictConfig, OmegaConf
 
 from labelnoise.dynamics import DynamicsLog, RunningScores
 from labelnoise.errors import InputError
@@ -147,11 +147,32 @@ def load_run(path: str | Path) -> LoadedRun:
         directory.manifest.check(directory.metrics)
         for key in ("noise", "stages", "final", "report_card"):
             summary[key]  # raises if a required key is missing
-        history, config = History.read_csv(directory.metrics), _plain(directory.read_config())
+        history, config = History.read_csv(directory.metrics), directory.read_settings()
         return LoadedRun(directory, summary, history, config)
 
 
-def _plain(config: DictConfig) -> dict[str, Any]:
-    plain = OmegaConf.to_container(config)
-    assert isinstance(plain, dict)
-    return {str(key): value for key, value in plain.items()}
+def load_runs(folders: Sequence[Path]) -> list[LoadedRun]:
+    """The finished runs in directories of runs and of sweeps, in the order of their numbers.
+
+    Unfinished runs, and runs that a search ended early, are left out and named on stderr.
+
+    Raises:
+        InputError: a folder has no finished run or is given twice.
+    """
+    resolved = [folder.resolve() for folder in folders]
+    for folder in folders:
+        if resolved.count(folder.resolve()) > 1:
+            raise InputError(f"{folder} is given twice: its runs would count twice")
+    found = []
+    for folder in folders:
+        own = [folder] if (folder / ".hydra" / "config.yaml").is_file() else []
+        jobs = (path.parents[1] for path in folder.glob("*/.hydra/config.yaml"))
+        paths = own or sorted(jobs, key=lambda path: (len(path.name), path.name))
+        finished = [path for path in paths if (path / "summary.json").is_file()]
+        runs = [run for run in map(load_run, finished) if run.summary["status"] != "pruned"]
+        if not runs:
+            raise InputError(f"{folder} holds no finished runs: give directories of runs or sweeps")
+        if left := sorted({p.name for p in paths} - {r.directory.path.name for r in runs}, key=len):
+            sys.stderr.write(f"not finished in {folder}, left out: {', '.join(left)}\n")
+        found += runs
+    return found

@@ -63,38 +63,47 @@ def sweep_reported() -> Iterator[None]:
 
 
 def report_sweep(directory: Path) -> None:
-    """Write sweep.csv (a row for each run) and the figures, and print mean and range over seeds.
+    """Write sweep.csv, runs.csv and the figures, and print mean and range over seeds.
 
     Unfinished runs are named, and the other runs are reported.
     """
     from labelnoise.report.loaded import load_run  # torch is imported here
 
-    runs, unfinished = [], []
+    runs, unfinished, pruned = [], [], []
     for folder in job_folders(directory):
         if not (folder / "summary.json").is_file():
             unfinished += [folder.name] if any(folder.iterdir()) else []
             continue
         try:
-            runs.append(load_run(folder))
+            run = load_run(folder)
         except InputError as error:
             print(f"left out of the report: {error}")
+            continue
+        if run.summary["status"] == "pruned":
+            pruned.append(folder.name)
+        else:
+            runs.append(run)
     if runs:
         write_sweep(directory, runs)
+    if pruned:
+        print(f"ended early by the search and left out: run {', '.join(pruned)}")
     if unfinished:
         print(f"not finished in {directory}: run {', '.join(unfinished)}")
 
 
 def write_sweep(directory: Path, runs: Sequence[LoadedRun]) -> None:
-    """Write sweep.csv, stoppers.csv and the figures, and print the tables."""
+    """Write sweep.csv, runs.csv, stoppers.csv and the figures, and print the tables."""
     from labelnoise.report.pictures.stoppers import regret_table, write_regrets
     from labelnoise.report.pictures.sweep import write_sweep_figures
     from labelnoise.report.tables.console import print_sweep
+    from labelnoise.report.tables.runs import write_runs_table
     from labelnoise.report.tables.settings import by_setting
     from labelnoise.report.tables.sweep import over_seeds, sweep_rows
 
     rows = sweep_rows(runs)
     names = list(dict.fromkeys(name for row in rows for name in row))
     write_rows(directory / "sweep.csv", names, rows)
+    write_runs_table(directory / "runs.csv", runs)
     print_sweep(over_seeds(runs), f"mean [min, max] over seeds, {directory}")
     together = by_setting(runs, lambda run: run.config)
     if regret := regret_table(together):

@@ -6,8 +6,7 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from labelnoise.errors import InputError
-from labelnoise.report.loaded import LoadedRun, load_run
+from labelnoise.report.loaded import LoadedRun, load_runs
 from labelnoise.report.tables.labels import truth_known
 from labelnoise.report.tables.settings import by_setting, technique_names
 from labelnoise.report.tables.sweep import mean_and_range
@@ -64,18 +63,7 @@ def report_comparison(sweeps: Sequence[Path], timed: bool = True) -> str:
     Raises:
         InputError: a directory without a finished run.
     """
-    runs = []
-    doubled = [
-        sweep for sweep in sweeps if [s.resolve() for s in sweeps].count(sweep.resolve()) > 1
-    ]
-    if doubled:
-        raise InputError(f"{doubled[0]} is given twice: its runs would count twice")
-    for sweep in sweeps:
-        # In numeric order: 2 before 10.
-        found = sorted(sweep.glob("*/summary.json"), key=lambda p: (len(p.parts[-2]), p))
-        if not found:
-            raise InputError(f"{sweep} holds no finished runs: give the directories of sweeps")
-        runs += [load_run(path.parent) for path in found]
+    runs = load_runs(sweeps)
     techniques = technique_names([run.config for run in runs])
     named = [*zip(techniques, runs, strict=True)]
     groups = by_setting(named, lambda item: item[1].config, compared=("technique",))
