@@ -174,6 +174,38 @@ COMPARE = Command(
     ),
 )
 
+PLOT = Command(
+    "a metric of many runs with 95 %% intervals: curves over steps or an option, or a heat map",
+    "labelnoise.report.pictures.metric:report_plot",
+    (
+        FOLDERS,
+        (
+            "--metric",
+            {
+                "metavar": "NAME",
+                "help": "as test/acc of metrics.csv; with --against as final.test/acc",
+            },
+        ),
+        (
+            "--against",
+            {
+                "nargs": "+",
+                "default": [],
+                "metavar": "OPTION",
+                "help": "one option: a curve over its values; two options: a heat map",
+            },
+        ),
+        (
+            "--to",
+            {
+                "type": Path,
+                "metavar": "FILE",
+                "help": "png, pdf or svg; None: DIR/figures/plot.png",
+            },
+        ),
+    ),
+)
+
 CACHE = Command(
     "the decoded images that data.cache=disk keeps on the disk",
     "labelnoise.report.tables.caches:report_caches",
@@ -199,6 +231,7 @@ COMMANDS = {
     "compare": COMPARE,
     "comparison": COMPARISON,
     "figures": FIGURES,
+    "plot": PLOT,
     "review": REVIEW,
     "runs": RUNS,
     "suspects": SUSPECTS,

@@ -169,7 +169,7 @@ def load_runs(folders: Sequence[Path]) -> list[LoadedRun]:
         jobs = (path.parents[1] for path in folder.glob("*/.hydra/config.yaml"))
         paths = own or sorted(jobs, key=lambda path: (len(path.name), path.name))
         finished = [path for path in paths if (path / "summary.json").is_file()]
-        runs = [run for run in map(load_run, finished) if run.summary["status"] != "pruned"]
+        runs = [run for run in map(load_run, finished) if run.summary.get("status") != "pruned"]
         if not runs:
             raise InputError(f"{folder} holds no finished runs: give directories of runs or sweeps")
         if left := sorted({p.name for p in paths} - {r.directory.path.name for r in runs}, key=len):

@@ -25,6 +25,8 @@ log = logging.getLogger(__name__)
 
 def pruning_of(cfg: DictConfig) -> Pruning | None:
     """The pruning of this job; None outside a search, and in a search without a pruner."""
+    if not HydraConfig.initialized():
+        return None
     now = HydraConfig.get()
     pruner = now.sweeper.get("pruner", "none")
     if pruner == "none":

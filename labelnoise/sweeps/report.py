@@ -79,7 +79,7 @@ def report_sweep(directory: Path) -> None:
         except InputError as error:
             print(f"left out of the report: {error}")
             continue
-        if run.summary["status"] == "pruned":
+        if run.summary.get("status") == "pruned":
             pruned.append(folder.name)
         else:
             runs.append(run)

@@ -16,6 +16,8 @@ from labelnoise.learner.history import History
 # The colours of Okabe and Ito, which readers with any colour vision can distinguish.
 SIGNAL, CLEAN, NOISY, TEST, ALL = "#000000", "#0072B2", "#D55E00", "#009E73", "#888888"
 OTHERS = ("#CC79A7", "#E69F00", "#56B4E9", "#000000")
+# The colours of settings, which are not clean or noisy samples.
+CYCLE = (*OTHERS, TEST, CLEAN, NOISY, ALL, "#F0E442", "#882255", "#44AA99", "#999933")
 
 
 def new_figure(width: float, height: float) -> Figure:
