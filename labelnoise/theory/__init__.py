@@ -1,4 +1,4 @@
-"""The two-stage theory as pure functions: coefficients, their recursion, stages and bounds.
+"""The two-stage theory as pure functions: coefficients, stages and bounds.
 
 Axes: K = 2 classes (class 1 is y = +1, class 0 is y = -1), m filters of each class, n training
 samples, d dimension of a patch; "n+1" and "a" run over the features mu, xi_1, ..., xi_n.
@@ -19,7 +19,6 @@ from labelnoise.theory.decomposition import (
     SignalNoiseDecomposition,
     coefficient_scalars,
 )
-from labelnoise.theory.recursion import CoefficientRecursion
 from labelnoise.theory.stages import (
     LeadPeakDetector,
     OvertakeDetector,
@@ -28,7 +27,6 @@ from labelnoise.theory.stages import (
 )
 
 __all__ = [
-    "CoefficientRecursion",
     "Coefficients",
     "LeadPeakDetector",
     "OvertakeDetector",
