@@ -64,7 +64,9 @@ class HeldOutMonitor(Monitor):
             return {}
         split = self._data.val
         assert split is not None
-        logits = module.logits(split).double().cpu()
+        step, validated = module.validated
+        logits = validated if step == trainer.global_step else module.logits(split)
+        logits = logits.double().cpu()
         label = split.label.cpu()
         self.last_probability = logits.softmax(1).float()
         if self.observations == 0:
