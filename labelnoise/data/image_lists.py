@@ -15,7 +15,7 @@ from jaxtyping import Int, UInt8
 from PIL import Image
 from torch import Tensor
 
-from labelnoise.checks import check_word
+from labelnoise.checks import COUNT, check_number, check_word
 from labelnoise.data.decoding import decode_all, describe_unreadable, find_unreadable
 from labelnoise.data.found_images import Found, ImageList
 from labelnoise.data.image_cache import Form, ImageCache, cached, default_folder
@@ -101,8 +101,7 @@ class ImageListDataModule(ImageDataModule):
         written = [len(values) for values in (mean, std) if values is not None]
         normalization = self._normalization(channels or (written[0] if written else 3))
         super().__init__(noise, **normalization, **options)
-        if image_size < 1:
-            raise InputError(f"data.image_size is {image_size}; write 1 or more")
+        check_number("data.image_size", image_size, COUNT)
         check_word("data.unreadable", unreadable, ("refuse", "skip"))
         check_word("data.cache", cache, ("auto", "memory", "disk"))
         self.root = Path(root).expanduser()
@@ -299,17 +298,9 @@ class ImageListDataModule(ImageDataModule):
         """The record of labels from a table; None if the label noise makes the record."""
         if not images.is_final:
             return None
-        clean = images.clean_label
-        return NoiseRecord(
-            kind=self.record_kind,
-            seed=None,
-            rate_requested=None,
-            matrix_requested=None,
-            clean_label=None if clean is None else clean[chosen.source_index],
-            label=images.label[chosen.source_index],
-            num_classes=self.num_classes,
-            truth="unknown" if clean is None else "given",
-        )
+        places, clean = chosen.source_index, images.clean_label
+        clean = None if clean is None else clean[places]
+        return NoiseRecord.of_file(self.record_kind, images.label[places], clean, self.num_classes)
 
     def _hold_out(self, pool: Samples, label: Int[Tensor, " n"]) -> tuple[Tensor, Tensor]:
         if self._train.is_held is None or self.fold is not None:

@@ -79,6 +79,14 @@ class NoiseRecord:
     source_index: Int[Tensor, " n"] | None = None
     truth: Truth = "made"
 
+    @classmethod
+    def of_file(
+        cls, kind: str, label: Tensor, clean_label: Tensor | None, num_classes: int
+    ) -> NoiseRecord:
+        """The record of labels from a file; ``clean_label`` is None if the truth is unknown."""
+        truth: Truth = "unknown" if clean_label is None else "given"
+        return cls(kind, None, None, None, clean_label, label, num_classes, truth=truth)
+
     def __post_init__(self) -> None:
         check_word("truth", self.truth, TRUTHS)
         if (self.clean_label is None) != (self.truth == "unknown"):
