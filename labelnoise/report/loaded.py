@@ -38,14 +38,15 @@ class LoadedRun:
 
     def coefficients(self) -> dict[str, NDArray[Any]]:
         """The arrays of coefficients.npz; see :class:`labelnoise.monitors.CoefficientMonitor`."""
-        self.directory.manifest.check(self.directory.coefficients)
-        with np.load(self.directory.coefficients, allow_pickle=False) as arrays:
-            return dict(arrays)
+        return self._arrays(self.directory.coefficients)
 
     def gradients(self) -> dict[str, NDArray[Any]]:
         """The arrays of gradients.npz; see :class:`labelnoise.monitors.GradientMonitor`."""
-        self.directory.manifest.check(self.directory.gradients)
-        with np.load(self.directory.gradients, allow_pickle=False) as arrays:
+        return self._arrays(self.directory.gradients)
+
+    def _arrays(self, path: Path) -> dict[str, NDArray[Any]]:
+        self.directory.manifest.check(path)
+        with np.load(path, allow_pickle=False) as arrays:
             return dict(arrays)
 
     def dynamics(self) -> LoadedDynamics:
