@@ -20,7 +20,7 @@ from labelnoise.data.decoding import decode_all, describe_unreadable, find_unrea
 from labelnoise.data.found_images import Found, ImageList
 from labelnoise.data.image_cache import Form, ImageCache, cached, default_folder
 from labelnoise.data.image_files import NOTES, WHITE, colour_of, is_grey
-from labelnoise.data.images import ImageDataModule
+from labelnoise.data.images import NORMALIZATION, ImageDataModule, normalization
 from labelnoise.data.left_out import describe_left_out
 from labelnoise.data.loaders import Normalize
 from labelnoise.data.mapped import Inputs, MappedImages, rows_of
@@ -32,13 +32,6 @@ from labelnoise.noise import LabelNoise, NoiseRecord
 from labelnoise.noise.label_words import some
 
 log = logging.getLogger(__name__)
-
-# By number of channels: the mean and the standard deviation of torchvision's pretrained networks,
-# and their averages over the channels.
-NORMALIZATION = {
-    3: ((0.485, 0.456, 0.406), (0.229, 0.224, 0.225)),
-    1: ((0.449,), (0.226,)),
-}
 
 
 class ImageListDataModule(ImageDataModule):
@@ -99,8 +92,8 @@ class ImageListDataModule(ImageDataModule):
         self.channels = channels
         self._mean, self._std = mean, std
         written = [len(values) for values in (mean, std) if values is not None]
-        normalization = self._normalization(channels or (written[0] if written else 3))
-        super().__init__(noise, **normalization, **options)
+        likely = channels or (written[0] if written else 3)
+        super().__init__(noise, **normalization(likely, mean, std), **options)
         check_number("data.image_size", image_size, COUNT)
         check_word("data.unreadable", unreadable, ("refuse", "skip"))
         check_word("data.cache", cache, ("auto", "memory", "disk"))
@@ -217,28 +210,11 @@ class ImageListDataModule(ImageDataModule):
     def _set_channels(self, channels: int, why: str | None) -> None:
         if why is not None:
             log.info("%s: data.channels=%d, because %s", self.root, channels, why)
-        self.normalize = Normalize(**self._normalization(channels))
+        self.normalize = Normalize(**normalization(channels, self._mean, self._std))
         self.input_shape = (channels, self.image_size, self.image_size)
 
     def _is_grey(self, file: str) -> bool:
         return is_grey(self.root / file, self.background)
-
-    def _normalization(self, channels: int) -> dict[str, Any]:
-        """The mean and std of Normalize; refuses other numbers of values than ``channels``."""
-        mean, std = NORMALIZATION.get(channels, NORMALIZATION[3])
-        chosen = {
-            "mean": mean if self._mean is None else self._mean,
-            "std": std if self._std is None else self._std,
-        }
-        for name, values in chosen.items():
-            if channels not in NORMALIZATION or len(values) != channels:
-                count = channels if channels in NORMALIZATION else "1 or 3"
-                raise InputError(
-                    f"data.{name} has {len(values)} numbers for images of {count} channels; write "
-                    "one for each channel, or null for those of natural images; data.channels=1 "
-                    "and 3 set the number of channels"
-                )
-        return chosen
 
     def sample_names(self, source_index: Tensor) -> list[str]:
         """The files of training images, as in ``files``."""

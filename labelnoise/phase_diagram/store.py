@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 
 from labelnoise.config import composition
 from labelnoise.errors import InputError
-from labelnoise.files.manifest import versions
+from labelnoise.files.manifest import changed_versions, versions
 from labelnoise.files.tables import write_rows
 from labelnoise.files.writing import remove_parts, replacing, write_arrays, write_text
 from labelnoise.phase_diagram.grid import Grid
@@ -157,11 +157,7 @@ class Store:
         except (ValueError, KeyError, TypeError, AttributeError):
             raise InputError(f"{manifest} is damaged: {advice}") from None
         changed = composition.changes(flat(self.config), other, _as_text)
-        changed += [
-            f"{name} {ours} instead of {theirs.get(name)}"
-            for name, ours in versions().items()
-            if theirs.get(name) != ours
-        ]
+        changed += changed_versions(versions(), theirs)
         if changed:
             raise InputError(
                 f"{manifest.parent} holds another diagram ({'; '.join(changed)}), and nothing was "
