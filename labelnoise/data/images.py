@@ -28,7 +28,7 @@ NORMALIZATION: dict[int, tuple[Sequence[float], Sequence[float]]] = {
 
 def normalization(
     channels: int, mean: Sequence[float] | None, std: Sequence[float] | None
-) -> dict[str, Sequence[float]]:
+) -> dict[str, Any]:
     """The mean and std of :class:`Normalize`; None is that of natural images.
 
     Raises:
