@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from omegaconf import DictConfig, OmegaConf
 
 from labelnoise.dynamics import DynamicsLog, RunningScores
-from labelnoise.errors import InputError
+from labelnoise.errors import InputError, reason_of
 from labelnoise.learner.history import History
 from labelnoise.noise.truth import known
 from labelnoise.run_directory import RunDirectory
@@ -101,8 +101,8 @@ def reading(path: Path) -> Iterator[None]:
     except FileNotFoundError as error:
         raise InputError(f"{path} is not complete: it lacks {error.filename}") from error
     except (ValueError, KeyError, IndexError, TypeError, OSError, BadZipFile) as error:
-        reason = " ".join(str(error).split()) or type(error).__name__
-        raise InputError(f"{path} cannot be read because a file is damaged: {reason}") from error
+        line = f"{path} cannot be read because a file is damaged: {reason_of(error)}"
+        raise InputError(line) from error
 
 
 def read_dynamics(run: RunDirectory, rows: int | None = None) -> LoadedDynamics:

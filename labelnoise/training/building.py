@@ -21,7 +21,7 @@ from labelnoise.config.own_parts import config_file
 from labelnoise.config.schedules import check_schedule, run_steps
 from labelnoise.config.targets import allowed_modules, find, instantiate
 from labelnoise.data.module import NoisyLabelDataModule
-from labelnoise.errors import InputError
+from labelnoise.errors import InputError, reason_of
 from labelnoise.learner.batch_norm import check_single_samples, smallest_batch
 from labelnoise.learner.classifier import NoisyLabelClassifier
 from labelnoise.monitors import Monitor, missing_monitor
@@ -66,9 +66,9 @@ def one_line_refusals() -> Iterator[None]:
     except (InputError, InstantiationException):  # their messages are already clear
         raise
     except _REFUSALS as error:
-        reason = " ".join(str(error).split()) or type(error).__name__
         raise InputError(
-            f"this configuration cannot be built: {reason} (HYDRA_FULL_ERROR=1 shows where)"
+            f"this configuration cannot be built: {reason_of(error)} "
+            "(HYDRA_FULL_ERROR=1 shows where)"
         ) from error
 
 
