@@ -202,7 +202,7 @@ class ImageListDataModule(ImageDataModule):
         if self.channels is not None:
             return self.channels, None
         with warnings.catch_warnings(action="ignore", category=Image.DecompressionBombWarning):
-            colour = next((f for f in files if not self._is_grey(f)), None)
+            colour = next((f for f in files if not is_grey(self.root / f, self.background)), None)
         if colour is None:
             return 1, "all images are greyscale"
         return 3, f"{colour} has colours"
@@ -212,9 +212,6 @@ class ImageListDataModule(ImageDataModule):
             log.info("%s: data.channels=%d, because %s", self.root, channels, why)
         self.normalize = Normalize(**normalization(channels, self._mean, self._std))
         self.input_shape = (channels, self.image_size, self.image_size)
-
-    def _is_grey(self, file: str) -> bool:
-        return is_grey(self.root / file, self.background)
 
     def sample_names(self, source_index: Tensor) -> list[str]:
         """The files of training images, as in ``files``."""

@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import pytorch_lightning as pl
-from torch import Tensor
 
 from labelnoise.data.module import data_of
 from labelnoise.learner.classifier import NoisyLabelClassifier
 from labelnoise.measures.coefficients import read_coefficients, read_residual, require_coefficients
 from labelnoise.monitors.monitor import KeptArrays, Monitor
 from labelnoise.run_directory import RunDirectory
-from labelnoise.theory import Coefficients, coefficient_scalars
+from labelnoise.theory import coefficient_scalars
 
 
 class CoefficientMonitor(KeptArrays, Monitor):
@@ -39,10 +38,11 @@ class CoefficientMonitor(KeptArrays, Monitor):
         self.train_split = data_of(trainer).train
 
     def observe(self, trainer: pl.Trainer, module: NoisyLabelClassifier) -> dict[str, float]:
-        coefficients = read_coefficients(trainer, module)
-        split = self.train_split
-        arrays = {k: v.to(split.input.dtype) for k, v in _by_sample(coefficients).items()}
-        self.keep(trainer.global_step, arrays)
+        coefficients, split = read_coefficients(trainer, module), self.train_split
+        gamma, rho = coefficients
+        arrays = {"gamma": gamma, "rho_max": rho.amax(1), "rho_sum": rho.sum(1)}
+        dtype = split.input.dtype
+        self.keep(trainer.global_step, {name: value.to(dtype) for name, value in arrays.items()})
         scalars = coefficient_scalars(coefficients, split.label, split.is_noisy)
         scalars["residual"] = read_residual(trainer, module, coefficients)
         return {f"coefficients/{name}": value for name, value in scalars.items()}
@@ -52,11 +52,3 @@ class CoefficientMonitor(KeptArrays, Monitor):
         split = self.train_split
         labels = {"label": split.label, "clean_label": split.clean_label}
         self.write(run.coefficients, {name: v.cpu().numpy() for name, v in labels.items()})
-
-
-def _by_sample(coefficients: Coefficients) -> dict[str, Tensor]:
-    return {
-        "gamma": coefficients.gamma,
-        "rho_max": coefficients.rho.amax(1),
-        "rho_sum": coefficients.rho.sum(1),
-    }
