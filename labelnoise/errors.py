@@ -11,5 +11,10 @@ class InputError(ValueError):
     """
 
 
+def reason_of(error: BaseException) -> str:
+    """The message of an exception in one line; its class if it has no message."""
+    return " ".join(str(error).split()) or type(error).__name__
+
+
 class BusyError(InputError):
     """Another process is writing to the directory of a run."""

@@ -19,7 +19,7 @@ from omegaconf import DictConfig, OmegaConf
 from labelnoise.config.command_line import explain
 from labelnoise.config.composition import config_hash, differences
 from labelnoise.errors import BusyError, InputError
-from labelnoise.files.manifest import Manifest, versions
+from labelnoise.files.manifest import Manifest, changed_versions, versions
 from labelnoise.files.writing import remove_parts, write_text
 
 log = logging.getLogger(__name__)
@@ -146,8 +146,7 @@ class RunDirectory:
         Raises:
             InputError: a file is missing or damaged.
         """
-        if self.manifest.exists():
-            self.manifest.check(*self.manifest.files())
+        self.manifest.check(*self.manifest.files())
 
     def check_data(self, sources: Mapping[str, str | None]) -> None:
         """Compare the fingerprints of the data files with the manifest, or save them there.
@@ -211,7 +210,8 @@ def claim(path: Path, cfg: DictConfig, overrides: Sequence[str]) -> Iterator[Run
             remove_parts(path, directory.config.parent, directory.checkpoints, directory.dynamics)
         yield directory
     except Exception as error:
-        if fresh and not _has_computed(directory) and explain(error) is not None:
+        has_computed = directory.checkpoints.exists() or directory.has_folds()
+        if fresh and not has_computed and explain(error) is not None:
             _free(directory)
         raise
     finally:
@@ -242,11 +242,6 @@ def _is_fresh(directory: RunDirectory) -> bool:
     return found <= begun and not directory.config.is_file()
 
 
-def _has_computed(directory: RunDirectory) -> bool:
-    """Whether a run has a checkpoint, or an audit has a run of a fold."""
-    return directory.checkpoints.exists() or directory.has_folds()
-
-
 def _set_aside(directory: RunDirectory) -> None:
     """Move the run in the directory to ``.replaced/N``."""
     if not directory.config.is_file() and not directory.manifest.exists():
@@ -274,10 +269,9 @@ def _free(directory: RunDirectory) -> None:
     """
     for file in (
         directory.config, directory.overrides, directory.noise, directory.log,
-        directory.unreadable, directory.manifest.path,
+        directory.unreadable, directory.manifest.path, directory.path / ".lock",
     ):  # fmt: skip
         file.unlink(missing_ok=True)
-    (directory.path / ".lock").unlink(missing_ok=True)
     for folder in (directory.tensorboard, directory.dynamics):
         shutil.rmtree(folder, ignore_errors=True)
     with suppress(OSError):
@@ -308,12 +302,7 @@ def _refuse_other_versions(directory: RunDirectory) -> None:
             f"{directory.path} has no {directory.manifest.path.name}, because an earlier version "
             "of labelnoise wrote it: choose another name=, or write rerun=true to compute it again"
         )
-    theirs, ours = directory.manifest.section("versions"), versions()
-    changed = [
-        f"{name} {theirs.get(name)} instead of {ours[name]}"
-        for name in ours
-        if theirs.get(name) != ours[name]
-    ]
+    changed = changed_versions(directory.manifest.section("versions"), versions())
     if changed:
         raise InputError(
             f"{directory.path} was computed with {', '.join(changed)}: choose another name=, or "

@@ -114,6 +114,8 @@ def _confused(
 
 def _against_truth(evidence: Evidence, verdict: Verdict) -> dict[str, float] | None:
     """Quality of the ranking against the true labels; None if it is not known or not defined."""
+    from sklearn.metrics import average_precision_score  # slow to import
+
     noisy = is_noisy(evidence)
     if noisy is None or noisy.all() or not noisy.any():
         return None
@@ -121,23 +123,12 @@ def _against_truth(evidence: Evidence, verdict: Verdict) -> dict[str, float] | N
     first = {f"precision_{m}": float(ranked[:m].mean()) for m in AMONG_FIRST if m <= len(ranked)}
     return {
         "noise_rate": float(noisy.mean()),
-        "average_precision": average_precision(ranked),
+        # The places in the list, because the suspicion of two labels can be equal.
+        "average_precision": float(average_precision_score(ranked, -np.arange(len(ranked)))),
         "auc": auc(evidence.suspicion, noisy),
         "calibration_error": calibration_error(verdict.wrong, noisy),
         **first,
     }
-
-
-def average_precision(ranked: Bool[np.ndarray, " n"]) -> float:
-    """Mean over the wrong labels of the precision down to each of them, in the order of the list.
-
-    Example:
-        >>> round(average_precision(np.array([True, False, True])), 3)
-        0.833
-    """
-    found = np.cumsum(ranked)
-    precision = found / np.arange(1, len(ranked) + 1)
-    return float(precision[ranked].mean())
 
 
 def calibration_error(

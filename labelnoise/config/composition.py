@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, fields
 from typing import Any, get_type_hints
 
@@ -197,15 +197,22 @@ def config_hash(cfg: DictConfig) -> str:
 
 def differences(ours: DictConfig, theirs: DictConfig) -> list[str]:
     """The keys with different values, as ``key: OURS instead of THEIRS``."""
-    a, b = _flat(run_config(ours)), _flat(run_config(theirs))
-    keys = sorted(key for key in a.keys() | b.keys() if a.get(key) != b.get(key))
-    return [f"{key}: {a.get(key)} instead of {b.get(key)}" for key in keys]
+    return changes(flat(run_config(ours)), flat(run_config(theirs)))
 
 
-def _flat(node: Any, prefix: str = "") -> dict[str, Any]:
+def changes(
+    ours: Mapping[str, Any], theirs: Mapping[str, Any], shown: Callable[[Any], str] = str
+) -> list[str]:
+    """As :func:`differences`, of flat mappings; ``shown`` writes a value."""
+    keys = sorted(key for key in ours.keys() | theirs.keys() if ours.get(key) != theirs.get(key))
+    return [f"{k}: {shown(ours.get(k))} instead of {shown(theirs.get(k))}" for k in keys]
+
+
+def flat(node: Any, prefix: str = "") -> dict[str, Any]:
+    """The values of nested mappings by their paths, such as ``data.n``."""
     if not isinstance(node, dict):
         return {prefix[:-1]: node}
-    return {k: v for key, sub in node.items() for k, v in _flat(sub, f"{prefix}{key}.").items()}
+    return {k: v for key, sub in node.items() for k, v in flat(sub, f"{prefix}{key}.").items()}
 
 
 def compose(overrides: Sequence[str] = ()) -> DictConfig:

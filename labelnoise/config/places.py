@@ -42,16 +42,12 @@ class Places(Callback):
 
 def remove_made() -> None:
     """Remove the empty folders that Hydra created, deepest first."""
-    if _made and {entry.name for entry in _entries(_made[0])} == {"multirun.yaml"}:
+    if _made and _made[0].is_dir() and {e.name for e in _made[0].iterdir()} == {"multirun.yaml"}:
         with suppress(OSError):
             (_made[0] / "multirun.yaml").unlink()
     for folder in _made:
         with suppress(OSError):  # fails if the folder is not empty
             folder.rmdir()
-
-
-def _entries(folder: Path) -> list[Path]:
-    return list(folder.iterdir()) if folder.is_dir() else []
 
 
 def check_name(name: str) -> None:

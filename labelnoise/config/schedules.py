@@ -3,12 +3,22 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from typing import Any
 
+from labelnoise.checks import COUNT, NOT_NEGATIVE, POSITIVE, Range
+from labelnoise.config.options import check_value
 from labelnoise.errors import InputError
 
 INTERVALS = ("epoch", "step")
+# The types and ranges of the options of a schedule.
+ALLOWED: dict[str, tuple[Any, Range]] = {
+    "step_size": (int, COUNT),
+    "T_max": (int, COUNT),
+    "milestones": (list[int], COUNT),
+    "eta_min": (float, NOT_NEGATIVE),
+    "gamma": (float, POSITIVE),
+}
 
 
 def run_steps(steps_per_epoch: int, max_steps: int, max_epochs: int) -> int:
@@ -60,9 +70,11 @@ def check_schedule(
             "scheduler.T_max is max_epochs=-1, no limit, so the schedule has no end: give "
             f"max_epochs, or write scheduler.interval=step {advice}"
         )
-    for key, (allowed, words) in _ALLOWED.items():
-        if key in options and not allowed(options[key]):
-            raise InputError(f"scheduler.{key} must be {words}, got {options[key]}")
+    for key, (hint, bounds) in ALLOWED.items():
+        if key in options:
+            check_value(f"scheduler.{key}", options[key], hint, bounds)
+    if options.get("milestones") == []:
+        raise InputError("scheduler.milestones is empty: write numbers, as [30,45]")
     if interval == "epoch" and T_max is not None and T_max < max_epochs:
         raise InputError(
             f"scheduler.T_max={T_max} is less than the {max_epochs} epochs of the run, so the rate "
@@ -72,28 +84,3 @@ def check_schedule(
         raise InputError(
             f"scheduler.T_max={T_max} counts steps, but this run has {steps} steps: write {advice}"
         )
-
-
-def _is_length(value: Any) -> bool:
-    return isinstance(value, int) and value >= 1
-
-
-def _are_milestones(value: Any) -> bool:
-    return isinstance(value, list) and value != [] and all(map(_is_length, value))
-
-
-def _is_factor(value: Any) -> bool:
-    return isinstance(value, int | float) and 0 < value < math.inf
-
-
-def _is_rate(value: Any) -> bool:
-    return isinstance(value, int | float) and 0 <= value < math.inf
-
-
-_ALLOWED: dict[str, tuple[Callable[[Any], bool], str]] = {
-    "step_size": (_is_length, "a whole number of at least 1"),
-    "T_max": (_is_length, "a whole number of at least 1"),
-    "milestones": (_are_milestones, "whole numbers of at least 1, as [30,45]"),
-    "eta_min": (_is_rate, "a number of 0 or more"),
-    "gamma": (_is_factor, "a number above 0"),
-}

@@ -198,21 +198,12 @@ def _module(names: Sequence[str], where: str, target: str) -> ModuleType:
     for end in range(1, len(names) + 1):
         name = ".".join(names[:end])
         try:
-            found = getattr(found, names[end - 1]) if end > 1 else import_module(name)
-        except AttributeError:
-            found = _imported(name, where, target)
+            found = getattr(found, names[end - 1], None) or import_module(name)
         except (ImportError, SyntaxError) as error:
             raise _not_imported(where, target, error) from error
         if not isinstance(found, ModuleType) or found.__name__ != name:
             raise InputError(f"{where}={target} is not a class or a function of a module")
     return found
-
-
-def _imported(name: str, where: str, target: str) -> ModuleType:
-    try:
-        return import_module(name)
-    except (ImportError, SyntaxError) as error:
-        raise _not_imported(where, target, error) from error
 
 
 def _not_imported(where: str, target: str, error: ImportError | SyntaxError) -> InputError:

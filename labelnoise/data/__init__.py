@@ -4,21 +4,17 @@ Axes: n samples of a split, b samples of a batch, k chosen samples, K classes, c
 pixels, d dimension of a patch; "n 2 d" are a signal patch and a noise patch.
 """
 
-from labelnoise.data.batch import Batch, Split
 from labelnoise.data.cifar import CIFAR10DataModule, CIFAR10PairDataModule, CIFAR100DataModule
 from labelnoise.data.features import FeaturesDataModule
 from labelnoise.data.image_folder import ImageFolderDataModule
 from labelnoise.data.image_table import ImageTableDataModule
 from labelnoise.data.images import ImageDataModule
-from labelnoise.data.loaders import TensorLoader
 from labelnoise.data.mnist import FashionMNISTDataModule, MNISTDataModule
 from labelnoise.data.module import NoisyLabelDataModule
 from labelnoise.data.pool import PoolDataModule
-from labelnoise.data.samples import Samples
 from labelnoise.data.signal_noise import SignalNoiseDataModule
 
 __all__ = [
-    "Batch",
     "CIFAR10DataModule",
     "CIFAR10PairDataModule",
     "CIFAR100DataModule",
@@ -30,8 +26,5 @@ __all__ = [
     "MNISTDataModule",
     "NoisyLabelDataModule",
     "PoolDataModule",
-    "Samples",
     "SignalNoiseDataModule",
-    "Split",
-    "TensorLoader",
 ]

@@ -15,7 +15,7 @@ from torchvision.datasets import CIFAR10, CIFAR100
 from torchvision.datasets.utils import check_integrity, download_and_extract_archive
 
 from labelnoise.data.samples import Samples
-from labelnoise.errors import InputError
+from labelnoise.errors import InputError, reason_of
 from labelnoise.noise import CIFAR10_CLASSES, CIFAR100_CLASSES
 
 IMAGE_SHAPE = (3, 32, 32)
@@ -105,11 +105,10 @@ def fetch(published: Published, root: Path, *, download: bool, verify: bool) -> 
                     md5=published.files.tgz_md5,
                 )
     except Exception as error:  # no network, a full disk, a damaged archive
-        reason = " ".join(str(error).split()) or type(error).__name__
         raise InputError(
             f"{published.name} is not in {folder} and cannot be downloaded from "
-            f"{published.files.url} ({reason}): put {published.files.base_folder} into {root} "
-            "yourself, or write data.root=FOLDER"
+            f"{published.files.url} ({reason_of(error)}): put {published.files.base_folder} into "
+            f"{root} yourself, or write data.root=FOLDER"
         ) from error
 
 
@@ -162,10 +161,9 @@ def read_batch(
         with open(path, "rb") as file:
             batch = _ArrayUnpickler(file, encoding="latin1").load()
     except Exception as error:  # a damaged pickle can raise anything
-        reason = " ".join(str(error).split()) or type(error).__name__
         raise InputError(
-            f"{path} cannot be read ({reason}): it is damaged, or not a plain batch of images; "
-            "download it again"
+            f"{path} cannot be read ({reason_of(error)}): it is damaged, or not a plain batch of "
+            "images; download it again"
         ) from error
     data = batch.get("data") if isinstance(batch, dict) else None
     label = batch.get(label_key) if isinstance(batch, dict) else None

@@ -12,7 +12,7 @@ from jaxtyping import Float
 
 from labelnoise.data.feature_files import READERS, Columns, size_in_memory
 from labelnoise.data.memory import check_fits
-from labelnoise.errors import InputError
+from labelnoise.errors import InputError, reason_of
 from labelnoise.noise.label_words import some
 from labelnoise.processes.distributed import world_size
 
@@ -81,10 +81,9 @@ def read_features(path: Path, label_column: str = "label") -> FeatureTable:
     except InputError:
         raise
     except Exception as error:  # a damaged or foreign file can raise anything
-        reason = " ".join(str(error).split()) or type(error).__name__
         raise InputError(
-            f"features file '{path}' cannot be read ({reason}); write plain numbers and words, "
-            "as .npz without objects, CSV in UTF-8, or Parquet"
+            f"features file '{path}' cannot be read ({reason_of(error)}); write plain numbers "
+            "and words, as .npz without objects, CSV in UTF-8, or Parquet"
         ) from error
     return _checked(str(path), read)
 

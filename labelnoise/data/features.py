@@ -142,16 +142,8 @@ class FeaturesDataModule(PoolDataModule):
     ) -> NoiseRecord:
         if part not in self._given:
             return super()._draw(samples, part, train_record)
-        return NoiseRecord(
-            kind="table",
-            seed=None,
-            rate_requested=None,
-            matrix_requested=None,
-            clean_label=samples.label,
-            label=self._given[part][samples.source_index],
-            num_classes=self.num_classes,
-            truth="given",
-        )
+        label = self._given[part][samples.source_index]
+        return NoiseRecord.of_file("table", label, samples.label, self.num_classes)
 
     def _prepare(self, train: Inputs) -> None:
         self.normalize = ready = Standardize(train[:])

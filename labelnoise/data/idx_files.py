@@ -15,7 +15,7 @@ from torchvision.datasets import MNIST
 from torchvision.datasets.utils import download_and_extract_archive
 
 from labelnoise.data.samples import Samples
-from labelnoise.errors import InputError
+from labelnoise.errors import InputError, reason_of
 
 # Bytes in an IDX file: two zeros, the type of unsigned bytes, the number of dimensions; then each
 # dimension as a 32-bit number, most significant byte first; then the values.
@@ -101,10 +101,9 @@ def fetch(files: type[MNIST], root: Path, *, download: bool) -> None:
                 if not path.is_file():
                     _download(files, packed, md5, folder)
     except Exception as error:  # no network, a full disk, a damaged archive
-        reason = " ".join(str(error).split()) or type(error).__name__
         raise InputError(
-            f"{name} is not in {folder} and cannot be downloaded ({reason}): put its files into "
-            f"{folder} yourself, or write data.root=FOLDER"
+            f"{name} is not in {folder} and cannot be downloaded ({reason_of(error)}): put its "
+            f"files into {folder} yourself, or write data.root=FOLDER"
         ) from error
 
 

@@ -6,6 +6,7 @@ from collections import Counter
 from pathlib import Path
 from typing import Any
 
+from labelnoise.checks import check_word
 from labelnoise.data.class_folders import Listing, left_out_of_root, list_images, split_folders
 from labelnoise.data.image_lists import Found, ImageList, ImageListDataModule
 from labelnoise.data.label_table import read_given_labels
@@ -53,11 +54,7 @@ class ImageFolderDataModule(ImageListDataModule):
         **options: Any,
     ) -> None:
         super().__init__(noise, root=root, **options)
-        if truth not in TRUTHS:
-            raise InputError(
-                f"data.truth is {truth!r}; write folders if the folder names are the true "
-                "labels, else unknown"
-            )
+        check_word("data.truth", truth, TRUTHS)
         if labels is not None and noise.kind != "none":
             raise InputError(
                 f"data.labels={labels} gives the training labels, but noise={noise.kind} would "

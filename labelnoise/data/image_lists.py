@@ -15,12 +15,12 @@ from jaxtyping import Int, UInt8
 from PIL import Image
 from torch import Tensor
 
-from labelnoise.checks import check_word
+from labelnoise.checks import COUNT, check_number, check_word
 from labelnoise.data.decoding import decode_all, describe_unreadable, find_unreadable
 from labelnoise.data.found_images import Found, ImageList
 from labelnoise.data.image_cache import Form, ImageCache, cached, default_folder
 from labelnoise.data.image_files import NOTES, WHITE, colour_of, is_grey
-from labelnoise.data.images import ImageDataModule
+from labelnoise.data.images import NORMALIZATION, ImageDataModule, normalization
 from labelnoise.data.left_out import describe_left_out
 from labelnoise.data.loaders import Normalize
 from labelnoise.data.mapped import Inputs, MappedImages, rows_of
@@ -32,13 +32,6 @@ from labelnoise.noise import LabelNoise, NoiseRecord
 from labelnoise.noise.label_words import some
 
 log = logging.getLogger(__name__)
-
-# By number of channels: the mean and the standard deviation of torchvision's pretrained networks,
-# and their averages over the channels.
-NORMALIZATION = {
-    3: ((0.485, 0.456, 0.406), (0.229, 0.224, 0.225)),
-    1: ((0.449,), (0.226,)),
-}
 
 
 class ImageListDataModule(ImageDataModule):
@@ -99,10 +92,9 @@ class ImageListDataModule(ImageDataModule):
         self.channels = channels
         self._mean, self._std = mean, std
         written = [len(values) for values in (mean, std) if values is not None]
-        normalization = self._normalization(channels or (written[0] if written else 3))
-        super().__init__(noise, **normalization, **options)
-        if image_size < 1:
-            raise InputError(f"data.image_size is {image_size}; write 1 or more")
+        likely = channels or (written[0] if written else 3)
+        super().__init__(noise, **normalization(likely, mean, std), **options)
+        check_number("data.image_size", image_size, COUNT)
         check_word("data.unreadable", unreadable, ("refuse", "skip"))
         check_word("data.cache", cache, ("auto", "memory", "disk"))
         self.root = Path(root).expanduser()
@@ -210,7 +202,7 @@ class ImageListDataModule(ImageDataModule):
         if self.channels is not None:
             return self.channels, None
         with warnings.catch_warnings(action="ignore", category=Image.DecompressionBombWarning):
-            colour = next((f for f in files if not self._is_grey(f)), None)
+            colour = next((f for f in files if not is_grey(self.root / f, self.background)), None)
         if colour is None:
             return 1, "all images are greyscale"
         return 3, f"{colour} has colours"
@@ -218,28 +210,8 @@ class ImageListDataModule(ImageDataModule):
     def _set_channels(self, channels: int, why: str | None) -> None:
         if why is not None:
             log.info("%s: data.channels=%d, because %s", self.root, channels, why)
-        self.normalize = Normalize(**self._normalization(channels))
+        self.normalize = Normalize(**normalization(channels, self._mean, self._std))
         self.input_shape = (channels, self.image_size, self.image_size)
-
-    def _is_grey(self, file: str) -> bool:
-        return is_grey(self.root / file, self.background)
-
-    def _normalization(self, channels: int) -> dict[str, Any]:
-        """The mean and std of Normalize; refuses other numbers of values than ``channels``."""
-        mean, std = NORMALIZATION.get(channels, NORMALIZATION[3])
-        chosen = {
-            "mean": mean if self._mean is None else self._mean,
-            "std": std if self._std is None else self._std,
-        }
-        for name, values in chosen.items():
-            if channels not in NORMALIZATION or len(values) != channels:
-                count = channels if channels in NORMALIZATION else "1 or 3"
-                raise InputError(
-                    f"data.{name} has {len(values)} numbers for images of {count} channels; write "
-                    "one for each channel, or null for those of natural images; data.channels=1 "
-                    "and 3 set the number of channels"
-                )
-        return chosen
 
     def sample_names(self, source_index: Tensor) -> list[str]:
         """The files of training images, as in ``files``."""
@@ -299,17 +271,9 @@ class ImageListDataModule(ImageDataModule):
         """The record of labels from a table; None if the label noise makes the record."""
         if not images.is_final:
             return None
-        clean = images.clean_label
-        return NoiseRecord(
-            kind=self.record_kind,
-            seed=None,
-            rate_requested=None,
-            matrix_requested=None,
-            clean_label=None if clean is None else clean[chosen.source_index],
-            label=images.label[chosen.source_index],
-            num_classes=self.num_classes,
-            truth="unknown" if clean is None else "given",
-        )
+        places, clean = chosen.source_index, images.clean_label
+        clean = None if clean is None else clean[places]
+        return NoiseRecord.of_file(self.record_kind, images.label[places], clean, self.num_classes)
 
     def _hold_out(self, pool: Samples, label: Int[Tensor, " n"]) -> tuple[Tensor, Tensor]:
         if self._train.is_held is None or self.fold is not None:

@@ -18,6 +18,38 @@ from labelnoise.processes.distributed import world_size
 log = logging.getLogger(__name__)
 
 
+# By number of channels: the mean and the standard deviation of torchvision's pretrained networks,
+# and their averages over the channels.
+NORMALIZATION: dict[int, tuple[Sequence[float], Sequence[float]]] = {
+    3: ((0.485, 0.456, 0.406), (0.229, 0.224, 0.225)),
+    1: ((0.449,), (0.226,)),
+}
+
+
+def normalization(
+    channels: int, mean: Sequence[float] | None, std: Sequence[float] | None
+) -> dict[str, Any]:
+    """The mean and std of :class:`Normalize`; None is that of natural images.
+
+    Raises:
+        InputError: another number of values than ``channels``.
+    """
+    natural = NORMALIZATION.get(channels, NORMALIZATION[3])
+    chosen = {
+        "mean": natural[0] if mean is None else mean,
+        "std": natural[1] if std is None else std,
+    }
+    for name, values in chosen.items():
+        if channels not in NORMALIZATION or len(values) != channels:
+            count = channels if channels in NORMALIZATION else "1 or 3"
+            raise InputError(
+                f"data.{name} has {len(values)} numbers for images of {count} channels; write "
+                "one for each channel, or null for those of natural images; data.channels=1 "
+                "and 3 set the number of channels"
+            )
+    return chosen
+
+
 class ImageDataModule(PoolDataModule):
     """8-bit images; a data set is a subclass with :meth:`read`, see :class:`PoolDataModule`.
 

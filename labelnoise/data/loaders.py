@@ -19,7 +19,24 @@ from labelnoise.processes.distributed import share_of
 from labelnoise.seeding import stream
 
 
-class Normalize:
+class ShiftAndScale:
+    """(x - shift) * scale in single precision, on the device of x; always a copy."""
+
+    def __init__(self, shift: Tensor, scale: Tensor) -> None:
+        self._shift, self._scale = shift, scale
+        self._by_device: dict[torch.device, tuple[Tensor, Tensor]] = {}
+
+    def __call__(self, input: Shaped[Tensor, "b ..."]) -> Float[Tensor, "b ..."]:
+        # A copy, because float inputs belong to the caller.
+        output = input.to(torch.float32, copy=True)
+        if output.device not in self._by_device:  # once, because a transfer synchronizes a GPU
+            sent = self._shift.to(output.device), self._scale.to(output.device)
+            self._by_device[output.device] = sent
+        shift, scale = self._by_device[output.device]
+        return output.sub_(shift).mul_(scale)
+
+
+class Normalize(ShiftAndScale):
     """Turn 8-bit images into floats of about zero mean and unit variance in each channel.
 
     (x / 255 - mean) / std, computed as (x - 255 mean) * 1 / (255 std) in place on one float tensor.
@@ -42,18 +59,8 @@ class Normalize:
                 f"normalization has mean {list(mean)} and std {list(std)}; "
                 "write one number for each channel in both, std above 0"
             )
-        self._shift = 255 * torch.tensor(mean).view(-1, 1, 1)
-        self._scale = 1 / (255 * torch.tensor(std).view(-1, 1, 1))
-        self._by_device: dict[torch.device, tuple[Tensor, Tensor]] = {}
-
-    def __call__(self, images: Shaped[Tensor, "b c h w"]) -> Float[Tensor, "b c h w"]:
-        # Always a copy, because float images belong to the caller.
-        output = images.to(torch.float32, copy=True)
-        if output.device not in self._by_device:  # once, because a transfer synchronizes a GPU
-            sent = self._shift.to(output.device), self._scale.to(output.device)
-            self._by_device[output.device] = sent
-        shift, scale = self._by_device[output.device]
-        return output.sub_(shift).mul_(scale)
+        shift, scale = (255 * torch.tensor(values).view(-1, 1, 1) for values in (mean, std))
+        super().__init__(shift, 1 / scale)
 
 
 def crop_and_flip(

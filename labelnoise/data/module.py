@@ -90,9 +90,7 @@ class NoisyLabelDataModule(pl.LightningDataModule):
         """Move a batch to ``device``, unless it is already there."""
         if batch.input.device == device:
             return batch
-        input, label, clean, index = batch
-        moved = None if clean is None else _moved(clean, device)
-        return Batch(_moved(input, device), _moved(label, device), moved, _moved(index, device))
+        return Batch._make(None if part is None else _moved(part, device) for part in batch)
 
 
 def warn_of_missing_classes(data: NoisyLabelDataModule) -> None:

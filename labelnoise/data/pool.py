@@ -279,9 +279,6 @@ class PoolDataModule(NoisyLabelDataModule):
     def val_dataloader(self) -> TensorLoader | list[TensorLoader]:
         return [] if self.val is None else TensorLoader(self.val, self.eval_batch_size)
 
-    def test_dataloader(self) -> TensorLoader | list[TensorLoader]:
-        return [] if self.test is None else TensorLoader(self.test, self.eval_batch_size)
-
 
 def _files(named: str | Path | Sequence[str | Path] | None) -> list[Path]:
     """One or several files as a list."""

@@ -241,6 +241,3 @@ class SignalNoiseDataModule(NoisyLabelDataModule):
 
     def val_dataloader(self) -> TensorLoader | list[TensorLoader]:
         return [] if self.val is None else TensorLoader(self.val, None)
-
-    def test_dataloader(self) -> TensorLoader:
-        return TensorLoader(self.test, 1000)

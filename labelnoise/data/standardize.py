@@ -6,11 +6,13 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
+from labelnoise.data.loaders import ShiftAndScale
+
 # Number of rows that are converted to double precision at once.
 CHUNK = 65536
 
 
-class Standardize:
+class Standardize(ShiftAndScale):
     """Shift and scale each column to mean 0 and standard deviation 1 of the given rows.
 
     (x - mean) / std, with the standard deviation of the n rows (divided by n). A column that is
@@ -36,12 +38,4 @@ class Standardize:
         squares = torch.stack([(rows.double() - mean).square().sum(0) for rows in chunks]).sum(0)
         self.constant = train.amin(0) == train.amax(0)
         scale = torch.where(self.constant, 0, (squares / len(train)).rsqrt())
-        self._shift, self._scale = mean.float(), scale.float()
-        self._by_device: dict[torch.device, tuple[Tensor, Tensor]] = {}
-
-    def __call__(self, rows: Float[Tensor, "b d"]) -> Float[Tensor, "b d"]:
-        if rows.device not in self._by_device:  # once, because a transfer synchronizes a GPU
-            sent = self._shift.to(rows.device), self._scale.to(rows.device)
-            self._by_device[rows.device] = sent
-        shift, scale = self._by_device[rows.device]
-        return (rows - shift).mul_(scale)
+        super().__init__(mean.float(), scale.float())

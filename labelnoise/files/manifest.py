@@ -23,6 +23,12 @@ def versions() -> dict[str, str]:
     return {"labelnoise": labelnoise.__version__} | {name: version(name) for name in LIBRARIES}
 
 
+def changed_versions(a: Mapping[str, str], b: Mapping[str, str]) -> list[str]:
+    """``NAME A instead of B`` for each name of :func:`versions` with different values."""
+    changed = [name for name in ("labelnoise", *LIBRARIES) if a.get(name) != b.get(name)]
+    return [f"{name} {a.get(name)} instead of {b.get(name)}" for name in changed]
+
+
 class Manifest:
     """The manifest of a run directory; its sections map names to plain values.
 

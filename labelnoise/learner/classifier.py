@@ -12,7 +12,6 @@ import pytorch_lightning as pl
 import torch
 from jaxtyping import Float
 from torch import Tensor, nn
-from torch.nn import functional as F
 from torch.optim import Optimizer
 from torch.optim.lr_scheduler import LRScheduler
 
@@ -20,41 +19,23 @@ from labelnoise.data.batch import Batch, Split
 from labelnoise.data.module import data_of
 from labelnoise.learner.history import History
 from labelnoise.learner.label_metrics import SPLIT_METRICS
-from labelnoise.processes.distributed import gather_rows, mean_over_ranks, rank
+from labelnoise.learner.loss import (
+    PrepareBatch,
+    SampleLoss,
+    as_it_is,
+    cross_entropy,
+    stand_in,
+    weighted_mean,
+)
+from labelnoise.processes.distributed import gather_rows, rank
 
 log = logging.getLogger(__name__)
-
-SampleLoss = Callable[[Tensor, Batch], Tensor]
-PrepareBatch = Callable[[Batch], Batch]
 
 # The mean cross-entropy of random predictions of K classes is log K, which is below 12 in practice.
 # A loss above LARGEST_LOSS means that training diverges.
 LARGEST_LOSS = 1e4
 
 _HALF = (torch.float16, torch.bfloat16)
-
-
-def cross_entropy(logits: Float[Tensor, "n K"], batch: Batch) -> Float[Tensor, " n"]:
-    """Per-sample cross-entropy with the given labels, -log softmax(logits)[label]."""
-    return F.cross_entropy(logits, batch.label, reduction="none")
-
-
-def as_it_is(batch: Batch) -> Batch:
-    """The batch itself; the default of ``prepare_batch``."""
-    return batch
-
-
-def weighted_mean(value: Float[Tensor, " n"], weight: Float[Tensor, " n"]) -> Float[Tensor, ""]:
-    """sum_i weight_i value_i / sum_i weight_i, and 0 if all weights are 0.
-
-    The division by the sum of the weights makes the result the mean over the samples that are not
-    left out. If several processes hold parts of a batch, the divisor is the mean over the processes
-    of the sum of the weights. The means of the losses and of the gradients over the processes are
-    then the loss and the gradient of the whole batch.
-    """
-    total = mean_over_ranks(weight.sum())
-    share = weight / total.clamp_min(torch.finfo(weight.dtype).tiny)
-    return torch.dot(share, value)  # one node in the graph, for speed
 
 
 @contextmanager
@@ -104,6 +85,7 @@ class NoisyLabelClassifier(pl.LightningModule):
         prepare_batch: called with every training batch. If a technique mixes inputs here, the
             logits of the training pass are not the logits of the samples.
         history: the recorded metrics; checkpoints keep them.
+        validated: the step of the last validation, and the logits of the validation split there.
     """
 
     # Number of networks that the constructor takes.
@@ -134,6 +116,7 @@ class NoisyLabelClassifier(pl.LightningModule):
         self.prepare_batch: PrepareBatch = as_it_is
         self.register_buffer("sample_weight", torch.ones(0), persistent=False)
         self.history = History()
+        self.validated: tuple[int, Tensor] = (-1, torch.zeros(0))
         self._warned: set[str] = set()
 
     def _prepare(self, network: nn.Module) -> None:
@@ -204,7 +187,10 @@ class NoisyLabelClassifier(pl.LightningModule):
         batch.
         """
         if batch_idx == 0 and not self.trainer.sanity_checking:
-            metrics = self.measure("val")
+            val = data_of(self.trainer).val
+            assert val is not None, "Lightning validates only with a validation split"
+            self.validated = (self.trainer.global_step, self.logits(val))
+            metrics = self.measure("val", logits=self.validated[1])
             self.record(metrics)
             # Only for the progress bar.
             self.log_dict(metrics, batch_size=1, prog_bar=True, logger=False)
@@ -235,7 +221,9 @@ class NoisyLabelClassifier(pl.LightningModule):
                 outputs.append(self.forward(input, network))
             return torch.cat(outputs).to(split.label.device)
 
-    def measure(self, name: str, split: Split | None = None) -> dict[str, float]:
+    def measure(
+        self, name: str, split: Split | None = None, logits: Tensor | None = None
+    ) -> dict[str, float]:
         """The metrics of a split by :data:`SPLIT_METRICS`, at the current weights.
 
         Validation, monitors, ``final`` and the stopping rules use this method.
@@ -243,10 +231,11 @@ class NoisyLabelClassifier(pl.LightningModule):
         Args:
             name: "train", "val" or "test"; the names of the metrics begin with it.
             split: a part of the split ``name``; None is the whole split.
+            logits: the logits of the split; None computes them.
         """
         if split is None:
             split = getattr(data_of(self.trainer), name)
-        metrics = SPLIT_METRICS[name](self.logits(split), split)
+        metrics = SPLIT_METRICS[name](self.logits(split) if logits is None else logits, split)
         return {f"{name}/{metric}": value for metric, value in metrics.items()}
 
     def final_metrics(self) -> dict[str, float]:
@@ -302,8 +291,3 @@ def classifier_of(trainer: pl.Trainer) -> NoisyLabelClassifier:
     module = trainer.lightning_module
     assert isinstance(module, NoisyLabelClassifier), "the trainer trains a NoisyLabelClassifier"
     return module
-
-
-def stand_in(batch: Batch) -> Tensor:
-    """Two samples of zeros with the shape and type of the samples of a batch."""
-    return batch.input.new_zeros((2, *batch.input.shape[1:]))

@@ -12,13 +12,9 @@ from torch.optim import Optimizer
 
 from labelnoise.data.batch import Batch
 from labelnoise.data.module import data_of
-from labelnoise.learner.classifier import (
-    NoisyLabelClassifier,
-    cross_entropy,
-    stand_in,
-    weighted_mean,
-)
+from labelnoise.learner.classifier import NoisyLabelClassifier
 from labelnoise.learner.label_metrics import measure_test
+from labelnoise.learner.loss import cross_entropy, stand_in, weighted_mean
 
 
 class Term(NamedTuple):

@@ -2,23 +2,17 @@
 
 from __future__ import annotations
 
-from typing import Any
-
-import numpy as np
 import pytorch_lightning as pl
-import torch
-from torch import Tensor
 
 from labelnoise.data.module import data_of
-from labelnoise.files.writing import write_arrays
 from labelnoise.learner.classifier import NoisyLabelClassifier
 from labelnoise.measures.coefficients import read_coefficients, read_residual, require_coefficients
-from labelnoise.monitors.monitor import Monitor
+from labelnoise.monitors.monitor import KeptArrays, Monitor
 from labelnoise.run_directory import RunDirectory
-from labelnoise.theory import Coefficients, coefficient_scalars
+from labelnoise.theory import coefficient_scalars
 
 
-class CoefficientMonitor(Monitor):
+class CoefficientMonitor(KeptArrays, Monitor):
     """Logs ``coefficients/*`` and keeps the coefficients of every filter and sample.
 
     The scalars are those of :func:`labelnoise.theory.coefficient_scalars`. :meth:`save` writes the
@@ -37,47 +31,24 @@ class CoefficientMonitor(Monitor):
 
     def __init__(self, every_n_steps: int | None = 20) -> None:
         super().__init__(every_n_steps)
-        self.steps: list[int] = []
-        self.arrays: dict[str, list[Tensor]] = {"gamma": [], "rho_max": [], "rho_sum": []}
+        self.steps, self.arrays = [], {}
 
     def on_fit_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
         require_coefficients(trainer, pl_module, "monitor=coefficients")
         self.train_split = data_of(trainer).train
 
     def observe(self, trainer: pl.Trainer, module: NoisyLabelClassifier) -> dict[str, float]:
-        coefficients = read_coefficients(trainer, module)
-        self.steps.append(trainer.global_step)
-        for name, value in _by_sample(coefficients).items():
-            self.arrays[name].append(value.to(self.train_split.input.dtype))
-        split = self.train_split
+        coefficients, split = read_coefficients(trainer, module), self.train_split
+        gamma, rho = coefficients
+        arrays = {"gamma": gamma, "rho_max": rho.amax(1), "rho_sum": rho.sum(1)}
+        dtype = split.input.dtype
+        self.keep(trainer.global_step, {name: value.to(dtype) for name, value in arrays.items()})
         scalars = coefficient_scalars(coefficients, split.label, split.is_noisy)
         scalars["residual"] = read_residual(trainer, module, coefficients)
         return {f"coefficients/{name}": value for name, value in scalars.items()}
 
     def save(self, run: RunDirectory) -> None:
         """Write the arrays to coefficients.npz."""
-        arrays = {
-            "steps": np.array(self.steps, dtype=np.int64),
-            "label": self.train_split.label.cpu().numpy(),
-            "clean_label": self.train_split.clean_label.cpu().numpy(),
-        }
-        arrays |= {name: torch.stack(v).cpu().numpy() for name, v in self.arrays.items()}
-        write_arrays(run.coefficients, arrays)
-
-    def state_dict(self) -> dict[str, Any]:
-        stacked = {name: torch.stack(v) for name, v in self.arrays.items() if v}
-        return {**super().state_dict(), "steps": list(self.steps), "arrays": stacked}
-
-    def load_state_dict(self, state_dict: dict[str, Any]) -> None:
-        super().load_state_dict(state_dict)
-        self.steps = list(state_dict["steps"])
-        for name, values in state_dict["arrays"].items():
-            self.arrays[name] = list(values.cpu())
-
-
-def _by_sample(coefficients: Coefficients) -> dict[str, Tensor]:
-    return {
-        "gamma": coefficients.gamma,
-        "rho_max": coefficients.rho.amax(1),
-        "rho_sum": coefficients.rho.sum(1),
-    }
+        split = self.train_split
+        labels = {"label": split.label, "clean_label": split.clean_label}
+        self.write(run.coefficients, {name: v.cpu().numpy() for name, v in labels.items()})

@@ -23,7 +23,7 @@ from labelnoise.dynamics import (
 from labelnoise.dynamics.measurements import as_kept
 from labelnoise.files.writing import write_arrays
 from labelnoise.learner.classifier import NoisyLabelClassifier, classifier_of
-from labelnoise.monitors.monitor import Monitor
+from labelnoise.monitors.monitor import Monitor, described
 from labelnoise.run_directory import RunDirectory
 
 log = logging.getLogger(__name__)
@@ -145,16 +145,7 @@ class DynamicsMonitor(Monitor):
         if self._log is None:
             return
         self._log.close()
-        split = self._split
-        samples = {
-            "label": split.label.cpu().numpy(),
-            "source_index": split.source_index.cpu().numpy(),
-            "name": np.array(self._data.sample_names(split.source_index), dtype=np.str_),
-            "class_names": np.array(self._data.class_names, dtype=np.str_),
-        }
-        if split.truth_known:
-            samples["clean_label"] = split.clean_label.cpu().numpy()
-        write_arrays(run.dynamics / "samples.npz", samples)
+        write_arrays(run.dynamics / "samples.npz", described(self._data, self._split))
 
     def state_dict(self) -> dict[str, Any]:
         kept = {} if self._log is None else {"checksums": dict(self._log.checksums)}

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import logging
-from typing import Any
 
 import numpy as np
 import pytorch_lightning as pl
@@ -15,7 +14,6 @@ from labelnoise.checks import check_word
 from labelnoise.data.batch import Split
 from labelnoise.data.module import data_of
 from labelnoise.errors import InputError
-from labelnoise.files.writing import write_arrays
 from labelnoise.learner.classifier import NoisyLabelClassifier, classifier_of, evaluating
 from labelnoise.measures.gradients import (
     PAIRS,
@@ -29,7 +27,7 @@ from labelnoise.measures.gradients import (
     trainable,
     zero_gradient,
 )
-from labelnoise.monitors.monitor import Monitor, probe_of
+from labelnoise.monitors.monitor import KeptArrays, Monitor, probe_of
 from labelnoise.run_directory import RunDirectory
 from labelnoise.seeding import stream
 
@@ -42,7 +40,7 @@ MOST_NUMBERS = 200_000_000
 ANGLE_BINS = np.linspace(0, 180, 37)
 
 
-class GradientMonitor(Monitor):
+class GradientMonitor(KeptArrays, Monitor):
     """Logs ``gradients/*``: whether clean or noisy samples drive the training.
 
     g_clean,k and g_noise,k are the gradients of the loss summed over the clean and over the noisy
@@ -114,8 +112,7 @@ class GradientMonitor(Monitor):
         self.per_sample_size = per_sample_size
         self.batch_size = batch_size
         self.seed = seed
-        self.steps: list[int] = []
-        self.arrays: dict[str, list[Tensor]] = {}
+        self.steps, self.arrays = [], {}
 
     def on_fit_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
         module = classifier_of(trainer)
@@ -165,9 +162,7 @@ class GradientMonitor(Monitor):
                 angles = pair_angles(each, split.clean_label, split.is_noisy)
                 scalars |= {f"angle_{k}": v.mean().item() for k, v in angles.items()}
                 arrays["angle_histogram"] = torch.stack([_histogram(angles[k]) for k in PAIRS])
-        self.steps.append(trainer.global_step)
-        for name, value in arrays.items():
-            self.arrays.setdefault(name, []).append(value.cpu())
+        self.keep(trainer.global_step, arrays)
         return {f"gradients/{name}": value for name, value in scalars.items()}
 
     def _sums(self, model: nn.Module) -> tuple[dict[str, float], dict[str, Tensor]]:
@@ -200,22 +195,8 @@ class GradientMonitor(Monitor):
 
     def save(self, run: RunDirectory) -> None:
         """Write the arrays to gradients.npz."""
-        arrays = {
-            "steps": np.array(self.steps, dtype=np.int64),
-            "layers": np.array(self.layers),
-            "angle_edges": ANGLE_BINS,
-        }
-        arrays |= {name: torch.stack(values).numpy() for name, values in self.arrays.items()}
-        write_arrays(run.gradients, arrays)
-
-    def state_dict(self) -> dict[str, Any]:
-        stacked = {name: torch.stack(values) for name, values in self.arrays.items()}
-        return {**super().state_dict(), "steps": list(self.steps), "arrays": stacked}
-
-    def load_state_dict(self, state_dict: dict[str, Any]) -> None:
-        super().load_state_dict(state_dict)
-        self.steps = list(state_dict["steps"])
-        self.arrays = {name: list(v.cpu()) for name, v in state_dict["arrays"].items()}
+        facts = {"layers": np.array(self.layers), "angle_edges": ANGLE_BINS}
+        self.write(run.gradients, facts)
 
 
 def _groups(probe: Split, num_classes: int) -> list[tuple[Split, Split]]:

@@ -14,7 +14,7 @@ from labelnoise.dynamics import auc
 from labelnoise.errors import InputError
 from labelnoise.files.writing import write_arrays
 from labelnoise.learner.classifier import NoisyLabelClassifier
-from labelnoise.monitors.monitor import Monitor
+from labelnoise.monitors.monitor import Monitor, described
 from labelnoise.run_directory import RunDirectory
 
 
@@ -64,7 +64,9 @@ class HeldOutMonitor(Monitor):
             return {}
         split = self._data.val
         assert split is not None
-        logits = module.logits(split).double().cpu()
+        step, validated = module.validated
+        logits = validated if step == trainer.global_step else module.logits(split)
+        logits = logits.double().cpu()
         label = split.label.cpu()
         self.last_probability = logits.softmax(1).float()
         if self.observations == 0:
@@ -89,11 +91,5 @@ class HeldOutMonitor(Monitor):
         arrays: dict[str, Any] = {
             "probability": self.probability.float().numpy(),
             "last_probability": self.last_probability.numpy(),
-            "label": split.label.cpu().numpy(),
-            "source_index": split.source_index.cpu().numpy(),
-            "name": np.array(self._data.sample_names(split.source_index), dtype=np.str_),
-            "class_names": np.array(self._data.class_names, dtype=np.str_),
         }
-        if split.truth_known:
-            arrays["clean_label"] = split.clean_label.cpu().numpy()
-        write_arrays(run.held_out, arrays)
+        write_arrays(run.held_out, arrays | described(self._data, split))

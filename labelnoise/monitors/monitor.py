@@ -3,14 +3,19 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
+from pathlib import Path
 from typing import Any, ClassVar
 
+import numpy as np
 import pytorch_lightning as pl
 import torch
+from torch import Tensor
 
 from labelnoise.config.ranges import check_options_of
 from labelnoise.data.batch import Split
+from labelnoise.data.module import NoisyLabelDataModule
 from labelnoise.errors import InputError
+from labelnoise.files.writing import write_arrays
 from labelnoise.learner.classifier import NoisyLabelClassifier, classifier_of
 from labelnoise.run_directory import RunDirectory
 from labelnoise.seeding import stream
@@ -37,6 +42,19 @@ def probe_of(split: Split, size: int, seed: int) -> Split:
         return split
     order = torch.randperm(len(split), generator=stream(seed, "probe"))
     return split.subset(order[:size].sort().values.to(split.index.device))
+
+
+def described(data: NoisyLabelDataModule, split: Split) -> dict[str, np.ndarray]:
+    """Labels, positions and names of the samples of a split, for the file of a monitor."""
+    arrays = {
+        "label": split.label.cpu().numpy(),
+        "source_index": split.source_index.cpu().numpy(),
+        "name": np.array(data.sample_names(split.source_index), dtype=np.str_),
+        "class_names": np.array(data.class_names, dtype=np.str_),
+    }
+    if split.truth_known:
+        arrays["clean_label"] = split.clean_label.cpu().numpy()
+    return arrays
 
 
 class Monitor(Stateful, pl.Callback):
@@ -128,6 +146,38 @@ class Monitor(Stateful, pl.Callback):
                     f"{kind}.observe must return numbers, got {name}={str(value)[:50]}"
                 ) from None
         return numbers
+
+
+class KeptArrays(Stateful):
+    """The arrays of every observation, for a monitor that writes them after training.
+
+    Attributes:
+        steps: the T steps.
+        arrays: T tensors of one shape for each name.
+    """
+
+    steps: list[int]
+    arrays: dict[str, list[Tensor]]
+
+    def keep(self, step: int, arrays: Mapping[str, Tensor]) -> None:
+        """Add the arrays of an observation."""
+        self.steps.append(step)
+        for name, value in arrays.items():
+            self.arrays.setdefault(name, []).append(value.cpu())
+
+    def write(self, path: Path, facts: Mapping[str, np.ndarray]) -> None:
+        """Write ``steps`` (T,), ``facts``, and each array (T, ...)."""
+        kept = {name: torch.stack(values).numpy() for name, values in self.arrays.items()}
+        write_arrays(path, {"steps": np.array(self.steps, dtype=np.int64), **facts, **kept})
+
+    def state_dict(self) -> dict[str, Any]:
+        stacked = {name: torch.stack(values) for name, values in self.arrays.items()}
+        return {**super().state_dict(), "steps": list(self.steps), "arrays": stacked}
+
+    def load_state_dict(self, state_dict: dict[str, Any]) -> None:
+        super().load_state_dict(state_dict)
+        self.steps = list(state_dict["steps"])
+        self.arrays = {name: list(v.cpu()) for name, v in state_dict["arrays"].items()}
 
 
 def missing_monitor(metrics: Iterable[str], callbacks: Iterable[pl.Callback]) -> str | None:

@@ -18,12 +18,13 @@ from labelnoise.errors import InputError
 from labelnoise.files.writing import write_arrays
 from labelnoise.noise.checks import check_labels
 from labelnoise.noise.matrices import transition_matrix
-from labelnoise.noise.record_file import read_record_arrays
 from labelnoise.noise.truth import TRUTHS, Truth, known
 
 # The truth of the records of earlier versions, which have no ``truth``; all other kinds are "made".
 # The truth of "csv" is unknown, because these versions took the folder names for the true labels.
 _OLDER: dict[str, Truth] = {"human": "given", "csv": "unknown"}
+# The arrays of a record; a record of unknown truth has no clean_label.
+_REQUIRED = ("kind", "num_classes", "clean_label", "label")
 
 
 @dataclass(frozen=True, eq=False)
@@ -77,6 +78,14 @@ class NoiseRecord:
     dropped_outside_classes: int = 0
     source_index: Int[Tensor, " n"] | None = None
     truth: Truth = "made"
+
+    @classmethod
+    def of_file(
+        cls, kind: str, label: Tensor, clean_label: Tensor | None, num_classes: int
+    ) -> NoiseRecord:
+        """The record of labels from a file; ``clean_label`` is None if the truth is unknown."""
+        truth: Truth = "unknown" if clean_label is None else "given"
+        return cls(kind, None, None, None, clean_label, label, num_classes, truth=truth)
 
     def __post_init__(self) -> None:
         check_word("truth", self.truth, TRUTHS)
@@ -195,7 +204,7 @@ class NoiseRecord:
             InputError: a file that is missing, damaged, or not a record.
         """
         source = Path(path).expanduser()
-        arrays = read_record_arrays(source)
+        arrays = _read_arrays(source)
         seed, rate = arrays.get("seed"), arrays.get("rate_requested")
         matrix, places = arrays.get("matrix_requested"), arrays.get("source_index")
         try:
@@ -233,3 +242,30 @@ def _rounded(values: Tensor | None) -> list[Any] | None:
         return None
     rows: list[Any] = np.round(values.numpy().astype(np.float64), 6).tolist()
     return rows
+
+
+def _read_arrays(path: Path) -> dict[str, np.ndarray]:
+    """Every array of a file, which may be damaged or of another kind."""
+    if not path.is_file():
+        raise InputError(
+            f"noise record '{path}' is not a file; give the noise.npz of an earlier run"
+        )
+    try:
+        # Opened here, because numpy does not close a damaged file.
+        with open(path, "rb") as file, np.load(file, allow_pickle=False) as found:
+            arrays = dict(found)
+    except Exception as error:  # a damaged file can raise any error
+        raise InputError(
+            f"noise record '{path}' cannot be read ({type(error).__name__}): it is damaged "
+            "or not an .npz of plain arrays; give the noise.npz of an earlier run"
+        ) from error
+    unknown = "truth" in arrays and str(arrays["truth"]) == "unknown"
+    missing = [
+        name for name in _REQUIRED if name not in arrays and not (unknown and name == "clean_label")
+    ]
+    if missing:
+        raise InputError(
+            f"noise record '{path}' has {', '.join(arrays) or 'nothing'} and lacks "
+            f"{', '.join(missing)}; give the noise.npz of an earlier run"
+        )
+    return arrays

@@ -48,9 +48,6 @@ class Task:
     device: str
     memory_limit: int
 
-    def logged_steps(self) -> list[int]:
-        return geometric_steps(self.steps, self.logged_per_decade)
-
 
 def parts_of(cells: int, task: Task) -> list[range]:
     """The cells of each part; every part has at least one cell.
@@ -100,7 +97,7 @@ def compute_cells(cells: Sequence[Setting], task: Task) -> dict[str, NDArray[Any
         alike[cell.n].append(i)  # all runs of a batch have the same n
     for members in alike.values():
         runs = [cells[i] for i in members for _ in task.seeds]
-        steps = task.logged_steps()
+        steps = geometric_steps(task.steps, task.logged_per_decade)
         try:
             trajectories = simulate(
                 runs,

@@ -19,8 +19,7 @@ from labelnoise.phase_diagram.boundaries import BOUNDARIES, line
 from labelnoise.phase_diagram.grid import Grid
 from labelnoise.phase_diagram.quantities import QUANTITIES, Quantity
 from labelnoise.phase_diagram.read import choice, mapping, numbers
-from labelnoise.phase_diagram.scaling import fit_power, is_complete
-from labelnoise.phase_diagram.statistics import over_seeds
+from labelnoise.phase_diagram.statistics import fit_power, is_complete, over_seeds
 from labelnoise.report.pictures.style import ALL, NOISY, finish, new_figure
 from labelnoise.theory.simulation import Setting
 

@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from labelnoise.checks import whole
 from labelnoise.config.options import check_value
 from labelnoise.errors import InputError
-from labelnoise.phase_diagram.parameters import PARAMETERS, WHOLE, combine, known, setting_of
+from labelnoise.phase_diagram.parameters import PARAMETERS, WHOLE, combine, setting_of
 from labelnoise.phase_diagram.read import choice, mapping, number, numbers
 from labelnoise.theory.simulation import Setting
 
@@ -40,7 +40,7 @@ class Axis:
 
     @property
     def label(self) -> str:
-        return known(self.name, "axis").label
+        return PARAMETERS[self.name].label
 
     @classmethod
     def read(cls, where: str, words: Any) -> Axis:

@@ -9,6 +9,7 @@ from typing import NamedTuple
 
 from labelnoise.checks import NOT_NEGATIVE, POSITIVE, check_number
 from labelnoise.errors import InputError
+from labelnoise.phase_diagram.read import choice
 from labelnoise.theory import bounds
 from labelnoise.theory.simulation import Setting
 
@@ -74,17 +75,6 @@ MOST = {"n": 10**5, "m": 10**5, "d": 10**15}
 FROM_0 = ("tau", "tau_plus", "tau_minus", "sigma_0", "start_scale")
 
 
-def known(name: str, where: str) -> Parameter:
-    """The parameter of this name.
-
-    Raises:
-        InputError: there is no such parameter; names ``where``.
-    """
-    if name not in PARAMETERS:
-        raise InputError(f"{where}={name} does not exist, choose from: {', '.join(PARAMETERS)}")
-    return PARAMETERS[name]
-
-
 def combine(base: Values, chosen: Values) -> dict[str, float]:
     """``chosen``, and the parameters of ``base`` that set other fields.
 
@@ -98,7 +88,7 @@ def combine(base: Values, chosen: Values) -> dict[str, float]:
     for words in (base, chosen):
         setters: dict[str, str] = {}
         for name in words:
-            for field in known(name, "setting").sets:
+            for field in PARAMETERS[choice("setting", name, PARAMETERS)].sets:
                 if field in setters:
                     raise InputError(
                         f"{setters[field]} and {name} both set {field}: give one of them"

@@ -16,7 +16,6 @@ from omegaconf import DictConfig, OmegaConf
 
 from labelnoise.checks import check_number, check_word, whole
 from labelnoise.errors import InputError
-from labelnoise.files.writing import replacing
 from labelnoise.phase_diagram.compute import Task, assemble, compute_parts, parts_of
 from labelnoise.phase_diagram.config import check
 from labelnoise.phase_diagram.figures import Drawing, draw
@@ -26,6 +25,7 @@ from labelnoise.phase_diagram.quantities import QUANTITIES, TESTED
 from labelnoise.phase_diagram.read import mapping, number
 from labelnoise.phase_diagram.statistics import over_seeds
 from labelnoise.phase_diagram.store import Store, flat
+from labelnoise.report.pictures.style import save_figure
 from labelnoise.theory.simulation import Setting
 
 # The keys that determine the numbers; the others are for storage, computation and drawing.
@@ -107,9 +107,8 @@ def _draw_whole(
     store.write_whole(grid, list(task.seeds), dict(arrays))
     values = arrays[drawing.quantity]
     store.figures.mkdir(exist_ok=True)
-    with replacing(_figure_of(store, drawing)) as file:
-        shaped = values.reshape(*grid.shape, len(task.seeds))
-        draw(drawing, grid, settings, shaped).savefig(file, format="png", dpi=150)
+    shaped = values.reshape(*grid.shape, len(task.seeds))
+    save_figure(draw(drawing, grid, settings, shaped), _figure_of(store, drawing))
     mean = over_seeds(values)[0]
     return None if np.isnan(mean).all() else float(np.nanmean(mean))
 

@@ -13,8 +13,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from labelnoise.config import composition
 from labelnoise.errors import InputError
-from labelnoise.files.manifest import versions
+from labelnoise.files.manifest import changed_versions, versions
 from labelnoise.files.tables import write_rows
 from labelnoise.files.writing import remove_parts, replacing, write_arrays, write_text
 from labelnoise.phase_diagram.grid import Grid
@@ -155,12 +156,8 @@ class Store:
             other, theirs = flat(whole["config"]), dict(whole["versions"])
         except (ValueError, KeyError, TypeError, AttributeError):
             raise InputError(f"{manifest} is damaged: {advice}") from None
-        changed = differences(flat(self.config), other)
-        changed += [
-            f"{name} {ours} instead of {theirs.get(name)}"
-            for name, ours in versions().items()
-            if theirs.get(name) != ours
-        ]
+        changed = composition.changes(flat(self.config), other, _as_text)
+        changed += changed_versions(versions(), theirs)
         if changed:
             raise InputError(
                 f"{manifest.parent} holds another diagram ({'; '.join(changed)}), and nothing was "
@@ -181,13 +178,7 @@ def flat(config: Mapping[str, Any]) -> dict[str, Any]:
         >>> flat({"x": {"name": "d", "to": 32}, "seeds": 10})
         {'x.name': 'd', 'x.to': 32.0, 'seeds': 10.0}
     """
-    found: dict[str, Any] = {}
-    for key, value in config.items():
-        if isinstance(value, Mapping):
-            found |= {f"{key}.{inner}": v for inner, v in flat(value).items()}
-        else:
-            found[key] = _as_float(value)
-    return found
+    return {path: _as_float(value) for path, value in composition.flat(config).items()}
 
 
 def _as_text(value: Any) -> str:
@@ -198,12 +189,3 @@ def _as_float(value: Any) -> Any:
     if isinstance(value, list):
         return [_as_float(item) for item in value]
     return float(value) if type(value) is int else value
-
-
-def differences(ours: Mapping[str, Any], theirs: Mapping[str, Any]) -> list[str]:
-    """``key: OURS instead of THEIRS`` for each difference."""
-    return [
-        f"{key}: {_as_text(ours.get(key))} instead of {_as_text(theirs.get(key))}"
-        for key in sorted(ours.keys() | theirs.keys())
-        if ours.get(key) != theirs.get(key)
-    ]

@@ -15,7 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from labelnoise.dynamics import DynamicsLog, RunningScores
-from labelnoise.errors import InputError
+from labelnoise.errors import InputError, reason_of
 from labelnoise.learner.history import History
 from labelnoise.noise.truth import known
 from labelnoise.run_directory import RunDirectory
@@ -38,14 +38,15 @@ class LoadedRun:
 
     def coefficients(self) -> dict[str, NDArray[Any]]:
         """The arrays of coefficients.npz; see :class:`labelnoise.monitors.CoefficientMonitor`."""
-        self.directory.manifest.check(self.directory.coefficients)
-        with np.load(self.directory.coefficients, allow_pickle=False) as arrays:
-            return dict(arrays)
+        return self._arrays(self.directory.coefficients)
 
     def gradients(self) -> dict[str, NDArray[Any]]:
         """The arrays of gradients.npz; see :class:`labelnoise.monitors.GradientMonitor`."""
-        self.directory.manifest.check(self.directory.gradients)
-        with np.load(self.directory.gradients, allow_pickle=False) as arrays:
+        return self._arrays(self.directory.gradients)
+
+    def _arrays(self, path: Path) -> dict[str, NDArray[Any]]:
+        self.directory.manifest.check(path)
+        with np.load(path, allow_pickle=False) as arrays:
             return dict(arrays)
 
     def dynamics(self) -> LoadedDynamics:
@@ -100,8 +101,8 @@ def reading(path: Path) -> Iterator[None]:
     except FileNotFoundError as error:
         raise InputError(f"{path} is not complete: it lacks {error.filename}") from error
     except (ValueError, KeyError, IndexError, TypeError, OSError, BadZipFile) as error:
-        reason = " ".join(str(error).split()) or type(error).__name__
-        raise InputError(f"{path} cannot be read because a file is damaged: {reason}") from error
+        line = f"{path} cannot be read because a file is damaged: {reason_of(error)}"
+        raise InputError(line) from error
 
 
 def read_dynamics(run: RunDirectory, rows: int | None = None) -> LoadedDynamics:

@@ -11,16 +11,11 @@ from jaxtyping import Bool, Float, Int
 from torch import Tensor
 from torch.nn import functional as F
 
-from labelnoise.checks import check_word
 from labelnoise.noise.truth import UnknownTruth
 from labelnoise.seeding import stream
 from labelnoise.selection.aum import select_aum
 from labelnoise.selection.baselines import select_oracle, select_random
-from labelnoise.selection.confident_learning import (
-    PRUNE,
-    estimate_noise_rate,
-    select_confident_learning,
-)
+from labelnoise.selection.confident_learning import estimate_noise_rate, select_confident_learning
 from labelnoise.selection.dynamic_threshold import select_dynamic_threshold
 from labelnoise.selection.events import select_wrong_events
 from labelnoise.selection.loss import select_gmm, select_keep_rate, select_log2
@@ -47,16 +42,6 @@ class Options:
     percentile: float = 99.0
     prune: str = "confident_joint"
     seed: int = 0
-
-    def check(self, rule: str) -> None:
-        """Refuse an unknown rule and values out of range.
-
-        Raises:
-            InputError: names the option.
-        """
-        prefix = "technique.sample_selection."
-        check_word(f"{prefix}rule", rule, RULES)
-        check_word(f"{prefix}prune", self.prune, PRUNE)
 
 
 @dataclass(frozen=True)

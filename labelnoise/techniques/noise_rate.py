@@ -48,21 +48,13 @@ null, got 1.0
         )
 
 
-def made_noise_rate(data: NoisyLabelDataModule) -> float | None:
-    """The realised noise rate of the noise record; None if the run did not draw the noise itself.
-
-    It can differ from the requested rate: with noise=asymmetric noise_rate=0.4 about a fifth of all
-    labels is wrong.
-    """
-    record = data.noise_record
-    made = record.kind in MADE and record.truth == "made"
-    return record.rate_realised if made else None
-
-
 def noise_rate_of(
     option: str, value: float | str | None, data: NoisyLabelDataModule
 ) -> float | None:
-    """The noise rate of an option: a number itself, null the rate of the run's own noise.
+    """The noise rate of an option: a number itself, null the realised rate of the run's own noise.
+
+    The realised rate can differ from the requested one: with noise=asymmetric noise_rate=0.4 about
+    a fifth of all labels is wrong.
 
     Returns:
         None for the word estimate.
@@ -74,8 +66,9 @@ def noise_rate_of(
         return None
     if value is not None:
         return float(value)
-    rate = made_noise_rate(data)
-    if rate is None:
+    record = data.noise_record
+    rate = record.rate_realised
+    if rate is None or record.kind not in MADE or record.truth != "made":
         raise InputError(
             f"{option} is null, which means the rate of the noise that the run draws itself, but "
             f"the labels of this run were given: write a number, as in {option}=0.2, or "

@@ -11,6 +11,7 @@ import pytorch_lightning as pl
 import torch
 from torch import Tensor
 
+from labelnoise.checks import check_word
 from labelnoise.config.ranges import check_options_of
 from labelnoise.data.batch import Batch
 from labelnoise.data.loaders import ends_pass
@@ -34,6 +35,7 @@ from labelnoise.selection import (
     reads_noise_rate,
     selection_metrics,
 )
+from labelnoise.selection.confident_learning import PRUNE
 from labelnoise.techniques.noise_rate import check_noise_rate, noise_rate_knowledge, noise_rate_of
 from labelnoise.techniques.technique import Technique
 from labelnoise.theory import LeadPeakDetector
@@ -112,12 +114,14 @@ class SampleSelection(Technique):
         patience: int = 2,
         seed: int = 0,
     ) -> None:
+        prefix = "technique.sample_selection."
         check_noise_rate(NOISE_RATE, noise_rate)
+        check_word(f"{prefix}rule", rule, RULES)
+        check_word(f"{prefix}prune", prune, PRUNE)
         self.noise_rate = noise_rate
         self.options = Options(None, keep_share, max_wrong_share, percentile, prune, seed)
-        self.options.check(rule)
         check_options_of(
-            SampleSelection, "technique.sample_selection.",
+            SampleSelection, prefix,
             keep_share=keep_share, max_wrong_share=max_wrong_share, percentile=percentile,
             start_step=start_step, warmup_epochs=warmup_epochs, every_n_steps=every_n_steps,
             check_every_n_steps=check_every_n_steps, patience=patience,

@@ -12,6 +12,7 @@ from torch import Tensor, nn
 from torch.optim import Optimizer
 
 from labelnoise.errors import InputError
+from labelnoise.noise.label_words import some
 from labelnoise.processes.distributed import changing_buffers
 
 MOST_NAMES = 40  # parameter names in one error message
@@ -52,10 +53,9 @@ def names_matching(model: nn.Module, patterns: Sequence[str] | None) -> list[str
         return names
     for pattern in patterns:
         if not any(fnmatchcase(name, pattern) for name in names):
-            more = f" and {len(names) - MOST_NAMES} more" if len(names) > MOST_NAMES else ""
             raise InputError(
                 f"the pattern {pattern!r} matches none of the network's parameters: "
-                f"{', '.join(names[:MOST_NAMES])}{more}"
+                f"{some(names, MOST_NAMES)}"
             )
     return [name for name in names if any(fnmatchcase(name, pattern) for pattern in patterns)]
 

@@ -89,8 +89,8 @@ def early_ratio(n_snr_squared: float, tau: float) -> float:
     (their signal patch activates the filter); a share tau of these reduces it. Its rho_bar gains
     from one sample. If the ratio is below 1, memorization is faster from the start.
 
-    Source: derived from the first step of `CoefficientRecursion`, for balanced classes flipped at
-    the same rate; an approximation, not a statement of the paper.
+    Source: derived from the first step of gradient descent (`simulation.BatchedDescent`), for
+    balanced classes flipped at the same rate; an approximation, not a statement of the paper.
 
     Raises:
         InputError: unless n_snr_squared is finite and above 0 and tau in [0, 0.5).

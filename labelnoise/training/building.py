@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 import math
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any, cast
@@ -13,8 +13,6 @@ import pytorch_lightning as pl
 import torch
 from hydra.errors import InstantiationException
 from omegaconf import DictConfig, OmegaConf
-from pytorch_lightning.callbacks import ModelCheckpoint, RichProgressBar
-from pytorch_lightning.loggers import Logger, TensorBoardLogger
 from pytorch_lightning.utilities.exceptions import MisconfigurationException
 from torch import nn
 
@@ -23,18 +21,16 @@ from labelnoise.config.own_parts import config_file
 from labelnoise.config.schedules import check_schedule, run_steps
 from labelnoise.config.targets import allowed_modules, find, instantiate
 from labelnoise.data.module import NoisyLabelDataModule
-from labelnoise.errors import InputError
+from labelnoise.errors import InputError, reason_of
 from labelnoise.learner.batch_norm import check_single_samples, smallest_batch
 from labelnoise.learner.classifier import NoisyLabelClassifier
 from labelnoise.monitors import Monitor, missing_monitor
 from labelnoise.noise.truth import check_truth
-from labelnoise.processes.distributed import EqualBuffers, is_rank_zero, world_size
 from labelnoise.run_directory import RunDirectory
 from labelnoise.seeding import derive_seed
 from labelnoise.techniques import Loss, Technique, check_composition, learner_of
-from labelnoise.training.checkpoints import ResumeCheckpoint, WholeFiles
-from labelnoise.training.launcher import plugins
-from labelnoise.training.own import check_logits, check_monitor, check_network, check_technique
+from labelnoise.training.own import check_kind, check_logits
+from labelnoise.training.trainer import build_trainer, ranks
 
 log = logging.getLogger(__name__)
 
@@ -77,9 +73,9 @@ def one_line_refusals() -> Iterator[None]:
     except (InputError, InstantiationException):  # their messages are already clear
         raise
     except _REFUSALS as error:
-        reason = " ".join(str(error).split()) or type(error).__name__
         raise InputError(
-            f"this configuration cannot be built: {reason} (HYDRA_FULL_ERROR=1 shows where)"
+            f"this configuration cannot be built: {reason_of(error)} "
+            "(HYDRA_FULL_ERROR=1 shows where)"
         ) from error
 
 
@@ -163,7 +159,7 @@ def build(
     monitors = build_monitors(cfg, techniques)
     # So that torch and Lightning reject wrong options before the data are read.
     instantiate(cfg.optimizer, allowed)([nn.Parameter(torch.zeros(1))])
-    instantiate(cfg.trainer, allowed)(logger=False, enable_checkpointing=False, plugins=_ranks())
+    instantiate(cfg.trainer, allowed)(logger=False, enable_checkpointing=False, plugins=ranks())
     datamodule, classifier = build_learner(cfg, datamodule, learner_of(techniques))
     _check_batches(cfg, datamodule, classifier)
     check_truth(
@@ -171,41 +167,10 @@ def build(
         {f"technique={name}": t.oracle_knowledge() for name, t in techniques.items()}
         | {f"monitor={name}": ["true labels"] for name, m in monitors.items() if m.needs_truth},
     )
-    trainer = instantiate(cfg.trainer, allowed)(
-        callbacks=_callbacks(cfg, run, monitors, techniques) + ([watcher] if watcher else []),
-        logger=_loggers(cfg, run, resumed_step),
-        default_root_dir=run.path,
-        val_check_interval=cfg.eval_every_n_steps or 1.0,
-        # The classifier measures the whole validation split at the first batch.
-        limit_val_batches=1,
-        # With None Lightning counts steps across epochs; an epoch can be shorter than the interval.
-        check_val_every_n_epoch=None if cfg.eval_every_n_steps else 1,
-        plugins=[WholeFiles(), *_ranks()],
-    )
+    trainer = build_trainer(cfg, run, monitors, techniques, resumed_step)
+    if watcher is not None:
+        trainer.callbacks.append(watcher)  # type: ignore[attr-defined]
     return Parts(datamodule, classifier, monitors, techniques, trainer, watcher)
-
-
-def _callbacks(
-    cfg: DictConfig,
-    run: RunDirectory,
-    monitors: Mapping[str, Monitor],
-    techniques: Mapping[str, Technique],
-) -> list[pl.Callback]:
-    """In the order in which Lightning calls them at a step: monitors before techniques."""
-    callbacks: list[pl.Callback] = [*monitors.values(), *techniques.values()]
-    if world_size() > 1:
-        callbacks.insert(0, EqualBuffers())
-    callbacks.append(ResumeCheckpoint(run, cfg.checkpoint_every_n_steps))
-    if cfg.keep_checkpoint_every_n_epochs is not None:
-        callbacks.append(_kept_checkpoints(run, cfg.keep_checkpoint_every_n_epochs))
-    if cfg.trainer.get("enable_progress_bar", True):
-        callbacks.append(ProgressBar(refresh_rate=20))
-    return callbacks
-
-
-def _ranks() -> list[Any]:
-    """The Lightning plugins for several processes."""
-    return plugins() if world_size() > 1 else []
 
 
 def _check_batches(
@@ -229,8 +194,9 @@ def build_techniques(cfg: DictConfig) -> dict[str, Technique]:
     """The techniques by name; a plain loss function is wrapped in :class:`Loss`."""
     allowed = allowed_modules(cfg)
     parts = {str(name): instantiate(node, allowed) for name, node in cfg.technique.items()}
+    wanted = "a subclass of labelnoise.techniques.Technique, or a function of logits and labels"
     for name, part in parts.items():
-        check_technique(name, part)
+        check_kind(f"technique.{name}", part, (Technique, Callable), wanted)  # type: ignore[arg-type]
     techniques = {n: p if isinstance(p, Technique) else Loss(p) for n, p in parts.items()}
     check_composition(techniques)
     return techniques
@@ -243,8 +209,9 @@ def build_monitors(cfg: DictConfig, techniques: dict[str, Technique]) -> dict[st
     """
     allowed = allowed_modules(cfg)
     monitors = {str(name): instantiate(node, allowed) for name, node in cfg.monitor.items()}
+    wanted = "a subclass of labelnoise.monitors.Monitor"
     for key, monitor in monitors.items():
-        check_monitor(key, monitor)
+        check_kind(f"monitor.{key}", monitor, Monitor, wanted)
     if not monitors:
         return monitors
     for chosen, technique in techniques.items():
@@ -273,7 +240,7 @@ def _networks(cfg: DictConfig, datamodule: NoisyLabelDataModule, count: int) -> 
     make = instantiate(cfg.model, allowed_modules(cfg))
     networks = [make(**shape, **seed) for seed in ({}, *seeds)]
     for network in networks:
-        check_network(network)
+        check_kind("model", network, nn.Module, "a subclass of torch.nn.Module")
         network.to(dtype)
     if not str(cfg.model._target_).startswith("labelnoise."):
         check_logits(networks[0], datamodule.train.batch(slice(2)).input, datamodule.num_classes)
@@ -292,52 +259,3 @@ def _schedule(cfg: DictConfig, datamodule: NoisyLabelDataModule) -> dict[str, An
     check_schedule(options, steps_per_epoch, cfg.max_steps, cfg.max_epochs)
     interval = options.pop("interval", "epoch")
     return {"scheduler": instantiate(options, allowed_modules(cfg)), "interval": interval}
-
-
-def _kept_checkpoints(run: RunDirectory, every_n_epochs: int) -> ModelCheckpoint:
-    """The callback that saves weights, for example as checkpoints/step_000790.ckpt.
-
-    The files are for attribution maps; a run cannot be resumed from them.
-    """
-    return ModelCheckpoint(
-        dirpath=run.checkpoints,
-        filename="step_{step:06d}",
-        auto_insert_metric_name=False,
-        every_n_epochs=every_n_epochs,
-        save_top_k=-1,
-        save_weights_only=True,
-        save_on_train_epoch_end=True,
-        enable_version_counter=False,  # a resumed run overwrites the files with equal files
-    )
-
-
-def _loggers(cfg: DictConfig, run: RunDirectory, resumed_step: int | None) -> list[Logger]:
-    """The loggers of the run; TensorBoard drops the old entries after the resumed checkpoint.
-
-    The resumed run logs the steps after this checkpoint again.
-    """
-    if not is_rank_zero():
-        return []
-    allowed = allowed_modules(cfg)
-    purge = {"purge_step": 0 if resumed_step is None else resumed_step + 1}
-    again = purge if run.tensorboard.exists() else {}
-    return [
-        instantiate(
-            node,
-            allowed,
-            save_dir=str(run.path),
-            name="",
-            version="tensorboard",
-            **(again if issubclass(find(node._target_, allowed), TensorBoardLogger) else {}),
-        )
-        for node in cfg.logger.values()
-    ]
-
-
-class ProgressBar(RichProgressBar):
-    """Lightning's progress bar without the version number, which has no meaning here."""
-
-    def get_metrics(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> dict[str, Any]:
-        metrics = super().get_metrics(trainer, pl_module)
-        metrics.pop("v_num", None)
-        return metrics

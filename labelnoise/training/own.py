@@ -9,20 +9,22 @@ from jaxtyping import Float
 from torch import Tensor, nn
 
 from labelnoise.errors import InputError
-from labelnoise.monitors import Monitor
-from labelnoise.techniques import Technique
 
 
-def check_network(network: Any) -> None:
-    """Refuse a network that is not a ``torch.nn.Module``.
+def check_kind(name: str, part: Any, kinds: type | tuple[type, ...], wanted: str) -> None:
+    """Refuse a part of another kind.
+
+    Args:
+        name: the option that chooses the part.
+        part: the part.
+        kinds: its allowed classes.
+        wanted: the allowed kinds in words.
 
     Raises:
-        InputError: names the class.
+        InputError: names the option and the class of the part.
     """
-    if not isinstance(network, nn.Module):
-        raise InputError(
-            f"model is a {type(network).__name__}: write a subclass of torch.nn.Module"
-        )
+    if not isinstance(part, kinds):
+        raise InputError(f"{name} is a {type(part).__name__}: write {wanted}")
 
 
 def check_logits(network: nn.Module, input: Float[Tensor, "n ..."], num_classes: int) -> None:
@@ -52,30 +54,4 @@ def check_logits(network: nn.Module, input: Float[Tensor, "n ..."], num_classes:
         raise InputError(
             f"the network {name} must return logits of shape {expected} for {len(input)} samples "
             f"of {num_classes} classes, got {found}"
-        )
-
-
-def check_monitor(name: str, monitor: Any) -> None:
-    """Refuse a monitor that is not a :class:`labelnoise.monitors.Monitor`.
-
-    Raises:
-        InputError: names the monitor and its class.
-    """
-    if not isinstance(monitor, Monitor):
-        raise InputError(
-            f"monitor.{name} is a {type(monitor).__name__}: write a subclass of "
-            "labelnoise.monitors.Monitor"
-        )
-
-
-def check_technique(name: str, technique: Any) -> None:
-    """Refuse a technique that is neither a Technique nor a function.
-
-    Raises:
-        InputError: names the technique and its class.
-    """
-    if not isinstance(technique, Technique) and not callable(technique):
-        raise InputError(
-            f"technique.{name} is a {type(technique).__name__}: write a subclass of "
-            "labelnoise.techniques.Technique, or a function of logits and labels"
         )

@@ -11,7 +11,7 @@ from omegaconf.errors import OmegaConfBaseException
 
 from labelnoise.config.composition import check_stored
 from labelnoise.data.module import NoisyLabelDataModule
-from labelnoise.errors import InputError
+from labelnoise.errors import InputError, reason_of
 from labelnoise.noise import NoiseRecord
 from labelnoise.run_directory import RunDirectory
 from labelnoise.training.building import data_to_read
@@ -83,5 +83,6 @@ def check_labels(directory: RunDirectory, rebuilt: NoiseRecord) -> None:
 
 
 def _cannot(directory: RunDirectory, error: Exception) -> InputError:
-    reason = " ".join(str(error).split()) or type(error).__name__
-    return InputError(f"{directory.path} cannot be rebuilt from its config.yaml: {reason}")
+    return InputError(
+        f"{directory.path} cannot be rebuilt from its config.yaml: {reason_of(error)}"
+    )

@@ -373,9 +373,7 @@ def test_loaders_serve_each_split(root: Path) -> None:
     assert torch.equal(torch.cat([b.input for b in batches]), data.train.batch(index).input)
     assert torch.equal(torch.cat([b.label for b in batches]), data.train.label[index])
     assert [len(batch.label) for batch in val_batches(data)] == [20, 10]
-    loader = data.test_dataloader()
-    assert isinstance(loader, TensorLoader)
-    batches = list(loader)
+    batches = list(TensorLoader(data.test, data.eval_batch_size))
     assert [len(batch.label) for batch in batches] == [20, 4]
     assert torch.equal(torch.cat([b.input for b in batches]), data.test.batch().input)
     assert torch.equal(torch.cat([b.label for b in batches]), data.test.label)

@@ -66,7 +66,7 @@ def test_test_images_may_lack_a_class(root: Path) -> None:
 
 
 def test_image_size_is_at_least_one() -> None:
-    with pytest.raises(InputError, match="data.image_size is 0"):
+    with pytest.raises(InputError, match="data.image_size must be a whole number of at least 1"):
         ImageFolderDataModule(NoNoise(), root="nowhere", image_size=0)
 
 

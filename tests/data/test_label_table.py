@@ -73,7 +73,7 @@ def test_nobody_knows_the_true_labels_unless_the_folders_are_said_to_be_them(
         ours, theirs = getattr(data, name), getattr(trusted, name)
         assert theirs.truth_known and torch.equal(ours.label, theirs.label)
         assert torch.equal(ours.input, theirs.input)
-    with pytest.raises(InputError, match="data.truth is 'csv'; write folders") as error:
+    with pytest.raises(InputError, match="must be one of unknown, folders, got csv") as error:
         make(root, truth="csv")
     one_line(error)
 

@@ -14,8 +14,9 @@ from omegaconf import DictConfig
 from torch import nn
 
 from labelnoise.data.batch import Split
-from labelnoise.learner.classifier import NoisyLabelClassifier, weighted_mean
+from labelnoise.learner.classifier import NoisyLabelClassifier
 from labelnoise.learner.label_metrics import label_metrics, measure_test
+from labelnoise.learner.loss import weighted_mean
 from labelnoise.measures.coefficients import read_coefficients, signal_and_noise
 from labelnoise.report.loaded import load_run
 from labelnoise.run_directory import claim

@@ -17,9 +17,9 @@ from labelnoise.errors import InputError
 from labelnoise.models import TwoLayerCNN
 from labelnoise.monitors import CoefficientMonitor, MemorizationMonitor
 from labelnoise.report.loaded import load_run
-from labelnoise.theory import CoefficientRecursion
 from labelnoise.training.train import train
 from tests.conftest import present
+from tests.recursion import CoefficientRecursion
 
 Run = Callable[..., dict[str, Any]]
 NAMES = sorted(path.stem for path in (CONF_DIR / "monitor").glob("*.yaml") if path.stem != "none")

@@ -15,16 +15,9 @@ from scipy.stats import truncnorm
 from torch import Tensor
 
 from labelnoise.errors import InputError
-from labelnoise.noise import (
-    CIFAR10_CLASSES,
-    asymmetric_matrix,
-    class_conditional_matrix,
-    flip_labels,
-    flip_symmetric,
-    flips,
-    instance_dependent_labels,
-    permute_within_classes,
-)
+from labelnoise.noise import CIFAR10_CLASSES, flip_labels, flips
+from labelnoise.noise.flips import flip_symmetric, instance_dependent_labels, permute_within_classes
+from labelnoise.noise.matrices import asymmetric_matrix, class_conditional_matrix
 
 
 def seeded(seed: int = 0) -> torch.Generator:

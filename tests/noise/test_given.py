@@ -22,8 +22,8 @@ from labelnoise.noise import (
     LabelNoise,
     NoiseRecord,
     SymmetricNoise,
-    read_labels,
 )
+from labelnoise.noise.label_files import read_labels
 from tests.conftest import present
 
 CLEAN = torch.arange(3).repeat(20)

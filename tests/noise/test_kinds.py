@@ -23,9 +23,11 @@ from labelnoise.noise import (
     NoNoise,
     PairFlipNoise,
     SymmetricNoise,
+)
+from labelnoise.noise.flips import flip_symmetric
+from labelnoise.noise.matrices import (
     asymmetric_matrix,
     class_conditional_matrix,
-    flip_symmetric,
     pairflip_matrix,
     symmetric_matrix,
 )

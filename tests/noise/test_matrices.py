@@ -11,13 +11,11 @@ from hypothesis import strategies as st
 from jaxtyping import TypeCheckError
 
 from labelnoise.errors import InputError
-from labelnoise.noise import (
-    CIFAR10_CLASSES,
-    CIFAR100_CLASSES,
-    CIFAR100_SUPERCLASSES,
+from labelnoise.noise import CIFAR10_CLASSES, CIFAR100_CLASSES
+from labelnoise.noise.checks import check_labels, check_rate
+from labelnoise.noise.cifar_classes import CIFAR100_SUPERCLASSES
+from labelnoise.noise.matrices import (
     asymmetric_matrix,
-    check_labels,
-    check_rate,
     class_conditional_matrix,
     pairflip_matrix,
     symmetric_matrix,

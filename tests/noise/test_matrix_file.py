@@ -9,7 +9,8 @@ import pytest
 import torch
 
 from labelnoise.errors import InputError
-from labelnoise.noise import CleanSplit, MatrixNoise, flip_labels, read_matrix
+from labelnoise.noise import CleanSplit, MatrixNoise, flip_labels
+from labelnoise.noise.matrix_file import read_matrix
 from labelnoise.seeding import stream
 
 NAMES = ("cat", "dog", "frog")

@@ -15,7 +15,8 @@ import torch
 from jaxtyping import TypeCheckError
 
 from labelnoise.errors import InputError
-from labelnoise.noise import NoiseRecord, symmetric_matrix
+from labelnoise.noise import NoiseRecord
+from labelnoise.noise.matrices import symmetric_matrix
 from tests.conftest import present
 
 CLEAN = [0, 0, 0, 1, 1, 2]

@@ -279,7 +279,7 @@ def test_a_selection_says_what_it_kept_and_not_how_well(run_wrong: RunWrong, rul
             ("technique=early_stop", "technique.early_stop.trigger=dominance"),
             "technique=early_stop needs the true labels",
         ),
-        (("data.truth=people",), "data.truth is 'people'; write folders"),
+        (("data.truth=people",), "data.truth must be one of unknown, folders, got people"),
     ],
 )
 def test_what_needs_the_truth_is_refused_in_one_line(

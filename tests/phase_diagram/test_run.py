@@ -16,7 +16,7 @@ from labelnoise.errors import InputError
 from labelnoise.phase_diagram.boundaries import BOUNDARIES
 from labelnoise.phase_diagram.parameters import PARAMETERS
 from labelnoise.phase_diagram.quantities import QUANTITIES, Outcome
-from labelnoise.phase_diagram.scaling import fit_power
+from labelnoise.phase_diagram.statistics import fit_power
 from labelnoise.theory.simulation import Setting, Trajectories, geometric_steps, simulate
 from labelnoise.theory.simulation.stages import stage_steps
 from tests.phase_diagram.conftest import Draw, arrays, assert_alike

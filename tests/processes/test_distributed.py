@@ -12,8 +12,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from torch import nn
 
-from labelnoise.learner import classifier
-from labelnoise.learner.classifier import weighted_mean
+from labelnoise.learner import loss
+from labelnoise.learner.loss import weighted_mean
 from labelnoise.models import TwoLayerCNN
 from labelnoise.processes import distributed
 from labelnoise.processes.distributed import (
@@ -49,7 +49,7 @@ def test_the_mean_of_the_ranks_losses_is_the_loss_of_the_whole_batch(
                                      max_size=world - 1)))  # fmt: skip
     parts = list(zip(value.tensor_split(cuts), weight.tensor_split(cuts), strict=True))
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(classifier, "mean_over_ranks", lambda _: weight.sum() / world)
+        patch.setattr(loss, "mean_over_ranks", lambda _: weight.sum() / world)
         losses = [weighted_mean(*part) for part in parts]
     torch.testing.assert_close(sum(losses) / world, weighted_mean(value, weight))
 

@@ -8,8 +8,13 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from labelnoise.selection import confident_joint, joint_distribution, select_confident_learning
-from labelnoise.selection.confident_learning import class_thresholds, confident_class
+from labelnoise.selection.confident_learning import (
+    class_thresholds,
+    confident_class,
+    confident_joint,
+    joint_distribution,
+    select_confident_learning,
+)
 
 
 def draw(seed: int, n: int, classes: int) -> tuple[torch.Tensor, torch.Tensor]:

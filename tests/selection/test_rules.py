@@ -18,15 +18,14 @@ from labelnoise.selection import (
     Records,
     apply_rule,
     other_classes,
-    select_aum,
-    select_dynamic_threshold,
-    select_gmm,
     select_keep_rate,
     select_log2,
-    select_oracle,
-    select_random,
-    select_wrong_events,
 )
+from labelnoise.selection.aum import select_aum
+from labelnoise.selection.baselines import select_oracle, select_random
+from labelnoise.selection.dynamic_threshold import select_dynamic_threshold
+from labelnoise.selection.events import select_wrong_events
+from labelnoise.selection.loss import select_gmm
 from tests.conftest import present
 
 losses = st.lists(st.floats(0, 50, width=32), min_size=1, max_size=40).map(torch.tensor)

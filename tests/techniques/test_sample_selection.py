@@ -13,7 +13,8 @@ from labelnoise.errors import InputError
 from labelnoise.learner.classifier import NoisyLabelClassifier
 from labelnoise.learner.history import History
 from labelnoise.report.loaded import load_run
-from labelnoise.selection import RULES, Evidence, Options, Selection
+from labelnoise.selection import RULES, Evidence, Options
+from labelnoise.selection.rules import Selection
 from labelnoise.techniques import SampleSelection, sample_selection
 from tests.conftest import Kill, Run, but_slow
 

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from labelnoise.errors import InputError
 from labelnoise.seeding import stream
 from labelnoise.theory import bounds
-from labelnoise.theory.recursion import CoefficientRecursion
+from tests.recursion import CoefficientRecursion
 
 sizes = st.integers(1, 10_000)
 positive = st.floats(1e-3, 1e3)

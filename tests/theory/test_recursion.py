@@ -10,7 +10,7 @@ from labelnoise.errors import InputError
 from labelnoise.seeding import stream
 from labelnoise.theory.bounds import signal_norm_for
 from labelnoise.theory.decomposition import SignalNoiseDecomposition, own_class_mask
-from labelnoise.theory.recursion import CoefficientRecursion
+from tests.recursion import CoefficientRecursion
 
 
 def problem(

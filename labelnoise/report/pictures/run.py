@@ -8,12 +8,12 @@ from typing import Any
 
 from matplotlib.figure import Figure
 
-from labelnoise.files.writing import replacing
 from labelnoise.learner.history import History
 from labelnoise.report.loaded import load_run, reading
 from labelnoise.report.pictures.curvature import draw_curvature
 from labelnoise.report.pictures.dynamics import draw_dynamics
 from labelnoise.report.pictures.gradients import draw_gradients
+from labelnoise.report.pictures.style import draw_all
 from labelnoise.report.pictures.two_stages import Column, draw_two_stages, title
 from labelnoise.run_directory import RunDirectory
 
@@ -44,12 +44,4 @@ def write_figures(
     run: RunDirectory, history: History, summary: Mapping[str, Any]
 ) -> dict[str, Path]:
     """Draw every figure with data into ``figures``; returns the paths by name."""
-    run.figures.mkdir(exist_ok=True)
-    paths = {}
-    for name, draw in FIGURES.items():
-        figure = draw(run, history, summary)
-        if figure is not None:
-            paths[name] = run.figures / f"{name}.png"
-            with replacing(paths[name]) as file:
-                figure.savefig(file, format="png", dpi=150)
-    return paths
+    return draw_all(run.figures, FIGURES, run, history, summary)

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -11,6 +12,7 @@ from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 from numpy.typing import NDArray
 
+from labelnoise.files.writing import replacing
 from labelnoise.learner.history import History
 
 # The colours of Okabe and Ito, which readers with any colour vision can distinguish.
@@ -25,6 +27,26 @@ def new_figure(width: float, height: float) -> Figure:
     figure = Figure(figsize=(width, height), layout="constrained")
     FigureCanvasAgg(figure)
     return figure
+
+
+def save_figure(figure: Figure, path: Path) -> None:
+    """Write a figure as PNG, completely or not at all."""
+    with replacing(path) as file:
+        figure.savefig(file, format="png", dpi=150)
+
+
+def draw_all(
+    folder: Path, figures: Mapping[str, Callable[..., Figure | None]], *data: Any
+) -> dict[str, Path]:
+    """Draw each figure that has data into ``folder``; returns the paths by name."""
+    folder.mkdir(exist_ok=True)
+    paths = {}
+    for name, draw in figures.items():
+        figure = draw(*data)
+        if figure is not None:
+            paths[name] = folder / f"{name}.png"
+            save_figure(figure, paths[name])
+    return paths
 
 
 def plot_series(

@@ -7,12 +7,12 @@ from pathlib import Path
 
 from matplotlib.figure import Figure
 
-from labelnoise.files.writing import replacing
 from labelnoise.report.loaded import LoadedRun
 from labelnoise.report.pictures.gradients import draw_clean_priority
 from labelnoise.report.pictures.large_steps import draw_large_steps
 from labelnoise.report.pictures.resetting import draw_resetting
 from labelnoise.report.pictures.stoppers import draw_stoppers
+from labelnoise.report.pictures.style import draw_all
 from labelnoise.report.pictures.two_stages import Column, draw_two_stages, title
 from labelnoise.report.tables.settings import by_setting
 
@@ -41,10 +41,4 @@ SWEEP_FIGURES: dict[str, Callable[[Sequence[LoadedRun]], Figure | None]] = {
 
 def write_sweep_figures(directory: Path, runs: Sequence[LoadedRun]) -> None:
     """Draw every figure that the runs of a sweep have data for."""
-    directory.mkdir(exist_ok=True)
-    for name, draw in SWEEP_FIGURES.items():
-        figure = draw(runs)
-        if figure is not None:
-            # Written completely, also if the same sweep ends in another process at the same time.
-            with replacing(directory / f"{name}.png") as file:
-                figure.savefig(file, format="png", dpi=150)
+    draw_all(directory, SWEEP_FIGURES, runs)

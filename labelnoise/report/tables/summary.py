@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import asdict
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -88,12 +89,7 @@ def stages(history: History, t1: float | None) -> dict[str, float | None]:
         rho_max_noisy=aligned("coefficients/rho_max_noisy"),
         theory_t1=t1,
     )
-    return {
-        "clean_fit_step": found.clean_fit_step,
-        "crossing_step": found.crossing_step,
-        "memorized_step": found.memorized_step,
-        "theory_t1": found.theory_t1,
-    }
+    return asdict(found)
 
 
 def dominance_lost_step(history: History) -> int | None:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from itertools import islice
 from pathlib import Path
 from typing import Any
@@ -14,7 +13,7 @@ from labelnoise.checks import check_number, check_word, whole
 from labelnoise.dynamics import DynamicsLog
 from labelnoise.dynamics.scores import SCORES
 from labelnoise.errors import InputError
-from labelnoise.files.tables import read_rows, write_rows
+from labelnoise.files.tables import read_rows, write_columns
 from labelnoise.learner.history import History
 from labelnoise.report.loaded import LoadedDynamics, load_run, read_dynamics
 from labelnoise.run_directory import RunDirectory
@@ -70,7 +69,8 @@ def write_suspects(run: RunDirectory, score: str = "margin_loss", path: Path | N
     if len(log) == 0:
         raise InputError(f"{run.path} has no complete epoch of per-sample values to rank by")
     rows = min(len(log), rows_before_memorization(history, log.step))
-    _write(read_dynamics(run), rows, score, path := run.suspects if path is None else path)
+    path = run.suspects if path is None else path
+    _write(read_dynamics(run), rows, score, path)
     return path
 
 
@@ -94,38 +94,24 @@ def report_suspects(run: Path, score: str = "margin_loss", top: int = 10) -> str
 
 def _write(dynamics: LoadedDynamics, rows: int, score: str, path: Path) -> NDArray[np.int64]:
     """Write the list and return the suggested labels."""
-    names = dynamics.class_names
+    names, label = dynamics.class_names, dynamics.label
     scores = dynamics.scores.scores()
     suggested = suggested_label(dynamics.log, len(names), rows)
-    wrong = suggested != dynamics.label
+    wrong = suggested != label
     # Sorted by probably wrong, then by the score, then by the position.
     order = np.lexsort((-scores[score], ~wrong))
-    header = list(_row(dynamics, scores, suggested, 0, 0))
-    ranked = enumerate(order, start=1)
-    rows_of = (_row(dynamics, scores, suggested, rank, int(i)) for rank, i in ranked)
-    write_rows(path, header, rows_of)
-    return suggested
-
-
-def _row(
-    dynamics: LoadedDynamics,
-    scores: Mapping[str, NDArray[np.float64]],
-    suggested: NDArray[np.int64],
-    rank: int,
-    i: int,
-) -> dict[str, object]:
-    names = dynamics.class_names
-    row: dict[str, object] = {
-        "rank": rank,
-        "sample": dynamics.name[i],
-        "given_label": names[dynamics.label[i]],
-        "suggested_label": names[suggested[i]],
-        "probably_wrong": int(suggested[i] != dynamics.label[i]),
-        **{name: f"{values[i]:.6g}" for name, values in scores.items()},
+    columns: dict[str, Any] = {
+        "rank": range(1, len(order) + 1),
+        "sample": dynamics.name[order],
+        "given_label": names[label[order]],
+        "suggested_label": names[suggested[order]],
+        "probably_wrong": wrong[order].astype(int),
+        **{name: [f"{value:.6g}" for value in values[order]] for name, values in scores.items()},
     }
     if dynamics.truth_known and dynamics.is_noisy.any():
-        row["true_label"] = names[dynamics.clean_label[i]]
-    return row
+        columns["true_label"] = names[dynamics.clean_label[order]]
+    write_columns(path, columns)
+    return suggested
 
 
 def summarize_suspects(run: RunDirectory, history: History) -> dict[str, Any] | None:

@@ -14,14 +14,8 @@ from hypothesis.extra import numpy as hnp
 
 from labelnoise.errors import InputError
 from labelnoise.theory import LeadPeakDetector, find_stages, stage_one_length
-from labelnoise.theory.simulation import (
-    Setting,
-    Trajectories,
-    at_steps,
-    geometric_steps,
-    simulate,
-    stage_steps,
-)
+from labelnoise.theory.simulation import Setting, Trajectories, geometric_steps, simulate
+from labelnoise.theory.simulation.stages import at_steps, stage_steps
 
 CURVES = ("acc_clean", "acc_noisy", "gamma_max", "rho_max_clean", "rho_max_noisy")
 

@@ -1,4 +1,7 @@
-"""Gradient descent of the two-layer CNN as a recursion on gamma and rho, without weights."""
+"""A reference for tests: gradient descent of the two-layer CNN as a recursion on gamma and rho.
+
+It is slow and simple, and independent of `BatchedDescent` and of `SignalNoiseDecomposition`.
+"""
 
 from __future__ import annotations
 
