@@ -14,7 +14,8 @@ import numpy as np
 from numpy.typing import NDArray
 from omegaconf import DictConfig, OmegaConf
 
-from labelnoise.dynamics import DynamicsLog, RunningScores
+from labelnoise.dynamics.log import DynamicsLog
+from labelnoise.dynamics.scores import RunningScores
 from labelnoise.errors import InputError
 from labelnoise.learner.history import History
 from labelnoise.noise.truth import known

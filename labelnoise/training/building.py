@@ -4,14 +4,13 @@ from __future__ import annotations
 
 import logging
 import math
-from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Callable, Mapping
+from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from typing import Any, cast
 
 import pytorch_lightning as pl
 import torch
-from hydra.errors import InstantiationException
 from omegaconf import DictConfig, OmegaConf
 from pytorch_lightning.callbacks import ModelCheckpoint, RichProgressBar
 from pytorch_lightning.loggers import Logger, TensorBoardLogger
@@ -20,6 +19,7 @@ from torch import nn
 
 from labelnoise.config.options import check_options
 from labelnoise.config.own_parts import config_file
+from labelnoise.config.refusals import in_one_line
 from labelnoise.config.schedules import check_schedule, run_steps
 from labelnoise.config.targets import allowed_modules, find, instantiate
 from labelnoise.data.module import NoisyLabelDataModule
@@ -38,18 +38,6 @@ from labelnoise.training.own import check_logits, check_monitor, check_network, 
 
 log = logging.getLogger(__name__)
 
-# The exceptions that libraries raise for values of a wrong type or size.
-_REFUSALS: tuple[type[Exception], ...] = (
-    TypeError,
-    ValueError,
-    AttributeError,
-    OverflowError,
-    RuntimeError,
-    MemoryError,
-    ImportError,  # Lightning's, for a device or a precision that needs another library
-    MisconfigurationException,
-)
-
 
 @dataclass
 class Parts:
@@ -62,18 +50,9 @@ class Parts:
     trainer: pl.Trainer
 
 
-@contextmanager
-def one_line_refusals() -> Iterator[None]:
-    """Turn exceptions of libraries into an InputError of one line with the library's reason."""
-    try:
-        yield
-    except (InputError, InstantiationException):  # their messages are already clear
-        raise
-    except _REFUSALS as error:
-        reason = " ".join(str(error).split()) or type(error).__name__
-        raise InputError(
-            f"this configuration cannot be built: {reason} (HYDRA_FULL_ERROR=1 shows where)"
-        ) from error
+def one_line_refusals() -> AbstractContextManager[None]:
+    """:func:`labelnoise.config.refusals.in_one_line`, also for exceptions of Lightning."""
+    return in_one_line(MisconfigurationException)
 
 
 def data_to_read(cfg: DictConfig) -> NoisyLabelDataModule:

@@ -27,6 +27,7 @@ from labelnoise.processes.distributed import (
     rank,
 )
 from labelnoise.processes.interrupts import deferred, interruptible
+from labelnoise.processes.logs import logging_to
 from labelnoise.report.pictures.run import write_figures
 from labelnoise.report.tables.console import print_summary
 from labelnoise.report.tables.summary import summarize, write_summary
@@ -35,7 +36,7 @@ from labelnoise.report.tensorboard import add_layout, add_results
 from labelnoise.run_directory import RunDirectory, claim
 from labelnoise.training.building import Parts, build, data_to_read, one_line_refusals
 from labelnoise.training.checkpoints import newest
-from labelnoise.training.isolation import isolated, logging_to, seed_globally
+from labelnoise.training.isolation import isolated, seed_globally
 from labelnoise.training.launcher import launch, processes_of
 
 log = logging.getLogger(__name__)

@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from labelnoise.checks import check_number, check_word, whole
-from labelnoise.dynamics import DynamicsLog
+from labelnoise.dynamics.log import DynamicsLog
 from labelnoise.dynamics.scores import SCORES
 from labelnoise.errors import InputError
 from labelnoise.files.tables import read_rows, write_rows
@@ -51,9 +51,10 @@ def write_suspects(run: RunDirectory, score: str = "margin_loss", path: Path | N
     Columns: ``rank`` from 1; ``sample``, the file name for an image folder, else the position in
     the published data set; ``given_label``; ``suggested_label``, the class predicted in most
     epochs up to the lowest noisy validation loss; ``probably_wrong``, 1 if the suggested label
-    differs from the given label; all scores of :class:`labelnoise.dynamics.RunningScores`; and
-    ``true_label``, if the true labels are known and some differ from the given labels. Samples with
-    a probably wrong label come first, then the others, both sorted by ``score`` over all epochs.
+    differs from the given label; all scores of
+    :class:`labelnoise.dynamics.scores.RunningScores`; and ``true_label``, if the true labels are
+    known and some differ from the given labels. Samples with a probably wrong label come first,
+    then the others, both sorted by ``score`` over all epochs.
     Validation samples are not listed; with ``data.val_fraction=0`` all samples are listed.
 
     Args:
