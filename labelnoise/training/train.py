@@ -30,7 +30,7 @@ from labelnoise.processes.interrupts import deferred, interruptible
 from labelnoise.processes.logs import logging_to
 from labelnoise.report.pictures.run import write_figures
 from labelnoise.report.tables.console import print_summary
-from labelnoise.report.tables.summary import summarize, write_summary
+from labelnoise.report.tables.summary import selecting_metric, summarize, write_summary
 from labelnoise.report.tables.suspects import summarize_suspects
 from labelnoise.report.tensorboard import add_layout, add_results
 from labelnoise.run_directory import RunDirectory, claim
@@ -214,7 +214,8 @@ def _report(
     for monitor in parts.monitors.values():
         monitor.save(run)
     history.write_csv(run.metrics)
-    suspects = summarize_suspects(run, history)
+    by = selecting_metric(parts.techniques.values(), parts.datamodule.num_classes)
+    suspects = summarize_suspects(run, history, by)
     stops = [technique.stopped_step for technique in parts.techniques.values()]
     stopped_early = any(step is not None for step in stops)
     summary = summarize(
@@ -225,6 +226,7 @@ def _report(
         final=final,
         run={"status": "stopped_early" if stopped_early else "finished", **facts},
         suspects=suspects,
+        selected_by=by,
         steps_per_epoch=steps_per_epoch(parts.trainer) if parts.datamodule.has_epochs else None,
         theory_t1=theory_t1(parts.trainer),
     )
