@@ -10,7 +10,7 @@ import argparse
 from itertools import chain
 from pathlib import Path
 
-from benchmarks import epochs, images, simulation, techniques, training
+from benchmarks import caches, epochs, images, simulation, techniques, training
 from benchmarks.ratio import print_ratios
 
 
@@ -18,7 +18,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(prog="python -m benchmarks", description=__doc__)
     parser.add_argument("root", nargs="?", type=Path, help="where cifar-10-batches-py lies")
     root = parser.parse_args().root
-    alone = (training.measure(), simulation.measure())
+    alone = (training.measure(), simulation.measure(), caches.measure())
     parts = (*alone, *(part.measure(root) for part in (images, epochs, techniques)))
     print_ratios(chain(*parts))
 

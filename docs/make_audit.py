@@ -16,11 +16,12 @@ import numpy as np
 from jaxtyping import Bool, Float
 from sklearn.metrics import average_precision_score
 
-from labelnoise.audit.evidence import Evidence, evidence_of_folds
+from labelnoise.audit.evidence import Evidence
+from labelnoise.audit.fold_evidence import evidence_of_folds
 from labelnoise.audit.scores import Verdict, judge
 from labelnoise.audit.write import findings, is_noisy
 from labelnoise.data.corrections import COLUMNS, fingerprint_of
-from labelnoise.dynamics.scores import margin_loss
+from labelnoise.dynamics.ranking import margin_loss
 from labelnoise.files.tables import read_rows, write_columns
 from labelnoise.report.loaded import load_run, read_dynamics
 from labelnoise.report.tables.suspects import rows_before_memorization

@@ -70,7 +70,7 @@ TABLES: dict[str, dict[str, Callable[[LoadedRun], float | None]]] = {
     "report card, test accuracy in %": {
         "oracle best": percent(card("oracle_best", "test_acc")),
         "its epoch": card("oracle_best", "epoch"),
-        "lowest noisy validation loss": percent(card("val_selected", "test_acc")),
+        "lowest noisy validation loss": percent(card("val_loss_selected", "test_acc")),
         "highest noisy validation accuracy": percent(card("val_acc_selected", "test_acc")),
         "last": percent(card("last", "test_acc")),
         "mean of the last ten": percent(card("mean_last_10", "test_acc")),

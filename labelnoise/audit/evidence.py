@@ -1,20 +1,16 @@
-"""The evidence about every label: predictions out of fold, and dynamics averaged over the folds."""
+"""The evidence about every label: predictions out of sample, and the dynamics."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass, field
-from pathlib import Path
-from typing import Any
+from typing import Any, Protocol, runtime_checkable
 
 import numpy as np
 from jaxtyping import Float, Int
 from numpy.typing import NDArray
 
-from labelnoise.audit.folds import fold_directory
-from labelnoise.dynamics.scores import margin_loss
-from labelnoise.errors import InputError
-from labelnoise.report.loaded import LoadedDynamics, load_run, read_dynamics, reading
+from labelnoise.dynamics.ranking import margin_loss
+from labelnoise.run_directory import RunDirectory
 
 
 @dataclass(frozen=True)
@@ -29,7 +25,7 @@ class Evidence:
         fold: (n,) the fold that holds the sample out; -1 without folds.
         probability: (n, K) softmax(logits) of the network that has not trained on the sample.
         suspicion: (n,) the margin loss of the given label, see
-            :class:`labelnoise.dynamics.RunningScores`; it determines the rank.
+            :class:`labelnoise.dynamics.scores.RunningScores`; it determines the rank.
         dynamics: (n,) arrays by name, averaged over the networks that trained on the sample.
         loss: (T, n) the loss in each epoch, averaged over the same networks.
         clean_label: (n,) the true labels if they are known, else None.
@@ -47,78 +43,31 @@ class Evidence:
     clean_label: Int[np.ndarray, " n"] | None = None
 
 
-def evidence_of_folds(audit: Path, folds: int) -> Evidence:
-    """Join the files of the fold runs.
+@dataclass(frozen=True)
+class Gathered:
+    """The evidence of an audit, and other facts about its samples.
 
-    The samples are in the order of their source indices. A score of the dynamics is the mean of the
-    scores of the k - 1 networks that trained on the sample, each over all its epochs. The
-    prediction is that of the network that has not trained on the sample.
-
-    Raises:
-        InputError: a fold is missing or damaged, or the folds have different samples.
+    Attributes:
+        evidence: about n labels.
+        equal: (n,) the number of the group of equal samples, -1 for a sample that occurs once; None
+            without samples.
+        facts: further entries of audit.json.
     """
-    runs = [load_run(fold_directory(audit, fold)) for fold in range(folds)]
-    held = [_held_out(run.directory.held_out, run.directory.manifest) for run in runs]
-    source = np.concatenate([part["source_index"] for part in held])
-    order = np.argsort(source, kind="stable")
-    source = source[order]
-    different = InputError(f"the folds in {audit} have different samples: delete the folder")
-    if len(np.unique(source)) != len(source):
-        raise different
 
-    def joined(key: str) -> NDArray[Any]:
-        return np.concatenate([part[key] for part in held])[order]
-
-    averaged = _average([read_dynamics(run.directory) for run in runs], source)
-    if averaged is None:
-        raise different
-    scores, loss = averaged
-    fold = np.repeat(np.arange(folds), [len(part["label"]) for part in held])[order]
-    return Evidence(
-        name=joined("name"),
-        source_index=source,
-        label=joined("label"),
-        class_names=held[0]["class_names"],
-        fold=fold,
-        probability=joined("probability"),
-        suspicion=scores["margin_loss"],
-        dynamics=scores,
-        loss=loss,
-        clean_label=joined("clean_label") if "clean_label" in held[0] else None,
-    )
+    evidence: Evidence
+    equal: Int[np.ndarray, " n"] | None
+    facts: dict[str, Any]
 
 
-def _average(
-    logs: Sequence[LoadedDynamics], source: Int[np.ndarray, " n"]
-) -> tuple[dict[str, Float[np.ndarray, " n"]], Float[np.ndarray, "T n"]] | None:
-    """The scores, and the losses in each epoch, averaged over the logs that have a sample.
+@runtime_checkable
+class Source(Protocol):
+    """Data that can be audited."""
 
-    None if a log has other samples than ``source``, or a sample is not in all logs but one.
-    """
-    n = len(source)
-    times = np.zeros(n)
-    sums: dict[str, NDArray[np.float64]] = {}
-    loss: list[NDArray[np.float64]] = []
-    for dynamics in logs:
-        place = np.searchsorted(source, dynamics.source_index)
-        if not np.array_equal(source[np.minimum(place, n - 1)], dynamics.source_index):
-            return None
-        times[place] += 1
-        for name, score in dynamics.scores.scores().items():
-            sums.setdefault(name, np.zeros(n))[place] += score
-        for row, measured in enumerate(dynamics.log):
-            if row == len(loss):
-                loss.append(np.zeros(n))
-            loss[row][place] += np.asarray(measured.loss, dtype=np.float64)
-    if times.min() != len(logs) - 1:
-        return None
-    return {name: total / times for name, total in sums.items()}, np.stack(loss) / times
+    def fingerprints(self) -> dict[str, str | None]:
+        """The fingerprints of the files, by option."""
 
-
-def _held_out(path: Path, manifest: Any) -> dict[str, NDArray[Any]]:
-    manifest.check(path)
-    with reading(path), np.load(path, allow_pickle=False) as arrays:
-        return dict(arrays)
+    def gather(self, run: RunDirectory) -> Gathered:
+        """The evidence about all labels; files of the audit are kept in ``run``."""
 
 
 def mean_margin_loss(

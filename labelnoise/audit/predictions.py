@@ -14,12 +14,13 @@ from jaxtyping import Float, Int
 from numpy.typing import NDArray
 from scipy.optimize import linear_sum_assignment
 
-from labelnoise.audit.evidence import Evidence, mean_margin_loss
+from labelnoise.audit.evidence import Evidence, Gathered, mean_margin_loss
 from labelnoise.checks import check_word
 from labelnoise.errors import InputError
+from labelnoise.files.label_words import read_classes, some
 from labelnoise.files.tables import read_columns
 from labelnoise.files.writing import content_of
-from labelnoise.noise.label_words import read_classes, some
+from labelnoise.run_directory import RunDirectory
 
 log = logging.getLogger(__name__)
 
@@ -62,12 +63,18 @@ class Predictions:
         self.classes = None if classes is None else [str(name) for name in classes]
         self.kind = kind
 
-    def sources(self) -> dict[str, str | None]:
+    def fingerprints(self) -> dict[str, str | None]:
         """The fingerprints of the files."""
         return {
             "data.probabilities": content_of(self.probabilities),
             "data.labels": content_of(self.labels),
         }
+
+    def gather(self, run: RunDirectory) -> Gathered:
+        """The predictions and the labels; nothing is trained."""
+        run.check_data(self.fingerprints())
+        facts: dict[str, Any] = {"folds": None, "duplicates": None, "not_audited": {}}
+        return Gathered(self.evidence(), None, facts)
 
     def evidence(self) -> Evidence:
         """The predictions and the labels; probabilities and margins are means over the epochs."""
@@ -163,14 +170,15 @@ class Predictions:
                 f"column of {self.probabilities} as data.classes=[a,b,...]"
             )
         names = names or numbers
-        distinct, place = np.unique(words, return_inverse=True)
-        first = [f"row {i}" for i in np.unique(place, return_index=True)[1]]
-        classes_of, reading = read_classes(
-            distinct.astype(np.str_).tolist(), names, str(self.labels), first
-        )
+        listed: list[Any] = words.tolist() if isinstance(words, np.ndarray) else words
+        distinct = sorted(set(listed))
+        first = [f"row {listed.index(word)}" for word in distinct]
+        places, reading = read_classes(list(map(str, distinct)), names, str(self.labels), first)
         if reading is not None:
             log.info("%s", reading)
-        return np.array(classes_of, dtype=np.int64)[place], names
+        class_of = dict(zip(distinct, places, strict=True))
+        label = np.fromiter(map(class_of.__getitem__, listed), np.int64, len(listed))
+        return label, names
 
 
 def _softmax(logits: Float[np.ndarray, "T n K"]) -> Float[np.ndarray, "T n K"]:

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from labelnoise.audit.directory import AuditDirectory
-from labelnoise.audit.evidence import evidence_of_folds
+from labelnoise.audit.fold_evidence import evidence_of_folds
 from labelnoise.audit.folds import fold_directory
 from labelnoise.checks import COUNT, check_number
 from labelnoise.errors import InputError

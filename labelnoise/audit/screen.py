@@ -68,8 +68,8 @@ def advice(found: Mapping[str, Any], path: Path) -> list[str]:
             "longer (max_epochs=) or use a larger model."
         )
     lines.append(
-        "Review the first suspects; do not accept all suggestions. Accepting all of them can make "
-        "the labels worse."
+        "Review the first suspects. Accepting all suggestions can make the labels worse, and "
+        "dropping the suspects without looking at them can make the network worse."
     )
     if found["folds"] is not None:
         lines.append(f"  python -m labelnoise.report review {shlex.quote(str(path))}")

@@ -9,10 +9,9 @@ from typing import Any
 import numpy as np
 from jaxtyping import Bool, Float, Int
 
-from labelnoise.audit.duplicates import Duplicates
 from labelnoise.audit.evidence import Evidence
 from labelnoise.audit.scores import Verdict
-from labelnoise.dynamics import auc
+from labelnoise.dynamics.ranking import auc
 from labelnoise.files.tables import write_columns
 from labelnoise.files.writing import replacing
 
@@ -23,7 +22,7 @@ NOT_RANKING = ("variability", "margin_loss")
 
 
 def write_suspects(
-    path: Path, evidence: Evidence, verdict: Verdict, duplicates: Duplicates | None
+    path: Path, evidence: Evidence, verdict: Verdict, equal: Int[np.ndarray, " n"] | None
 ) -> None:
     """Write a row for every sample, the most suspicious first.
 
@@ -31,7 +30,8 @@ def write_suspects(
     ``suggested_label``; ``probability_wrong``; ``margin_loss``, which determines the rank;
     ``out_of_fold``, 1 - p(given label) of the network that has not trained on the sample; the
     scores of the dynamics, higher is more suspicious; ``fold``; ``duplicate``, the number of the
-    group of equal samples, or empty; and ``true_label`` if it is known and differs for some sample.
+    group of equal samples (``equal``), or empty; and ``true_label`` if it is known and differs for
+    some sample.
     """
     order, names = verdict.order, evidence.class_names
     out_of_fold = 1 - np.take_along_axis(evidence.probability, evidence.label[:, None], 1)[:, 0]
@@ -50,8 +50,8 @@ def write_suspects(
     }
     if evidence.fold.max() >= 0:
         columns["fold"] = evidence.fold[order]
-    if duplicates is not None:
-        columns["duplicate"] = ["" if k < 0 else k for k in duplicates.exact[order].tolist()]
+    if equal is not None:
+        columns["duplicate"] = ["" if k < 0 else k for k in equal[order].tolist()]
     if (noisy := is_noisy(evidence)) is not None and noisy.any():
         assert evidence.clean_label is not None
         columns["true_label"] = names[evidence.clean_label[order]]

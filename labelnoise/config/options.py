@@ -28,17 +28,22 @@ _OURS = ("scheduler.interval",)
 HYDRA_KEYS = ("_target_", "_partial_", "_args_", "_convert_", "_recursive_")
 
 
-def check_options(cfg: DictConfig) -> None:
+def check_options(cfg: DictConfig, group: str | None = None) -> None:
     """Refuse values of a wrong type or out of range.
 
     The types come from the signature of each ``_target_`` and of its base classes. Only numbers,
     words, switches, null and lists of these are checked.
 
+    Args:
+        cfg: the configuration.
+        group: check only this group, without importing the targets of the others.
+
     Raises:
         InputError: names the option, the value and the allowed values.
     """
     allowed = allowed_modules(cfg)
-    for path, node in nodes(OmegaConf.to_container(cfg, resolve=True)):
+    part = cfg if group is None else cfg[group]
+    for path, node in nodes(OmegaConf.to_container(part, resolve=True), group or ""):
         target = find(node["_target_"], allowed, path)
         hints, names = hints_of(target), names_of(target)
         for key, value in node.items():

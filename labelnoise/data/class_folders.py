@@ -14,7 +14,7 @@ from torch import Tensor
 
 from labelnoise.data.left_out import Files, describe_left_out, entries_of, is_folder
 from labelnoise.errors import InputError
-from labelnoise.noise.label_words import plain, some
+from labelnoise.files.label_words import plain, some
 
 # Names of folders, in lower case, that are splits and no classes.
 SPLIT_NAMES = {

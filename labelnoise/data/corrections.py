@@ -16,9 +16,9 @@ from jaxtyping import Bool, Int
 from torch import Tensor
 
 from labelnoise.errors import InputError
+from labelnoise.files.label_words import plain, some
 from labelnoise.files.tables import read_rows
 from labelnoise.noise import NoiseRecord
-from labelnoise.noise.label_words import plain, some
 
 COLUMNS = ("sample", "given_label", "decision", "label", "data")
 DECISIONS = ("keep", "change", "drop")

@@ -11,7 +11,7 @@ from jaxtyping import Int
 from torch import Tensor
 
 from labelnoise.errors import InputError
-from labelnoise.noise.label_words import some
+from labelnoise.files.label_words import some
 
 _NUMBER = re.compile(r"[+-]?([0-9]+\.?[0-9]*|\.[0-9]+)([eE][+-]?[0-9]+)?")
 

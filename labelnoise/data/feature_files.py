@@ -14,8 +14,8 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from labelnoise.errors import InputError
+from labelnoise.files.label_words import plain, some
 from labelnoise.files.tables import unescape
-from labelnoise.noise.label_words import plain, some
 
 log = logging.getLogger(__name__)
 

@@ -13,7 +13,7 @@ from jaxtyping import Float
 from labelnoise.data.feature_files import READERS, Columns, size_in_memory
 from labelnoise.data.memory import check_fits
 from labelnoise.errors import InputError, reason_of
-from labelnoise.noise.label_words import some
+from labelnoise.files.label_words import some
 from labelnoise.processes.distributed import world_size
 
 # Largest rounding error of float32, in standard deviations of a column.

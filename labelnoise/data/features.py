@@ -18,9 +18,9 @@ from labelnoise.data.pool import PoolDataModule
 from labelnoise.data.samples import Samples
 from labelnoise.data.standardize import Standardize
 from labelnoise.errors import InputError
+from labelnoise.files.label_words import some
 from labelnoise.files.writing import content_of
 from labelnoise.noise import LabelNoise, NoiseRecord
-from labelnoise.noise.label_words import some
 
 log = logging.getLogger(__name__)
 

@@ -27,9 +27,9 @@ from labelnoise.data.mapped import Inputs, MappedImages, rows_of
 from labelnoise.data.memory import available_memory
 from labelnoise.data.samples import Samples
 from labelnoise.errors import InputError
+from labelnoise.files.label_words import some
 from labelnoise.files.writing import listing_of
 from labelnoise.noise import LabelNoise, NoiseRecord
-from labelnoise.noise.label_words import some
 
 log = logging.getLogger(__name__)
 

@@ -6,8 +6,8 @@ import os
 import posixpath
 from pathlib import Path
 
+from labelnoise.files.label_words import plain
 from labelnoise.files.tables import unescape
-from labelnoise.noise.label_words import plain
 
 
 class ImagePaths:

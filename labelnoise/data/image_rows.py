@@ -10,8 +10,8 @@ from labelnoise.data.class_folders import check_letters
 from labelnoise.data.image_paths import ImagePaths
 from labelnoise.data.tables import Table
 from labelnoise.errors import InputError
+from labelnoise.files.label_words import plain, some
 from labelnoise.files.tables import unescape
-from labelnoise.noise.label_words import plain, some
 
 # The names of columns that are used if an option names none, in lower case.
 USUAL = {

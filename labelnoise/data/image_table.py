@@ -19,9 +19,9 @@ from labelnoise.data.image_lists import ImageListDataModule
 from labelnoise.data.image_rows import Row, find_columns, read_rows
 from labelnoise.data.tables import Table, read_table
 from labelnoise.errors import InputError
+from labelnoise.files.label_words import read_classes, some
 from labelnoise.files.writing import content_of
 from labelnoise.noise import LabelNoise
-from labelnoise.noise.label_words import read_classes, some
 
 log = logging.getLogger(__name__)
 

@@ -12,8 +12,8 @@ from torch import Tensor
 
 from labelnoise.data.tables import read_table
 from labelnoise.errors import InputError
+from labelnoise.files.label_words import plain, read_classes
 from labelnoise.files.tables import unescape
-from labelnoise.noise.label_words import plain, read_classes
 
 log = logging.getLogger(__name__)
 
@@ -27,7 +27,7 @@ def read_given_labels(
         path: a table, see :func:`labelnoise.data.tables.read_table`; other columns are ignored.
         files: the files as ``CLASS/name``; the CSV may also have ``folder/CLASS/name``.
         class_names: the labels are these names or their numbers 0..K-1; see
-            :func:`labelnoise.noise.label_words.read_classes`.
+            :func:`labelnoise.files.label_words.read_classes`.
         folder: the folder of the files.
 
     Raises:

@@ -9,7 +9,7 @@ from pathlib import Path
 
 from labelnoise.data.image_files import readable_endings
 from labelnoise.errors import InputError
-from labelnoise.noise.label_words import some
+from labelnoise.files.label_words import some
 
 # The reasons for not reading a file: the key in summary.json, and the words in the log.
 REASONS = {

@@ -14,8 +14,8 @@ from jaxtyping import UInt8
 from torch import Tensor
 
 from labelnoise.data.batch import Batch, Split
+from labelnoise.files.label_words import some
 from labelnoise.noise import NoiseRecord
-from labelnoise.noise.label_words import some
 
 log = logging.getLogger(__name__)
 

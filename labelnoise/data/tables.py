@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from labelnoise.errors import InputError
-from labelnoise.noise.label_words import plain, some
+from labelnoise.files.label_words import plain, some
 
 DELIMITERS = (",", ";", "\t")
 PARQUET = (".parquet", ".pq")

@@ -16,6 +16,8 @@ from labelnoise.files.writing import replacing
 # A spreadsheet executes text with this beginning as a formula.
 _FORMULA = re.compile(r"'*[=+\-@\t\r]")
 _STARTS = frozenset("'=+-@\t\r")
+# In cells that are joined by line ends: what a cell needs to be escaped or quoted.
+_ODD = (",", '"', "\r", *(f"\n{start}" for start in "'=+-@\t"))
 _NUMBER = re.compile(r"[+-]?([0-9]+\.?[0-9]*|\.[0-9]+)([eE][+-]?[0-9]+)?")
 
 
@@ -78,12 +80,38 @@ def _write_columns(
 ) -> None:
     writer = csv.writer(file, **dialect)
     writer.writerow(map(escape, columns))
-    writer.writerows(zip(*map(_cells, columns.values()), strict=True))
+    if len(columns) > 1 and all(map(_is_plain, columns.values())):
+        formats = ("%.6g" if _is_float(c) else "%s" for c in columns.values())
+        line = ",".join(formats) + writer.dialect.lineterminator
+        file.writelines(map(line.__mod__, zip(*map(_values, columns.values()), strict=True)))
+    else:
+        writer.writerows(zip(*map(_cells, columns.values()), strict=True))
+
+
+def _is_plain(column: Sequence[Any] | np.ndarray) -> bool:
+    """Whether no cell is empty for NaN, escaped or quoted, so that one format fits all rows."""
+    if isinstance(column, range) or (isinstance(column, np.ndarray) and column.dtype.kind in "iu"):
+        return True
+    if _is_float(column):
+        return not np.isnan(column).any()
+    values = _values(column)
+    if not set(map(type, values)) <= {str, int}:
+        return False
+    text = "\n".join(["", *map(str, values)])
+    return text.count("\n") == len(values) and not any(odd in text for odd in _ODD)
+
+
+def _is_float(column: Sequence[Any] | np.ndarray) -> bool:
+    return isinstance(column, np.ndarray) and column.dtype.kind == "f"
+
+
+def _values(column: Sequence[Any] | np.ndarray) -> Sequence[Any]:
+    return column.tolist() if isinstance(column, np.ndarray) else column
 
 
 def _cells(column: Sequence[Any] | np.ndarray) -> Iterable[Any]:
-    values = column.tolist() if isinstance(column, np.ndarray) else column
-    if isinstance(column, np.ndarray) and column.dtype.kind == "f":
+    values = _values(column)
+    if _is_float(column):
         return ("" if value != value else f"{value:.6g}" for value in values)
     return map(escape, values)
 

@@ -12,15 +12,11 @@ import pytorch_lightning as pl
 
 from labelnoise.data.batch import Batch
 from labelnoise.data.module import data_of, steps_per_epoch
-from labelnoise.dynamics import (
-    DynamicsLog,
-    EpochRecorder,
-    Measurements,
-    RunningScores,
-    gmm_gap,
-    measure,
-)
-from labelnoise.dynamics.measurements import as_kept
+from labelnoise.dynamics.log import DynamicsLog
+from labelnoise.dynamics.measurements import Measurements, as_kept, measure
+from labelnoise.dynamics.mixture import gmm_gap
+from labelnoise.dynamics.recorder import EpochRecorder
+from labelnoise.dynamics.scores import RunningScores
 from labelnoise.files.writing import write_arrays
 from labelnoise.learner.classifier import NoisyLabelClassifier, classifier_of
 from labelnoise.monitors.monitor import Monitor, described
@@ -30,17 +26,17 @@ log = logging.getLogger(__name__)
 
 
 class DynamicsMonitor(Monitor):
-    """Keeps :class:`labelnoise.dynamics.Measurements` of every training sample, a row per epoch.
+    """Keeps the :class:`labelnoise.dynamics.measurements.Measurements` of all training samples.
 
-    Rows are written to the folder ``dynamics`` of the run directory
-    (:class:`labelnoise.dynamics.DynamicsLog`). The logged metrics are:
+    A row per epoch is written to the folder ``dynamics`` of the run directory
+    (:class:`labelnoise.dynamics.log.DynamicsLog`). The logged metrics are:
 
     - ``dynamics/prediction_changes``: the number of training samples with another predicted class
       than in the previous row (Label Wave, arXiv 2502.07551).
     - ``dynamics/gmm_gap``: the distance of the means of two Gaussians fitted to the losses of the
-      row (:func:`labelnoise.dynamics.gmm_gap`).
+      row (:func:`labelnoise.dynamics.mixture.gmm_gap`).
     - ``dynamics/auc_NAME``, if the true labels are known: the AUC of each score of
-      :class:`labelnoise.dynamics.RunningScores` as a detector of noisy samples.
+      :class:`labelnoise.dynamics.scores.RunningScores` as a detector of noisy samples.
 
     By default the values come from the training pass: the logits of a sample at its training step,
     before the update, with augmentation and dropout. AUM and forgetting events are defined like

@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 
 from labelnoise.data.module import data_of
-from labelnoise.dynamics import auc
+from labelnoise.dynamics.ranking import auc
 from labelnoise.errors import InputError
 from labelnoise.files.writing import write_arrays
 from labelnoise.learner.classifier import NoisyLabelClassifier

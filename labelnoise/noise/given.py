@@ -12,12 +12,12 @@ from jaxtyping import Bool, Float, Int, Integer
 from torch import Tensor
 
 from labelnoise.errors import InputError
+from labelnoise.files.label_words import check_places
 from labelnoise.files.writing import content_of
 from labelnoise.noise.checks import check_labels
 from labelnoise.noise.flips import permute_within_classes
 from labelnoise.noise.kinds import CleanSplit, LabelNoise
 from labelnoise.noise.label_files import read_labels
-from labelnoise.noise.label_words import check_places
 from labelnoise.noise.matrices import transition_matrix
 from labelnoise.noise.record import NoiseRecord
 

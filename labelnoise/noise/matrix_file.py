@@ -14,10 +14,10 @@ from jaxtyping import Float
 from torch import Tensor
 
 from labelnoise.errors import InputError
+from labelnoise.files.label_words import plain, read_classes, some
 from labelnoise.files.tables import unescape
 from labelnoise.files.writing import content_of
 from labelnoise.noise.kinds import CleanSplit, LabelNoise
-from labelnoise.noise.label_words import plain, read_classes, some
 from labelnoise.noise.record import NoiseRecord
 
 log = logging.getLogger(__name__)

@@ -14,7 +14,8 @@ from zipfile import BadZipFile
 import numpy as np
 from numpy.typing import NDArray
 
-from labelnoise.dynamics import DynamicsLog, RunningScores
+from labelnoise.dynamics.log import DynamicsLog
+from labelnoise.dynamics.scores import RunningScores
 from labelnoise.errors import InputError, reason_of
 from labelnoise.learner.history import History
 from labelnoise.noise.truth import known

@@ -16,11 +16,11 @@ from labelnoise.data.batch import Split
 from labelnoise.data.corrections import fingerprint_of
 from labelnoise.data.module import NoisyLabelDataModule
 from labelnoise.errors import InputError
+from labelnoise.files.label_words import some
 from labelnoise.files.tables import read_rows
-from labelnoise.noise.label_words import some
 from labelnoise.report.loaded import read_dynamics, reading
 from labelnoise.review.samples import LARGEST, picture, values_in_words
-from labelnoise.review.sheet import Score, Sheet, Suspect, bars
+from labelnoise.review.sheet import Score, Sheet, Suspect, bars, score_of_rank
 from labelnoise.run_directory import RunDirectory
 from labelnoise.training.rebuilding import rebuild_data, stored_config
 
@@ -73,7 +73,9 @@ def sheet_of(
     pool = Pool(data)
     pool.check(path, ranking)
     scores = scores_of(ranking)
-    lengths = bars(scores)
+    group = groups_of(ranking)
+    ranked_by = score_of_rank(scores, group)
+    lengths = bars(scores, ranked_by)
     column = {str(name): i for i, name in enumerate(names)}
     return Sheet(
         title=path.resolve().name,
@@ -94,6 +96,8 @@ def sheet_of(
         listed=len(ranking),
         typical=np.median(losses, 1).tolist(),
         correctable=data.takes_corrections,
+        ranked_by=ranked_by,
+        grouped=bool(group.any()),
     )
 
 
@@ -187,3 +191,13 @@ def scores_of(ranking: Sequence[Mapping[str, str]]) -> dict[str, NDArray[np.floa
         with suppress(ValueError):
             scores[name] = np.array([float(row[name]) for row in ranking])
     return scores
+
+
+def groups_of(ranking: Sequence[Mapping[str, str]]) -> NDArray[np.float64]:
+    """(n,) 1 for samples that a run lists first because their labels are probably wrong.
+
+    Example:
+        >>> groups_of([{"probably_wrong": "1"}, {"probably_wrong": "0"}]).tolist()
+        [1.0, 0.0]
+    """
+    return np.array([float(row.get("probably_wrong") == "1") for row in ranking])

@@ -9,9 +9,12 @@ import numpy as np
 from jaxtyping import Float
 from numpy.typing import NDArray
 
-# Scores that a card always shows, if the ranking has them; the page can show the others too.
-LEADING = ("probability_wrong", "aum", "wrong_events", "loss")
+# After the score of the rank, a card shows the first of these scores that the ranking has. The page
+# can show the others too.
+LEADING = ("probability_wrong", "out_of_fold", "wrong_events", "loss")
 SHOWN = 3
+# The score of the rank, unless the list is in the order of another score.
+RANKS = "margin_loss"
 # A score on a scale of its own from 0 to 1; the bars of the other scores show shares of samples.
 PROBABILITY = "probability_wrong"
 MOST_POINTS = 60
@@ -63,6 +66,8 @@ class Sheet:
         listed: the number of samples in the whole ranking.
         typical: the median loss of all samples in each recorded epoch.
         correctable: whether ``data.corrections`` can change the labels of these data.
+        ranked_by: the score that orders the list, the first on each card; None if none does.
+        grouped: whether the samples with another suggested label come before all others.
     """
 
     title: str
@@ -72,6 +77,8 @@ class Sheet:
     listed: int
     typical: Sequence[float] = ()
     correctable: bool = True
+    ranked_by: str | None = None
+    grouped: bool = False
 
 
 def share_below(values: Float[np.ndarray, " n"]) -> Float[np.ndarray, " n"]:
@@ -89,14 +96,42 @@ def share_below(values: Float[np.ndarray, " n"]) -> Float[np.ndarray, " n"]:
     return np.asarray(rank[inverse] / (len(values) - 1))
 
 
-def bars(scores: Mapping[str, NDArray[np.float64]]) -> dict[str, NDArray[np.float64]]:
-    """The length of the bar of every score, with the leading scores first; 0 for NaN.
+def score_of_rank(
+    scores: Mapping[str, NDArray[np.float64]], group: NDArray[np.float64]
+) -> str | None:
+    """The name of the score that orders the list, highest first; None if no score does.
+
+    The margin loss, if it orders the list; else the first score that does.
+
+    Args:
+        scores: (n,) each, in the order of the list.
+        group: (n,) the list may be ordered in each group of equal values.
 
     Example:
-        >>> list(bars({"loss": np.zeros(1), "x": np.zeros(1), "aum": np.zeros(1)}))
-        ['aum', 'loss', 'x']
+        >>> score_of_rank({"x": np.array([2.0, 3.0]), "y": np.array([5.0, 4.0])}, np.zeros(2))
+        'y'
     """
-    first = [name for name in LEADING if name in scores]
+    same = np.diff(group) == 0
+    names = sorted(scores, key=lambda name: name != RANKS)
+    return next((name for name in names if not (np.diff(scores[name])[same] > 0).any()), None)
+
+
+def bars(
+    scores: Mapping[str, NDArray[np.float64]], rank: str | None = None
+) -> dict[str, NDArray[np.float64]]:
+    """The length of the bar of every score; 0 for NaN.
+
+    Args:
+        scores: (n,) each.
+        rank: the score that orders the list, which comes first; the leading scores follow.
+
+    Example:
+        >>> scores = {name: np.zeros(1) for name in ("x", "aum", "loss", "margin_loss")}
+        >>> list(bars(scores, "margin_loss"))
+        ['margin_loss', 'loss', 'x', 'aum']
+    """
+    leading = LEADING if rank is None else (rank, *LEADING)
+    first = [name for name in dict.fromkeys(leading) if name in scores]
     order = first + [name for name in scores if name not in first]
     lengths = {
         name: scores[name].clip(0, 1) if name == PROBABILITY else share_below(scores[name])

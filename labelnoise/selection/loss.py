@@ -8,7 +8,7 @@ import torch
 from jaxtyping import Bool, Float
 from torch import Tensor
 
-from labelnoise.dynamics import in_lower_component
+from labelnoise.dynamics.mixture import in_lower_component
 
 
 def select_log2(loss: Float[Tensor, " n"]) -> Bool[Tensor, " n"]:

@@ -6,7 +6,7 @@ import torch
 from jaxtyping import Bool, Float, Int
 from torch import Tensor
 
-from labelnoise.dynamics import auc
+from labelnoise.dynamics.ranking import auc
 
 
 def selection_metrics(

@@ -9,14 +9,17 @@ import torch
 from jaxtyping import Float, Int
 from torch import Tensor
 
-from labelnoise.dynamics import EpochRecorder, Measurements, RunningScores
+from labelnoise.dynamics.measurements import Measurements
+from labelnoise.dynamics.recorder import EpochRecorder
+from labelnoise.dynamics.scores import RunningScores
 
 
 class Records:
     """Measurements of all training samples over the epochs so far.
 
-    :meth:`add` records each training batch (:class:`labelnoise.dynamics.EpochRecorder`). Every
-    process adds its own part of the batch. :meth:`end_epoch` completes the row of the epoch.
+    :meth:`add` records each training batch
+    (:class:`labelnoise.dynamics.recorder.EpochRecorder`). Every process adds its own part of the
+    batch. :meth:`end_epoch` completes the row of the epoch.
 
     Args:
         label: (n,) given labels, on the device of the batches.

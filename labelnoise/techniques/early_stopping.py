@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import Any, ClassVar
 
 import pytorch_lightning as pl
@@ -58,7 +58,8 @@ class EarlyStopping(Technique):
     the last network.
 
     Args:
-        trigger: the name of a rule, or "auto": coefficients if they exist, else val_loss.
+        trigger: the name of a rule, or "auto": coefficients if they exist, else val_loss; val_acc
+            if another technique trains on another loss than cross-entropy.
         patience: number of observations in a row that trigger the rule; None is its default.
         every_n_steps: interval of the coefficient checks.
 
@@ -92,7 +93,7 @@ class EarlyStopping(Technique):
             return
         if self.trigger == "auto":
             exists = has_coefficients(trainer, pl_module)
-            self.trigger = "coefficients" if exists else "val_loss"
+            self.trigger = "coefficients" if exists else _validation_rule(trainer)
         # In setup, because loading a checkpoint sets the state of the detector.
         self.detector = STOPPERS[self.trigger].detector(**self.options)
         if self.trigger == "coefficients":
@@ -191,3 +192,10 @@ class EarlyStopping(Technique):
     def oracle_knowledge(self) -> list[str]:
         knows = STOPPERS[self.trigger].knows if self.trigger in STOPPERS else ""
         return [knows] if knows else []
+
+
+def _validation_rule(trainer: pl.Trainer) -> str:
+    classes = data_of(trainer).num_classes
+    callbacks: Iterable[Any] = trainer.callbacks  # type: ignore[attr-defined]
+    techniques = (c for c in callbacks if isinstance(c, Technique))
+    return "val_loss" if all(t.trains_on_cross_entropy(classes) for t in techniques) else "val_acc"

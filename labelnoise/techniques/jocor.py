@@ -68,6 +68,9 @@ class JoCoR(TwoNetworks):
         check_options_of(JoCoR, "technique.jocor.", agreement_weight=agreement_weight)
         self.agreement_weight = agreement_weight
 
+    def trains_on_cross_entropy(self, num_classes: int) -> bool:
+        return self.agreement_weight == 0
+
     def losses(
         self, first: Float[Tensor, "n K"], second: Float[Tensor, "n K"], label: Int[Tensor, " n"]
     ) -> Float[Tensor, "n 1"]:

@@ -52,6 +52,15 @@ class Technique(Stateful, pl.Callback):
         """What the technique did in this run, as plain values for summary.json."""
         raise NotImplementedError
 
+    def trains_on_cross_entropy(self, num_classes: int) -> bool:
+        """Whether the training loss is the cross-entropy of the logits with the given labels.
+
+        The recorded validation loss is always this cross-entropy. Under another loss it can rise
+        while the accuracy rises too, because the loss does not make the predicted probabilities
+        those of the given labels. The accuracy then chooses the network.
+        """
+        return True
+
     def reads(self) -> tuple[str, ...]:
         """The metrics that the technique reads from the history.
 

@@ -4,24 +4,24 @@ from __future__ import annotations
 
 import logging
 import math
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
+from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from typing import Any, cast
 
 import pytorch_lightning as pl
 import torch
-from hydra.errors import InstantiationException
 from omegaconf import DictConfig, OmegaConf
 from pytorch_lightning.utilities.exceptions import MisconfigurationException
 from torch import nn
 
 from labelnoise.config.options import check_options
 from labelnoise.config.own_parts import config_file
+from labelnoise.config.refusals import in_one_line
 from labelnoise.config.schedules import check_schedule, run_steps
 from labelnoise.config.targets import allowed_modules, find, instantiate
 from labelnoise.data.module import NoisyLabelDataModule
-from labelnoise.errors import InputError, reason_of
+from labelnoise.errors import InputError
 from labelnoise.learner.batch_norm import check_single_samples, smallest_batch
 from labelnoise.learner.classifier import NoisyLabelClassifier
 from labelnoise.monitors import Monitor, missing_monitor
@@ -33,18 +33,6 @@ from labelnoise.training.own import check_kind, check_logits
 from labelnoise.training.trainer import build_trainer, ranks
 
 log = logging.getLogger(__name__)
-
-# The exceptions that libraries raise for values of a wrong type or size.
-_REFUSALS: tuple[type[Exception], ...] = (
-    TypeError,
-    ValueError,
-    AttributeError,
-    OverflowError,
-    RuntimeError,
-    MemoryError,
-    ImportError,  # Lightning's, for a device or a precision that needs another library
-    MisconfigurationException,
-)
 
 
 @dataclass
@@ -65,18 +53,9 @@ class Watcher(pl.Callback):
     stopped_step: int | None = None
 
 
-@contextmanager
-def one_line_refusals() -> Iterator[None]:
-    """Turn exceptions of libraries into an InputError of one line with the library's reason."""
-    try:
-        yield
-    except (InputError, InstantiationException):  # their messages are already clear
-        raise
-    except _REFUSALS as error:
-        raise InputError(
-            f"this configuration cannot be built: {reason_of(error)} "
-            "(HYDRA_FULL_ERROR=1 shows where)"
-        ) from error
+def one_line_refusals() -> AbstractContextManager[None]:
+    """:func:`labelnoise.config.refusals.in_one_line`, also for exceptions of Lightning."""
+    return in_one_line(MisconfigurationException)
 
 
 def data_to_read(cfg: DictConfig) -> NoisyLabelDataModule:

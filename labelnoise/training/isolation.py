@@ -1,4 +1,4 @@
-"""Global state that a run changes and then restores: random streams, warnings, logging.
+"""Global state that a run changes and then restores: random streams and warnings.
 
 Several jobs of a sweep run in one process. A job must not depend on the jobs before it.
 """
@@ -6,12 +6,10 @@ Several jobs of a sweep run in one process. A job must not depend on the jobs be
 from __future__ import annotations
 
 import ctypes
-import logging
 import random
 import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -85,36 +83,3 @@ def isolated(seed: int, threads: int | None = None) -> Iterator[None]:
 def seed_globally(seed: int, *names: int) -> None:
     """Seed the global random streams, which dropout uses; ``names`` distinguish streams."""
     pl.seed_everything(derive_seed(seed, "global", *names) % 2**32, verbose=False)
-
-
-@contextmanager
-def logging_to(path: Path | None) -> Iterator[None]:
-    """Log this package to the screen and to ``path``; from Lightning only warnings are logged.
-
-    None logs nothing, so that only one of the processes of a run logs.
-    """
-    ours = logging.getLogger("labelnoise")
-    lightning = [logging.getLogger(name) for name in ("pytorch_lightning", "lightning_fabric")]
-    screen: logging.Handler = logging.NullHandler() if path is None else logging.StreamHandler()
-    file: logging.Handler = logging.NullHandler() if path is None else logging.FileHandler(path)
-    screen.setFormatter(logging.Formatter("%(message)s"))
-    file.setFormatter(logging.Formatter("%(asctime)s %(levelname)s %(message)s"))
-    levels = [logger.level for logger in (ours, *lightning)]
-    ours.setLevel(logging.INFO)
-    for logger in lightning:
-        logger.setLevel(logging.WARNING)
-    for handler in (screen, file):
-        ours.addHandler(handler)
-    try:
-        yield
-    except Exception as error:
-        # Only to the file: the command line prints the error on the screen.
-        ours.removeHandler(screen)
-        ours.error("failed: %s", error)
-        raise
-    finally:
-        for handler in (screen, file):
-            ours.removeHandler(handler)
-            handler.close()
-        for logger, level in zip((ours, *lightning), levels, strict=True):
-            logger.setLevel(level)

@@ -27,15 +27,16 @@ from labelnoise.processes.distributed import (
     rank,
 )
 from labelnoise.processes.interrupts import deferred, interruptible
+from labelnoise.processes.logs import logging_to
 from labelnoise.report.pictures.run import write_figures
 from labelnoise.report.tables.console import print_summary
-from labelnoise.report.tables.summary import summarize, write_summary
+from labelnoise.report.tables.summary import selecting_metric, summarize, write_summary
 from labelnoise.report.tables.suspects import summarize_suspects
 from labelnoise.report.tensorboard import add_layout, add_results
 from labelnoise.run_directory import RunDirectory, claim
 from labelnoise.training.building import Parts, Watcher, build, data_to_read, one_line_refusals
 from labelnoise.training.checkpoints import newest
-from labelnoise.training.isolation import isolated, logging_to, seed_globally
+from labelnoise.training.isolation import isolated, seed_globally
 from labelnoise.training.launcher import launch, processes_of
 
 log = logging.getLogger(__name__)
@@ -227,7 +228,8 @@ def _report(
     for monitor in parts.monitors.values():
         monitor.save(run)
     history.write_csv(run.metrics)
-    suspects = summarize_suspects(run, history)
+    by = selecting_metric(parts.techniques.values(), parts.datamodule.num_classes)
+    suspects = summarize_suspects(run, history, by)
     summary = summarize(
         cfg,
         datamodule=parts.datamodule,
@@ -236,6 +238,7 @@ def _report(
         final=final,
         run={"status": _status(parts), **facts},
         suspects=suspects,
+        selected_by=by,
         steps_per_epoch=steps_per_epoch(parts.trainer) if parts.datamodule.has_epochs else None,
         theory_t1=theory_t1(parts.trainer),
     )

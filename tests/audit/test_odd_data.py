@@ -35,7 +35,7 @@ def in_this_process(monkeypatch: pytest.MonkeyPatch) -> None:
         for fold in range(cfg.folds):
             train(fold_config(cfg, fold), fold_directory(directory, fold))
 
-    monkeypatch.setattr("labelnoise.audit.audit.train_folds", train_folds)
+    monkeypatch.setattr("labelnoise.audit.pool.train_folds", train_folds)
 
 
 def folders(root: Path, files: Truth, grey: bool = False) -> list[str]:

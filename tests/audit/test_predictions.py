@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import csv
 import logging
+import subprocess
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -231,3 +233,17 @@ def test_an_audit_of_predictions_writes_a_row_for_every_label(tmp_path: Path) ->
     np.save(tmp_path / "p.npy", softmax(logits()[0])[::-1])
     with pytest.raises(InputError, match=r"data\.probabilities have changed"):
         audit(cfg, tmp_path / "audit")
+
+
+def test_it_starts_without_torch(tmp_path: Path) -> None:
+    """Torch, torchvision and Lightning would take half of the time for a million predictions."""
+    script = (
+        "import sys\n"
+        "from labelnoise.audit.config import compose\n"
+        "from labelnoise.audit.audit import audit\n"
+        f"audit(compose({words(tmp_path)!r}), {str(tmp_path / 'audit')!r})\n"
+        "slow = {'torch', 'torchvision', 'pytorch_lightning'} & set(sys.modules)\n"
+        "assert not slow, slow\n"
+    )
+    subprocess.run([sys.executable, "-c", script], check=True, timeout=120)
+    assert (tmp_path / "audit" / "suspects.csv").exists()

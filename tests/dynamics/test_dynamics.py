@@ -9,9 +9,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from sklearn.metrics import roc_auc_score
 
-from labelnoise.dynamics import DynamicsLog, Measurements, RunningScores, auc, measure
-from labelnoise.dynamics.measurements import as_kept
-from labelnoise.dynamics.scores import SCORES
+from labelnoise.dynamics.log import DynamicsLog
+from labelnoise.dynamics.measurements import Measurements, as_kept, measure
+from labelnoise.dynamics.ranking import auc
+from labelnoise.dynamics.scores import SCORES, RunningScores
 from labelnoise.errors import InputError
 
 

@@ -8,8 +8,13 @@ from hypothesis import example, given, settings
 from hypothesis import strategies as st
 from sklearn.mixture import GaussianMixture
 
-from labelnoise.dynamics import fit_two_gaussians, gmm_gap, in_lower_component
-from labelnoise.dynamics.mixture import VARIANCE_FLOOR, clipped_losses
+from labelnoise.dynamics.mixture import (
+    VARIANCE_FLOOR,
+    clipped_losses,
+    fit_two_gaussians,
+    gmm_gap,
+    in_lower_component,
+)
 
 
 @settings(max_examples=8)

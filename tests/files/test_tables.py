@@ -5,6 +5,8 @@ from __future__ import annotations
 import csv
 import re
 from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import Any
 
 import numpy as np
 import pytest
@@ -13,7 +15,7 @@ from hypothesis import strategies as st
 from PIL import Image
 
 from labelnoise.data.label_table import read_given_labels
-from labelnoise.files.tables import escape, read_rows, unescape, write_rows
+from labelnoise.files.tables import escape, read_rows, unescape, write_columns, write_rows
 from labelnoise.report.tables.suspects import report_suspects
 from tests.conftest import Run
 
@@ -87,3 +89,39 @@ def test_labels_copied_from_suspects_are_read_as_the_classes_they_were(tmp_path:
     assert read_given_labels(table, files, names).tolist() == [0, 1]
     table.write_text("file,label\n" + "".join(f"{r['file']},{r['label']}\n" for r in rows))
     assert read_given_labels(table, files, names).tolist() == [0, 1]
+
+
+CELLS = st.integers() | st.text(max_size=4) | st.text("'=+-@\t\r\n,\"1 ", max_size=3) | st.none()
+NUMBERS = st.floats(allow_nan=False) | st.floats()
+
+
+@given(st.data(), st.integers(1, 4), st.integers(1, 4))
+def test_columns_are_written_as_the_rows_would_be(
+    data: st.DataObject, rows: int, width: int
+) -> None:
+    def column(kind: str) -> Any:
+        cells = data.draw(st.lists(NUMBERS if kind == "f" else CELLS, min_size=rows, max_size=rows))
+        return np.array(cells) if kind == "f" else cells
+
+    kinds = data.draw(st.lists(st.sampled_from("fw"), min_size=width, max_size=width))
+    columns = {f"c{i}": column(kind) for i, kind in enumerate(kinds)}
+    shown = {
+        name: ["" if x != x else f"{x:.6g}" for x in c.tolist()] if isinstance(c, np.ndarray) else c
+        for name, c in columns.items()
+    }
+    with TemporaryDirectory() as folder:
+        write_columns(Path(folder, "columns.csv"), columns)
+        table = [dict(zip(shown, row, strict=True)) for row in zip(*shown.values(), strict=True)]
+        write_rows(Path(folder, "rows.csv"), list(shown), table)
+        written = Path(folder, "columns.csv").read_bytes()
+        assert written == Path(folder, "rows.csv").read_bytes()
+
+
+@pytest.mark.parametrize("odd", ["=1+1", "a,b", 'a"', "a\rb", "a\nb", "'x", "\tx", ""])
+def test_one_odd_cell_in_a_large_column_is_escaped_and_quoted(tmp_path: Path, odd: str) -> None:
+    words = [f"img_{i}.png" for i in range(50)]
+    words[20] = odd
+    write_columns(tmp_path / "x.csv", {"name": np.array(words), "score": np.arange(50.0)})
+    found = read_rows(tmp_path / "x.csv")
+    assert [row["name"] for row in found] == words
+    assert [row["score"] for row in found] == [str(i) for i in range(50)]

@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 import torch
 
-from labelnoise.dynamics import measure
+from labelnoise.dynamics.measurements import measure
 from labelnoise.errors import InputError
 from labelnoise.learner.classifier import NoisyLabelClassifier
 from labelnoise.report.loaded import load_run

@@ -14,7 +14,8 @@ from PIL import Image
 from labelnoise.config.composition import compose
 from labelnoise.errors import InputError
 from labelnoise.files.tables import read_rows, write_rows
-from labelnoise.review.page import report_review
+from labelnoise.report.tables.suspects import report_suspects
+from labelnoise.review.page import render, report_review
 from labelnoise.review.run import sheet_of_run
 from labelnoise.run_directory import RunDirectory
 from labelnoise.training.train import train
@@ -46,6 +47,17 @@ def test_the_sheet_shows_the_samples_of_the_ranking(reviewed: Path) -> None:
     aums = sorted(float(row["aum"]) for row in rows)
     assert shown["aum"].value == float(rows[3]["aum"])
     assert shown["aum"].bar == pytest.approx(aums.index(shown["aum"].value) / 53)
+
+
+@pytest.mark.parametrize("score", ["margin_loss", "loss", "low_confidence"])
+def test_the_score_of_the_rank_leads(reviewed: Path, tmp_path: Path, score: str) -> None:
+    shutil.copytree(reviewed, tmp_path / "run")
+    report_suspects(tmp_path / "run", score)
+    sheet = sheet_of_run(tmp_path / "run")
+    assert sheet.ranked_by == score and sheet.grouped
+    assert {suspect.scores[0].name for suspect in sheet.suspects} == {score}
+    page = " ".join(render(sheet).split())
+    assert f"sorted by the first score, {score.replace('_', ' ')}. Samples with another" in page
 
 
 def root_of(run: Path) -> Path:

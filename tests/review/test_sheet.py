@@ -8,7 +8,16 @@ import numpy as np
 from hypothesis import given
 from hypothesis import strategies as st
 
-from labelnoise.review.sheet import Score, Sheet, Suspect, bars, share_below, spark, top_of
+from labelnoise.review.sheet import (
+    Score,
+    Sheet,
+    Suspect,
+    bars,
+    score_of_rank,
+    share_below,
+    spark,
+    top_of,
+)
 
 NUMBERS = st.lists(st.integers(-3, 3).map(float), min_size=2, max_size=12)
 
@@ -48,3 +57,10 @@ def test_one_extreme_loss_flattens_no_other_line() -> None:
     sheet = Sheet("t", "f", ["a", "b"], [*suspects, Suspect("x", "a", "b", [], [1e6])], 100)
     assert top_of(sheet) < 3
     assert top_of(Sheet("t", "f", ["a"], [Suspect("x", "a", "a", [])], 1)) == 1.0
+
+
+def test_a_list_in_the_order_of_no_score_has_no_leading_score() -> None:
+    scores = {"margin_loss": np.array([1.0, 3.0, 2.0]), "x": np.array([0.0, 1.0, 2.0])}
+    assert score_of_rank(scores, np.zeros(3)) is None
+    assert score_of_rank(scores, np.array([1.0, 0.0, 0.0])) == "margin_loss"
+    assert list(bars({"x": np.zeros(2), "loss": np.ones(2)}, None)) == ["loss", "x"]

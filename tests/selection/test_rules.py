@@ -10,7 +10,7 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from labelnoise.dynamics import measure
+from labelnoise.dynamics.measurements import measure
 from labelnoise.selection import (
     RULES,
     Evidence,

@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
-from functools import cache
+from functools import cache, partial
 from itertools import combinations
 
 import pytest
+import torch
 from omegaconf import DictConfig, OmegaConf
+from torch.nn import functional as F
 
 from labelnoise.config import CONF_DIR
 from labelnoise.config.composition import compose
 from labelnoise.errors import InputError
-from labelnoise.techniques import ROLES, Technique, conflict
+from labelnoise.report.tables.summary import selecting_metric
+from labelnoise.techniques import ROLES, JoCoR, Loss, Technique, conflict
 from labelnoise.training.building import build_techniques
 from tests.conftest import Run
 
@@ -74,3 +77,24 @@ def test_the_summary_tells_what_nobody_else_would_know(run_tiny: Run) -> None:
     told = run_tiny(*options, "technique.sample_selection.rule=keep_rate", name="told")
     assert honest["oracle_knowledge"] == []
     assert told["oracle_knowledge"] == ["noise rate"]
+
+
+CROSS_ENTROPY = {
+    "ce", "co_teaching", "early_stop", "label_wave", "mixup", "neighbour_trust", "sample_selection",
+    "stochastic_reset",
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_each_technique_says_whether_it_trains_on_cross_entropy(name: str) -> None:
+    expected = "val/loss" if name in CROSS_ENTROPY else "val/acc"
+    assert selecting_metric([built(name)], 5) == expected
+    assert selecting_metric([built("early_stop"), built(name)], 5) == expected
+
+
+def test_a_loss_is_recognized_by_its_values() -> None:
+    own = partial(F.cross_entropy, reduction="none")
+    assert Loss(own).trains_on_cross_entropy(3)
+    assert not Loss(partial(own, label_smoothing=0.1)).trains_on_cross_entropy(3)
+    assert not Loss(partial(own, weight=torch.tensor([1.0, 2, 1]))).trains_on_cross_entropy(3)
+    assert JoCoR(agreement_weight=0).trains_on_cross_entropy(3)

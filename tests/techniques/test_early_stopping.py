@@ -155,3 +155,14 @@ def test_the_coefficient_trigger_needs_enough_dimensions(run_tiny: Run, tmp_path
     with pytest.raises(InputError, match=r"d >= n \+ 1"):
         run_tiny("technique=early_stop", "data.d=20", "monitor=memorization")
     assert not (tmp_path / "run").exists()
+
+
+@pytest.mark.parametrize(("loss", "by"), [("elr", "val/acc"), ("ce", "val/loss")])
+def test_without_coefficients_it_reads_what_the_loss_makes_meaningful(
+    run_images: Run, loss: str, by: str
+) -> None:
+    summary = run_images(f"technique=[{loss},early_stop]", "max_epochs=2")
+    assert summary["techniques"]["early_stop"]["trigger"] == by.replace("/", "_")
+    assert summary["selected_by"] == by
+    card = summary["report_card"]
+    assert card["val_selected"] == card[f"{by.replace('/', '_')}_selected"] | {"by": by}

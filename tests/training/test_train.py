@@ -50,7 +50,8 @@ def test_a_run_leaves_what_reports_rely_on(run_tiny: Run, tmp_path: Path) -> Non
         "val/acc", "test/acc", "test/acc_noisy_labels",
     }  # fmt: skip
     assert summary["report_card"].keys() >= {
-        "oracle_best", "last", "mean_last_10", "val_selected", "val_acc_selected",
+        "oracle_best", "last", "mean_last_10", "val_selected", "val_loss_selected",
+        "val_acc_selected",
     }  # fmt: skip
     assert summary["report_card"]["oracle_best"]["oracle"] is True
     record = NoiseRecord.load(run / "noise.npz")

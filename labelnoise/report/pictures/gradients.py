@@ -175,6 +175,6 @@ def _stops(summary: Mapping[str, Any]) -> dict[str, int | None]:
     card = summary["report_card"]
     return {
         "dominance": summary["stages"].get("dominance_lost_step"),
-        "val": card["val_selected"] and card["val_selected"]["step"],
+        "val": (card.get("val_loss_selected") or {}).get("step"),
         "best": card["oracle_best"] and card["oracle_best"]["step"],
     }

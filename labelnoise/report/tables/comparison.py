@@ -30,7 +30,7 @@ def _percent(share: float | None) -> float | None:
 COLUMNS: dict[str, Callable[[Summary], float | None]] = {
     "kept": _final("test/acc"),
     "last": _card("last"),
-    "val loss selected": _card("val_selected"),
+    "val loss selected": _card("val_loss_selected"),
     "val acc selected": _card("val_acc_selected"),
     "memorized": _final("train/memorized_fraction"),
     "(oracle best)": _card("oracle_best"),

@@ -83,6 +83,8 @@ def _card_entry(entry: Mapping[str, Any]) -> str:
     marks = "oracle" if entry.get("oracle") else f"{entry['gap']:.2f} points below"
     if "knows" in entry:
         marks += f", knows {entry['knows']}"
+    if entry.get("by") == "val/acc":
+        marks += ", chosen by accuracy because the training loss is not cross-entropy"
     return f"{_percent(entry['test_acc'])} ({when}; {marks})"
 
 

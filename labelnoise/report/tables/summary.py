@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import asdict
 from typing import Any, NamedTuple
 
@@ -38,6 +38,7 @@ def summarize(
     final: dict[str, float],
     run: dict[str, Any],
     suspects: dict[str, Any] | None = None,
+    selected_by: str = "val/loss",
     steps_per_epoch: int | None = None,
     theory_t1: float | None = None,
 ) -> dict[str, Any]:
@@ -57,7 +58,8 @@ def summarize(
             "dominance_lost_step": dominance_lost_step(history),
         },
         "final": final | {name: None for name in MAY_BE_NONE if name not in final},
-        "report_card": report_card(history, steps_per_epoch),
+        "selected_by": selected_by,
+        "report_card": report_card(history, steps_per_epoch, selected_by),
         "test_labels": test_labels(datamodule.test),
         "selection": reports.get(next(selections, "")),
         "suspects": suspects,
@@ -101,8 +103,18 @@ def dominance_lost_step(history: History) -> int | None:
     return None if stop is None else stop.selected_step
 
 
+def selecting_metric(techniques: Iterable[Technique], num_classes: int) -> str:
+    """The validation metric that chooses the network of a run.
+
+    "val/loss" if the run trains on cross-entropy, else "val/acc"; see
+    :meth:`labelnoise.techniques.Technique.trains_on_cross_entropy`.
+    """
+    plain = all(t.trains_on_cross_entropy(num_classes) for t in techniques)
+    return "val/loss" if plain else "val/acc"
+
+
 def report_card(
-    history: History, steps_per_epoch: int | None = None
+    history: History, steps_per_epoch: int | None = None, selected_by: str = "val/loss"
 ) -> dict[str, dict[str, Any] | None]:
     """Test accuracy of the networks that different rules would report.
 
@@ -112,7 +124,9 @@ def report_card(
     oracle_best           highest test accuracy of the run, marked ``oracle``. This choice uses
                           test data; many published tables show it
     last, mean_last_10    the last network; the mean of the last ten evaluations
-    val_selected          lowest loss on noisy validation data
+    val_selected          the best on noisy validation data by ``selected_by``, "val/loss" or
+                          "val/acc"; the entry has it as ``by``
+    val_loss_selected     lowest loss on noisy validation data
     val_acc_selected      highest accuracy on noisy validation data
     stop_NAME             the network that the rule NAME of
                           :data:`labelnoise.stoppers.STOPPERS` would have kept; ``knows`` is the
@@ -126,9 +140,7 @@ def report_card(
     """
     steps, acc = history.series("test/acc")
     if not len(steps):
-        return dict.fromkeys(
-            ("oracle_best", "last", "mean_last_10", "val_selected", "val_acc_selected")
-        )
+        return dict.fromkeys(("oracle_best", "last", "mean_last_10", *_VALIDATED))
     tests = _Tests(steps, acc, steps_per_epoch)
     tail = acc[-10:]
     card = {
@@ -140,9 +152,12 @@ def report_card(
             "evaluations": len(tail),
             "gap": tests.gap(float(tail.mean())),
         },
-        "val_selected": tests.lowest(history, "val/loss", 1),
+        **dict.fromkeys(_VALIDATED),
+        "val_loss_selected": tests.lowest(history, "val/loss", 1),
         "val_acc_selected": tests.lowest(history, "val/acc", -1),
     }
+    if (chosen := card[f"{selected_by.replace('/', '_')}_selected"]) is not None:
+        card["val_selected"] = chosen | {"by": selected_by}
     for name, stopper in STOPPERS.items():
         stop = shadow_stop(stopper, history)
         if stop is not None:
@@ -151,6 +166,9 @@ def report_card(
                 stop.selected_step, stopped_step=stop.stopped_step, **marks
             )
     return card
+
+
+_VALIDATED = ("val_selected", "val_loss_selected", "val_acc_selected")
 
 
 class _Tests(NamedTuple):

@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from labelnoise.checks import check_number, check_word, whole
-from labelnoise.dynamics import DynamicsLog
+from labelnoise.dynamics.log import DynamicsLog
 from labelnoise.dynamics.scores import SCORES
 from labelnoise.errors import InputError
 from labelnoise.files.tables import read_rows, write_columns
@@ -22,17 +22,25 @@ from labelnoise.run_directory import RunDirectory
 LEAST_ROWS = 3
 
 
-def rows_before_memorization(history: History, step: NDArray[np.int64]) -> int:
-    """The number of rows for the suggested labels: the rows up to the lowest noisy validation loss.
+def rows_before_memorization(
+    history: History, step: NDArray[np.int64], by: str = "val/loss"
+) -> int:
+    """The number of rows for the suggested labels: the rows up to the best noisy validation.
 
     Later rows are from a network that predicts the wrong labels that it has memorized. At least
-    three rows are used, and all rows if no validation loss was measured.
+    three rows are used, and all rows if no validation was measured.
+
+    Args:
+        history: the metrics of the run.
+        step: the steps of the rows.
+        by: "val/loss", the lowest, or "val/acc", the highest.
     """
-    at, loss = history.series("val/loss")
-    at, loss = at[np.isfinite(loss)], loss[np.isfinite(loss)]
+    at, value = history.series(by)
+    at, value = at[np.isfinite(value)], value[np.isfinite(value)]
     if not len(at):
         return len(step)
-    return max(LEAST_ROWS, int((step <= at[loss.argmin()]).sum()))
+    best = value.argmin() if by == "val/loss" else value.argmax()
+    return max(LEAST_ROWS, int((step <= at[best]).sum()))
 
 
 def suggested_label(log: DynamicsLog, num_classes: int, rows: int) -> NDArray[np.int64]:
@@ -49,10 +57,11 @@ def write_suspects(run: RunDirectory, score: str = "margin_loss", path: Path | N
 
     Columns: ``rank`` from 1; ``sample``, the file name for an image folder, else the position in
     the published data set; ``given_label``; ``suggested_label``, the class predicted in most
-    epochs up to the lowest noisy validation loss; ``probably_wrong``, 1 if the suggested label
-    differs from the given label; all scores of :class:`labelnoise.dynamics.RunningScores`; and
-    ``true_label``, if the true labels are known and some differ from the given labels. Samples with
-    a probably wrong label come first, then the others, both sorted by ``score`` over all epochs.
+    epochs up to the best noisy validation (:func:`rows_before_memorization`);
+    ``probably_wrong``, 1 if the suggested label differs from the given label; all scores of
+    :class:`labelnoise.dynamics.scores.RunningScores`; and ``true_label``, if the true labels are
+    known and some differ from the given labels. Samples with a probably wrong label come first,
+    then the others, both sorted by ``score`` over all epochs.
     Validation samples are not listed; with ``data.val_fraction=0`` all samples are listed.
 
     Args:
@@ -64,11 +73,13 @@ def write_suspects(run: RunDirectory, score: str = "margin_loss", path: Path | N
         InputError: an unknown score, or a run without a per-sample log.
     """
     check_word("score", score, SCORES)
-    history = load_run(run.path).history  # refuses an unfinished or damaged run
+    loaded = load_run(run.path)  # refuses an unfinished or damaged run
     log = DynamicsLog(run.dynamics)
     if len(log) == 0:
         raise InputError(f"{run.path} has no complete epoch of per-sample values to rank by")
-    rows = min(len(log), rows_before_memorization(history, log.step))
+    # The summary of a run from an earlier version may lack this key.
+    by = loaded.summary.get("selected_by", "val/loss")
+    rows = min(len(log), rows_before_memorization(loaded.history, log.step, by))
     path = run.suspects if path is None else path
     _write(read_dynamics(run), rows, score, path)
     return path
@@ -114,7 +125,9 @@ def _write(dynamics: LoadedDynamics, rows: int, score: str, path: Path) -> NDArr
     return suggested
 
 
-def summarize_suspects(run: RunDirectory, history: History) -> dict[str, Any] | None:
+def summarize_suspects(
+    run: RunDirectory, history: History, by: str = "val/loss"
+) -> dict[str, Any] | None:
     """Write suspects.csv if a run has a per-sample log, and summarize it.
 
     Returns the numbers of ``probably_wrong`` and of ``listed`` labels, by the rows up to
@@ -127,7 +140,7 @@ def summarize_suspects(run: RunDirectory, history: History) -> dict[str, Any] | 
     whole = read_dynamics(run)
     if len(whole.log) == 0:
         return None
-    rows = min(len(whole.log), rows_before_memorization(history, whole.log.step))
+    rows = min(len(whole.log), rows_before_memorization(history, whole.log.step, by))
     suspected = _write(whole, rows, "margin_loss", run.suspects) != whole.label
     return {
         "probably_wrong": int(suspected.sum()),

@@ -3,11 +3,14 @@ from __future__ import annotations
 import json
 import math
 from pathlib import Path
+from typing import Any
 
+import numpy as np
 import pytest
 
 from labelnoise.learner.history import History
 from labelnoise.report.tables.summary import report_card, stages, write_summary
+from labelnoise.report.tables.suspects import rows_before_memorization
 from labelnoise.run_directory import RunDirectory
 
 
@@ -27,10 +30,23 @@ def test_the_report_card_says_which_step_a_number_comes_from() -> None:
     assert card["oracle_best"] == {"test_acc": 0.9, "step": 10, "gap": 0.0, "oracle": True}
     assert card["last"] == {"test_acc": 0.7, "step": 30, "gap": 20.0}
     # Step 25 has the lowest loss but no test accuracy was measured there.
-    assert card["val_selected"] == {"test_acc": 0.8, "step": 20, "gap": 10.0}
+    assert card["val_loss_selected"] == {"test_acc": 0.8, "step": 20, "gap": 10.0}
+    assert card["val_selected"] == {"test_acc": 0.8, "step": 20, "gap": 10.0, "by": "val/loss"}
     assert card["mean_last_10"] == {
         "test_acc": pytest.approx(0.725), "from_step": 0, "evaluations": 4, "gap": 17.5,
     }  # fmt: skip
+
+
+def test_validation_chooses_by_accuracy_where_the_loss_says_nothing() -> None:
+    history = scripted({10: 0.6, 20: 0.8, 30: 0.7}, {10: 0.1, 20: 0.2, 30: 0.3})
+    for step, acc in ((10, 0.4), (20, 0.5), (30, 0.45)):
+        history.record(step, {"val/acc": acc})
+    card: dict[str, Any] = report_card(history, selected_by="val/acc")
+    assert (card["val_selected"]["step"], card["val_selected"]["by"]) == (20, "val/acc")
+    assert (card["val_loss_selected"]["step"], card["val_acc_selected"]["step"]) == (10, 20)
+    steps = np.array([0, 10, 15, 20, 25, 30])
+    assert rows_before_memorization(history, steps, "val/acc") == 4
+    assert rows_before_memorization(history, steps) == 3  # at least
 
 
 def test_the_mean_is_over_the_last_ten_evaluations() -> None:

@@ -8,8 +8,8 @@ import pytest
 import torch
 
 from labelnoise.errors import InputError
+from labelnoise.files.label_words import check_places, read_classes
 from labelnoise.noise import CleanSplit, HumanNoise
-from labelnoise.noise.label_words import check_places, read_classes
 
 
 def read(words: list[str], class_names: list[str]) -> tuple[list[int], str | None]:
