@@ -15,15 +15,15 @@ from tempfile import TemporaryDirectory
 from typing import Any
 
 import numpy as np
-import torch
 from omegaconf import DictConfig, OmegaConf
 from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn, TimeRemainingColumn
 
 from labelnoise.audit.config import fold_config, jobs_of
 from labelnoise.errors import InputError
+from labelnoise.processes.devices import gpu_of, gpus_of
 from labelnoise.processes.interrupts import Interrupted, deferred, received
+from labelnoise.processes.server import import_path
 from labelnoise.run_directory import RunDirectory
-from labelnoise.training.launcher import import_path
 
 log = logging.getLogger(__name__)
 
@@ -77,26 +77,6 @@ def _bar(cfg: DictConfig) -> AbstractContextManager[Progress | None]:
         return nullcontext()
     columns = (TextColumn("{task.description}"), BarColumn(), TaskProgressColumn())
     return Progress(*columns, TimeRemainingColumn())
-
-
-def gpus_of(cfg: DictConfig) -> list[str]:
-    """The names of the GPUs that the folds may use, as in CUDA_VISIBLE_DEVICES."""
-    if cfg.trainer.get("accelerator", "auto") == "cpu" or not torch.cuda.is_available():
-        return []
-    visible = os.environ.get("CUDA_VISIBLE_DEVICES")
-    return visible.split(",") if visible else [str(i) for i in range(torch.cuda.device_count())]
-
-
-def gpu_of(fold: int, gpus: Sequence[str]) -> dict[str, str]:
-    """The environment that gives a fold one GPU of several, in turn.
-
-    Example:
-        >>> [gpu_of(fold, ["2", "5"]) for fold in (0, 1, 2)][2]
-        {'CUDA_VISIBLE_DEVICES': '2'}
-        >>> gpu_of(0, ["0"])
-        {}
-    """
-    return {"CUDA_VISIBLE_DEVICES": gpus[fold % len(gpus)]} if len(gpus) > 1 else {}
 
 
 class _Fold:

@@ -13,7 +13,7 @@ from labelnoise.config import CONF_DIR
 from labelnoise.config.command_line import job, one_line_errors
 from labelnoise.config.composition import check, register_schema
 from labelnoise.config.replaced import drop_replaced_options
-from labelnoise.sweeps.jobs import train_in_sweep
+from labelnoise.sweeps.jobs import score_of, train_in_sweep
 from labelnoise.sweeps.report import sweep_reported
 
 register_schema()
@@ -35,8 +35,8 @@ def run(cfg: DictConfig) -> float:
                 print(line)
         alone = now.mode == RunMode.RUN
         summary = (train if alone else train_in_sweep)(cfg, directory, now.overrides.task)
-    accuracy = None if summary is None else summary["final"]["test/acc"]
-    return float("nan") if accuracy is None else float(accuracy)
+    score = None if summary is None else score_of(summary)
+    return float("nan") if score is None else score
 
 
 def main() -> None:

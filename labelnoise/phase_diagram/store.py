@@ -170,7 +170,7 @@ class Store:
 
 def _is_ours(entry: Path) -> bool:
     """Whether an entry is from a sweep before its first job, or from another starting job."""
-    known = ("multirun.yaml", "parts", ".submitit")
+    known = ("multirun.yaml", "parts", ".submitit", ".jobs", "ledger.jsonl", ".ledger.lock")
     return entry.name in known or entry.name.startswith((".manifest.", ".lock"))
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from contextlib import suppress
 from functools import lru_cache
 from pathlib import Path
@@ -15,6 +15,7 @@ from omegaconf import DictConfig, OmegaConf
 from labelnoise.config.composition import config_hash
 from labelnoise.errors import BusyError, InputError
 from labelnoise.run_directory import RunDirectory
+from labelnoise.sweeps.ledger import recorded
 
 # The folders of jobs that this process left to other processes.
 _left: set[Path] = set()
@@ -43,7 +44,10 @@ def train_in_sweep(
             with suppress(OSError):
                 numbered.rmdir()  # Hydra created it for this job; fails if another run is there
         try:
-            return train(cfg, folder, overrides)
+            with recorded(folder, config_hash(cfg), overrides) as entry:
+                summary = train(cfg, folder, overrides)
+                entry.score = score_of(summary)
+            return summary
         except InputError as error:
             if job_folder(numbered, cfg) != folder:
                 continue  # meanwhile another process took the folder for another job
@@ -54,6 +58,12 @@ def train_in_sweep(
                 _left.add(folder)
                 return None
             time.sleep(0.1)  # the other process has not written its configuration yet
+
+
+def score_of(summary: Mapping[str, Any]) -> float | None:
+    """The score of a run, which a sweeper optimises: the test accuracy; None if unknown."""
+    accuracy = summary["final"]["test/acc"]
+    return None if accuracy is None else float(accuracy)
 
 
 def job_folder(numbered: Path, cfg: DictConfig) -> Path:
@@ -74,6 +84,16 @@ def job_folder(numbered: Path, cfg: DictConfig) -> Path:
         return numbered
     taken = [int(folder.name) for folder in others if RunDirectory(folder).config.exists()]
     return numbered.with_name(str(max(taken) + 1))
+
+
+def jobs_left() -> list[Path]:
+    """The folders of jobs that this process left to other processes."""
+    return sorted(_left)
+
+
+def leave(folders: Iterable[Path]) -> None:
+    """Enter folders that a process of this sweep left to other processes."""
+    _left.update(folders)
 
 
 def wait_for_others(sweep: Path) -> list[Path]:

@@ -14,6 +14,7 @@ from omegaconf import DictConfig
 from labelnoise.errors import InputError
 from labelnoise.files.tables import write_rows
 from labelnoise.sweeps.jobs import job_folders, wait_for_others
+from labelnoise.sweeps.unfinished import unfinished_listed
 
 if TYPE_CHECKING:  # which imports torch
     from labelnoise.report.loaded import LoadedRun
@@ -45,14 +46,15 @@ def sweep_reported() -> Iterator[None]:
     """
     global _directory
     left: list[Path] = []
-    try:
-        yield
-        if _directory is not None:
-            left = wait_for_others(_directory)
-    finally:
-        directory, _directory = _directory, None
-        if directory is not None:
-            report_sweep(directory)
+    with unfinished_listed():
+        try:
+            yield
+            if _directory is not None:
+                left = wait_for_others(_directory)
+        finally:
+            directory, _directory = _directory, None
+            if directory is not None:
+                report_sweep(directory)
     if left:
         names = ", ".join(folder.name for folder in left)
         sys.stderr.write(
