@@ -175,12 +175,13 @@ class _Process:
         explain: Callable[[BaseException], str | None],
     ) -> None:
         context = multiprocessing.get_context("forkserver")
-        self.job, self.place, self.started = job, place, time.monotonic()
+        self.job, self.place = job, place
         ours, theirs = context.Pipe()
         environment = {**os.environ, **variables}
         arguments = (theirs, job.function, job.arguments, environment, job.output, explain)
         self._process = context.Process(target=work, args=arguments, name=job.name)
-        self._process.start()
+        self._process.start()  # waits for the server
+        self.started = time.monotonic()
         theirs.close()
         self._pipe: Connection = ours
         self._report: Report | None = None

@@ -6,6 +6,7 @@ starts it (``multiprocessing``'s method "forkserver") and imports this module in
 
 from __future__ import annotations
 
+import atexit
 import gc
 import os
 import sys
@@ -54,6 +55,7 @@ def _prepare(modules: Sequence[str]) -> None:
     sys.stdout.flush()
     gc.collect()
     gc.freeze()
+    atexit.register(gc.unfreeze)  # for libraries that report objects left at the end
 
 
 if _MODULES in os.environ:

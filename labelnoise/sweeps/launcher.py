@@ -28,7 +28,6 @@ from labelnoise.config.command_line import explain
 from labelnoise.config.composition import config_hash
 from labelnoise.config.options import check_value
 from labelnoise.config.remembered import RememberingLoader
-from labelnoise.errors import InputError
 from labelnoise.processes.devices import cores, gpu_of, gpus_of
 from labelnoise.processes.memory import available_memory
 from labelnoise.processes.pool import FIRST_GUESS, Ended, Job, Pool, Started
@@ -170,6 +169,18 @@ def print_line(line: str) -> None:
     print(line, flush=True)
 
 
+class _Failed(JobReturn):
+    """The result of a job that did not finish; Hydra's own one would end the sweep."""
+
+    @property
+    def return_value(self) -> float:
+        return math.nan
+
+    @return_value.setter
+    def return_value(self, value: Any) -> None:
+        pass
+
+
 class _Job:
     """A job of a sweep: its configuration, and its end."""
 
@@ -243,15 +254,11 @@ class _Job:
 
     def returned(self) -> JobReturn:
         """The result for Hydra's sweeper."""
-        found = JobReturn()
+        found = JobReturn() if self.finished else _Failed()
         found.overrides, found.working_dir = self.overrides, str(Path.cwd())
         found.task_name = JobRuntime.instance().get("name")
-        if self.finished:
-            found.status, found.return_value = JobStatus.COMPLETED, self.value
-        else:
-            reason = self.event.report.reason if self.event else "not started"
-            found.status = JobStatus.FAILED
-            found.return_value = InputError(f"job {self.number}: {reason}")
+        found.return_value = self.value
+        found.status = JobStatus.COMPLETED if self.finished else JobStatus.FAILED
         return found
 
 

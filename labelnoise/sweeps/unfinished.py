@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from labelnoise.config.command_line import repeat_command
+from labelnoise.errors import InputError
 
 
 @dataclass(frozen=True)
@@ -44,31 +45,41 @@ def note(name: str, jobs: Sequence[Unfinished]) -> None:
 
 @contextmanager
 def unfinished_listed() -> Iterator[None]:
-    """Wrap a command: list the jobs of its sweep that did not finish, at its end."""
+    """Wrap a command: list the jobs of its sweep that did not finish, at its end.
+
+    Raises:
+        InputError: there are such jobs, and the command ended without an error.
+    """
+    _unfinished.clear()
     try:
         yield
     finally:
-        jobs, _unfinished[:] = list(_unfinished), []
-        if jobs:
-            sys.stderr.write(listing(jobs, _name))
+        if _unfinished:
+            sys.stderr.write(listing(_unfinished, _name))
+    if _unfinished:
+        raise InputError(f"{count_of(len(_unfinished))} did not finish")
+
+
+def count_of(jobs: int) -> str:
+    """A number of jobs in words."""
+    return f"{jobs} job{'' if jobs == 1 else 's'} of the sweep"
 
 
 def listing(jobs: Sequence[Unfinished], name: str) -> str:
     """The jobs with their reasons, and the command that repeats them.
 
     Example:
-        >>> print(listing([Unfinished(3, "killed", ["seed=3"], "killed by SIGKILL")], "a"))
+        >>> lines = listing([Unfinished(3, "killed", ["seed=3"], "killed by SIGKILL")], "a")
+        >>> print(lines.partition("To repeat")[0])
         1 job of the sweep did not finish:
           3  killed  seed=3  killed by SIGKILL
-        To repeat ... name=a
         <BLANKLINE>
     """
     ended = sorted((job for job in jobs if job.status), key=lambda job: job.number)
     waiting = sorted(job.number for job in jobs if not job.status)
     rows = [(str(job.number), str(job.status), " ".join(job.overrides)) for job in ended]
-    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
-    count = f"{len(jobs)} job{'s' if len(jobs) > 1 else ''} of the sweep did not finish:"
-    lines = [count]
+    widths = [max(map(len, cells)) for cells in zip(*rows, strict=True)]
+    lines = [f"{count_of(len(jobs))} did not finish:"]
     for job, row in zip(ended, rows, strict=True):
         place = f" ({job.output})" if job.output else ""
         cells = [cell.ljust(width) for cell, width in zip(row, widths, strict=True)]
