@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import inspect
 import math
+import os
 from collections.abc import Callable, Sequence
 from contextlib import closing, suppress
 from dataclasses import dataclass
@@ -36,8 +37,6 @@ from labelnoise.sweeps import ledger
 from labelnoise.sweeps.jobs import jobs_left, leave
 from labelnoise.sweeps.unfinished import Unfinished, note
 
-# The folder in the folder of a sweep for output of jobs that have no directory yet.
-OUTPUTS = ".jobs"
 # The modules of a run, also those that libraries import at their first use. The server of a sweep
 # imports them once, and no job has to.
 MODULES = (
@@ -119,7 +118,7 @@ class Sweep:
         """
         setup_globals()
         configure_log(self.config.hydra.hydra_logging, self.config.hydra.verbose)
-        (self.folder / OUTPUTS).mkdir(parents=True, exist_ok=True)
+        self.folder.mkdir(parents=True, exist_ok=True)
         jobs = [_Job(self, first + i, list(words)) for i, words in enumerate(overrides)]
         common = set.intersection(*map(set, overrides)) if len(jobs) > 1 else set()
         for job in jobs:
@@ -137,8 +136,6 @@ class Sweep:
                         pool.stop()
         finally:
             note(str(self.config.name), [job.unfinished() for job in jobs if not job.finished])
-            with suppress(OSError):
-                (self.folder / OUTPUTS).rmdir()  # fails if it has the output of a failed job
         return [job.returned() for job in jobs]
 
     def _announce(self, jobs: Sequence[_Job], shares: Shares) -> None:
@@ -157,7 +154,9 @@ class Sweep:
             return
         job.end(event)
         line = f"job {job.number} {event.report.status} in {event.seconds:.1f} s"
-        if event.report.reason:
+        if job.left:
+            line = f"job {job.number} is run by another process"
+        elif event.report.reason:
             line += f": {event.report.reason}"
         elif isinstance(job.value, float) and math.isfinite(job.value):
             line += f", score {job.value:.4g}"
@@ -186,10 +185,12 @@ class _Job:
 
     def __init__(self, sweep: Sweep, number: int, overrides: list[str]) -> None:
         self.sweep, self.number, self.overrides = sweep, number, overrides
-        self.output = sweep.folder / OUTPUTS / f"{number}.log"
+        # Until the job has a directory; another process may run the same sweep.
+        self.output = sweep.folder / f".job-{number}-{os.getpid()}.log"
         self.words: list[str] = overrides  # in which the jobs differ
         self.event: Ended | None = None
         self.value: Any = None
+        self.left: list[Path] = []
 
     def compose(self) -> DictConfig:
         config = self.sweep.loader.load_sweep_config(self.sweep.config, self.overrides)
@@ -211,8 +212,8 @@ class _Job:
         """Keep the result; keep the output, unless the directory of the run has it."""
         self.event = event
         if event.report.status == "finished":
-            self.value, left = event.report.value
-            leave(left)
+            self.value, self.left = event.report.value
+            leave(self.left)
         else:
             self._record(event)
         if event.report.status == "finished" or event.report.refused:
