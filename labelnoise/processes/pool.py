@@ -20,7 +20,7 @@ from typing import Any
 
 from labelnoise.processes.interrupts import Interrupted, deferred, received
 from labelnoise.processes.memory import available_memory, own_memory
-from labelnoise.processes.worker import Report, work
+from labelnoise.processes.worker import INTERRUPTED, INTERRUPTED_STATUS, Report, work
 
 _INTERVAL = 0.2  # seconds between two looks at signals and at the free memory
 # Bytes that a small run takes for itself; more as soon as a job has taken more.
@@ -221,6 +221,8 @@ def _report_of(code: int) -> Report:
         >>> _report_of(-9).reason, _report_of(3).status
         ('killed by SIGKILL, as when the memory is full', 'failed')
     """
+    if code in INTERRUPTED_STATUS:
+        return INTERRUPTED
     if code >= 0:
         return Report("failed", reason=f"the process ended with status {code} and without a result")
     advice = ", as when the memory is full" if code == -signal.SIGKILL else ""

@@ -23,8 +23,8 @@ from labelnoise.processes.output import send_output_to
 _GRACE = 300.0
 # Added to the job's score of the out-of-memory killer, of at most 1000: the pool outlives its jobs.
 _OOM_SCORE = 300
-# The statuses with which the processes of a run end after a signal.
-_INTERRUPTED = (128 + signal.SIGINT, 128 + signal.SIGTERM)
+# The statuses of a process that ends after a signal.
+INTERRUPTED_STATUS = (128 + signal.SIGINT, 128 + signal.SIGTERM)
 
 Status = Literal["finished", "failed", "interrupted", "killed"]
 
@@ -50,6 +50,9 @@ class Report:
     own_peak: int | None = None
 
 
+INTERRUPTED = Report("interrupted", reason="stopped before its end")
+
+
 def work(
     pool: Connection,
     function: Callable[..., Any],
@@ -67,9 +70,11 @@ def work(
     os.environ.clear()
     os.environ.update(environment)
     send_output_to(output)
-    with interruptible():
+    report = INTERRUPTED
+    with suppress(Interrupted), interruptible():
         threading.Thread(target=_leave_with, args=(pool,), daemon=True).start()
         report = _call(function, arguments, explain)
+    signal.signal(signal.SIGTERM, signal.SIG_IGN)  # nothing is left to save
     with suppress(OSError):  # the process of the pool has ended
         pool.send(report)
 
@@ -82,8 +87,8 @@ def _call(
     try:
         value = function(*arguments)
     except SystemExit as error:
-        if isinstance(error, Interrupted) or error.code in _INTERRUPTED:
-            return Report("interrupted", reason="stopped before its end")
+        if error.code in INTERRUPTED_STATUS:
+            return INTERRUPTED
         return Report("failed", reason=f"the job called sys.exit({error.code!r})")
     except BaseException as error:
         if (line := explain(error)) is not None:

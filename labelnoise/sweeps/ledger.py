@@ -17,8 +17,8 @@ from typing import Any
 from filelock import FileLock
 
 from labelnoise.errors import BusyError
-from labelnoise.processes.interrupts import Interrupted
 from labelnoise.processes.memory import own_peak
+from labelnoise.processes.worker import INTERRUPTED, INTERRUPTED_STATUS
 
 Event = dict[str, Any]
 # The statuses of the last event of a job.
@@ -59,8 +59,8 @@ def recorded(folder: Path, config_hash: str, overrides: Sequence[str]) -> Iterat
         append(folder.parent, event | ended("failed", reason))
         raise
     except SystemExit as error:
-        stopped = isinstance(error, Interrupted) or error.code in (130, 143)
-        reason = "stopped before its end" if stopped else f"the job called sys.exit({error.code!r})"
+        stopped = error.code in INTERRUPTED_STATUS
+        reason = INTERRUPTED.reason if stopped else f"the job called sys.exit({error.code!r})"
         append(folder.parent, event | ended("interrupted" if stopped else "failed", reason))
         raise
     append(
