@@ -72,7 +72,7 @@ class Pool:
         places: for each place the environment variables of its jobs, such as those of a GPU.
         explain: the line of a user's error, or None for another exception; a function that the
             processes can import.
-        say: prints a line when a job waits for memory.
+        say: prints a line when a job waits for memory, and after a signal.
     """
 
     def __init__(
@@ -106,7 +106,11 @@ class Pool:
             try:
                 waiting = next(jobs, None)
                 while self._running or (waiting is not None and not self._stopping):
-                    if received() is not None:
+                    if received() is not None and not self._stopping:
+                        self.say(
+                            f"{_jobs(len(self._running))} save and leave; a second signal "
+                            "ends them at once"
+                        )
                         self.stop()
                     while waiting is not None and self._may_start():
                         yield from self._start(waiting)
@@ -212,6 +216,10 @@ class _Process:
             return None
         self._pipe.close()
         return self._report or _report_of(code)
+
+
+def _jobs(count: int) -> str:
+    return f"{count} running job{'' if count == 1 else 's'}"
 
 
 def _report_of(code: int) -> Report:

@@ -10,20 +10,44 @@ import atexit
 import gc
 import os
 import sys
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from importlib import import_module
-from multiprocessing import forkserver
+from multiprocessing import forkserver, get_context
 
 # The environment variable with the names of the modules; only the server has it.
 _MODULES = "LABELNOISE_SERVER_IMPORTS"
+# Whether this process has a server.
+_started = False
 
 
 def start_server(modules: Sequence[str]) -> None:
     """Start the server of this process if there is none yet; it imports ``modules``."""
+    global _started
+    _started = True
     forkserver.set_forkserver_preload([__name__])
     with _environment({_MODULES: ",".join(modules), "PYTHONPATH": import_path()}):
         forkserver.ensure_running()
+
+
+def call_in_fork(function: Callable[..., object], *arguments: object) -> int:
+    """Call a function in a fork of the server, with its output on the screen.
+
+    Without a server the function is called in this process.
+
+    Returns:
+        0, or the status with which the fork ended.
+    """
+    if not _started:
+        function(*arguments)
+        return 0
+    process = get_context("forkserver").Process(target=function, args=arguments)
+    process.start()
+    try:
+        process.join()
+    finally:
+        process.kill()
+    return process.exitcode or 0
 
 
 def import_path() -> str:

@@ -42,6 +42,7 @@ from labelnoise.sweeps.unfinished import Unfinished, note
 MODULES = (
     "labelnoise.training.train",
     "labelnoise.report.loaded",
+    "labelnoise.report.pictures.sweep",
     "matplotlib.backends.backend_agg",
     *(f"PIL.{kind}ImagePlugin" for kind in ("Bmp", "Gif", "Jpeg", "Ppm", "Png")),
     "tensorboard.plugins.hparams.metadata",
@@ -150,6 +151,7 @@ class Sweep:
         """Print a line for the start or the end of a job, and keep its end."""
         words = " ".join(job.words)
         if isinstance(event, Started):
+            job.started = True
             print_line(f"job {job.number} started: {words}")
             return
         job.end(event)
@@ -188,6 +190,7 @@ class _Job:
         # Until the job has a directory; another process may run the same sweep.
         self.output = sweep.folder / f".job-{number}-{os.getpid()}.log"
         self.words: list[str] = overrides  # in which the jobs differ
+        self.started = False
         self.event: Ended | None = None
         self.value: Any = None
         self.left: list[Path] = []
@@ -247,6 +250,8 @@ class _Job:
             return None
 
     def unfinished(self) -> Unfinished:
+        if self.event is None and self.started:
+            return Unfinished(self.number, "killed", self.words, "ended by a second signal")
         if self.event is None:
             return Unfinished(self.number)
         report = self.event.report

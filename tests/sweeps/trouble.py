@@ -59,4 +59,3 @@ class Trouble(Monitor):
         os.environ["TROUBLE"] = "1"
         matplotlib.rcParams["axes.titlesize"] = 99
         os.chdir("/")
-
