@@ -60,9 +60,8 @@ def recorded(folder: Path, config_hash: str, overrides: Sequence[str]) -> Iterat
         raise
     except SystemExit as error:
         stopped = error.code in INTERRUPTED_STATUS
-        reason = None if stopped else f"the job called sys.exit({error.code!r})"
-        status = "interrupted" if stopped else "failed"
-        append(folder.parent, event | ended(status, reason or INTERRUPTED.reason))
+        why = INTERRUPTED.reason if stopped else f"the job called sys.exit({error.code!r})"
+        append(folder.parent, event | ended("interrupted" if stopped else "failed", why))
         raise
     append(
         folder.parent,

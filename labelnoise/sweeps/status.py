@@ -66,13 +66,12 @@ def state_of(sweep: Path) -> State:
     starts = [i for i, event in enumerate(events) if event["status"] == "sweep"]
     before, since = (events[: starts[-1]], events[starts[-1] + 1 :]) if starts else ([], events)
     jobs = {_key(e): e for e in before if e["status"] == "finished" or _is_running(e)}
-    seen = set()
+    # The process that computes a job writes its events; another one has left or read the job.
+    left = {_attempt(event) for event in since if event["status"] == "left"}
     for event in since:
-        key = _key(event)
-        seen.add(key)
-        if event["status"] == "left" or (event.get("read") and key in jobs):
-            continue  # the process that computes it writes its events
-        jobs[key] = event
+        if _attempt(event) not in left and not (event.get("read") and _key(event) in jobs):
+            jobs[_key(event)] = event
+    seen = {_key(event) for event in since}
     found = [_ended_if_dead(event) for event in jobs.values()]
     if not starts:
         return State(found, damaged=damaged)
@@ -125,6 +124,10 @@ def _options(event: Event, state: State) -> str:
 
 def _key(event: Event) -> str:
     return str(event.get("config_hash") or event.get("overrides"))
+
+
+def _attempt(event: Event) -> tuple[object, ...]:
+    return _key(event), event.get("host"), event.get("pid")
 
 
 def _was_computed(event: Event) -> bool:

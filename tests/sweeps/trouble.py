@@ -55,6 +55,10 @@ class Trouble(Monitor):
     def be_slow(self) -> None:
         time.sleep(0.5)
 
+    def sleep(self) -> None:
+        print("trouble begins")
+        time.sleep(1000)
+
     def change_the_process(self) -> None:
         os.environ["TROUBLE"] = "1"
         matplotlib.rcParams["axes.titlesize"] = 99
