@@ -73,6 +73,7 @@ class Pool:
         explain: the line of a user's error, or None for another exception; a function that the
             processes can import.
         say: prints a line when a job waits for memory, and after a signal.
+        look: called a few times a second while jobs run.
     """
 
     def __init__(
@@ -80,8 +81,9 @@ class Pool:
         places: Sequence[Mapping[str, str]],
         explain: Callable[[BaseException], str | None],
         say: Callable[[str], None] = print,
+        look: Callable[[], None] = lambda: None,
     ) -> None:
-        self.places, self.explain, self.say = places, explain, say
+        self.places, self.explain, self.say, self.look = places, explain, say, look
         self._running: list[_Process] = []
         self._largest = FIRST_GUESS
         self._said_full = self._stopping = False
@@ -116,6 +118,7 @@ class Pool:
                         yield from self._start(waiting)
                         waiting = next(jobs, None)
                     yield from self._ended()
+                    self.look()
             except Interrupted:
                 raise
             except BaseException:  # also if the caller does not read on
@@ -234,4 +237,5 @@ def _report_of(code: int) -> Report:
     if code >= 0:
         return Report("failed", reason=f"the process ended with status {code} and without a result")
     advice = ", as when the memory is full" if code == -signal.SIGKILL else ""
-    return Report("killed", reason=f"killed by {signal.Signals(-code).name}{advice}")
+    reason = f"killed by {signal.Signals(-code).name}{advice}"
+    return Report("killed", reason=reason, signal=-code)

@@ -39,6 +39,7 @@ class Report:
         reason: one line for a job that is not finished.
         refused: whether the reason is a user's error.
         text: the traceback of another exception.
+        signal: the signal that ended the process or stopped the job.
         own_peak: the largest memory of the process for itself, in bytes; None if unknown.
     """
 
@@ -47,10 +48,11 @@ class Report:
     reason: str | None = None
     refused: bool = False
     text: str | None = None
+    signal: int | None = None
     own_peak: int | None = None
 
 
-INTERRUPTED = Report("interrupted", reason="stopped before its end")
+INTERRUPTED = Report("interrupted", reason="stopped before its end", signal=signal.SIGTERM)
 
 
 def work(
