@@ -141,3 +141,12 @@ def read_events(sweep: Path) -> tuple[list[Event], int]:
         else:
             events.append(event)
     return events, damaged
+
+
+def hashes_of_jobs(sweep: Path) -> dict[str, set[str]]:
+    """The hashes of the configurations that jobs have had in each folder, by its name."""
+    found: dict[str, set[str]] = {}
+    for event in read_events(sweep)[0]:
+        if event.get("config_hash") is not None:
+            found.setdefault(str(event["job"]), set()).add(event["config_hash"])
+    return found

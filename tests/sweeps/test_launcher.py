@@ -38,7 +38,7 @@ def start(
     folder: Path, *words: str, trouble: dict[int, str] | None = None
 ) -> subprocess.Popen[str]:
     """Start a sweep in ``folder``; ``trouble`` maps seeds to methods of Trouble."""
-    options = latest(*words, f"output_dir={folder}", "name=sweep", *WORDS, *TINY)
+    options = latest(*TINY, *WORDS, *words, f"output_dir={folder}", "name=sweep")
     return subprocess.Popen(
         [sys.executable, "run.py", "-m", *options],
         cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
@@ -186,7 +186,7 @@ def test_fail_fast_starts_no_more_jobs(tmp_path: Path) -> None:
 
 @pytest.mark.slow
 def test_a_run_goes_on_with_the_threads_with_which_it_began(tmp_path: Path) -> None:
-    words = [word for word in latest("seed=0,1", *TINY) if not word.startswith("threads=")]
+    words = latest(*TINY, "seed=0,1", "threads=null")
     for n_jobs in (1, 2):
         place = (f"output_dir={tmp_path}", f"name=a{n_jobs}", f"hydra.launcher.n_jobs={n_jobs}")
         done = subprocess.run(
