@@ -7,6 +7,7 @@ PYTHON := $(VENV)/bin/python
 INSTALLED := $(VENV)/.installed
 NOTEBOOKS = $(wildcard notebooks/*.ipynb)
 LOGDIR ?= outputs
+DIR ?=
 ARGS ?=
 PYTEST_ARGS ?=
 # Processes of `make test` and `make test-slow`; 0 runs the tests in one, for a debugger.
@@ -16,7 +17,7 @@ JOBS ?= 2
 unexport PYTHONDONTWRITEBYTECODE
 
 .DEFAULT_GOAL := help
-.PHONY: help install run test test-slow test-all lint format bench faults board figures constraints clean
+.PHONY: help install run test test-slow test-all lint format bench faults status board figures constraints clean
 
 help: ## List the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-12s %s\n", $$1, $$2}' Makefile
@@ -65,6 +66,9 @@ bench: $(INSTALLED) ## Measure speed and memory
 
 faults: $(INSTALLED) ## Kill runs, damage their files and fill their disk, 200 times
 	$(PYTHON) -m tests.faults $(ARGS)
+
+status: $(INSTALLED) ## Show the state of the newest sweep in outputs/ (or DIR=outputs/NAME)
+	@$(PYTHON) -m labelnoise.report sweep $(DIR)
 
 board: $(INSTALLED) ## Open TensorBoard on outputs/ (or LOGDIR=...)
 	$(PYTHON) -m tensorboard.main --logdir $(LOGDIR)

@@ -21,6 +21,7 @@ from labelnoise.config.composition import config_hash, differences
 from labelnoise.errors import BusyError, InputError
 from labelnoise.files.manifest import Manifest, changed_versions, versions
 from labelnoise.files.writing import remove_parts, write_text
+from labelnoise.processes.output import move_output_to
 
 log = logging.getLogger(__name__)
 
@@ -39,6 +40,7 @@ class RunDirectory:
         self.config = path / ".hydra" / "config.yaml"
         self.overrides = path / ".hydra" / "overrides.yaml"
         self.log = path / "run.log"
+        self.output = path / "output.log"
         self.noise = path / "noise.npz"
         self.metrics = path / "metrics.csv"
         self.coefficients = path / "coefficients.npz"
@@ -208,6 +210,7 @@ def claim(path: Path, cfg: DictConfig, overrides: Sequence[str]) -> Iterator[Run
         else:  # meanwhile another process may have started a run here
             _refuse_another_run(directory, cfg)
             remove_parts(path, directory.config.parent, directory.checkpoints, directory.dynamics)
+        move_output_to(directory.output)
         yield directory
     except Exception as error:
         has_computed = directory.checkpoints.exists() or directory.has_folds()
@@ -237,7 +240,10 @@ def _begin(directory: RunDirectory, cfg: DictConfig, overrides: Sequence[str]) -
 
 def _is_fresh(directory: RunDirectory) -> bool:
     """Whether the directory has no run; a run that was killed at its start leaves only these."""
-    begun = {".lock", ".hydra", REPLACED, directory.log.name, directory.manifest.path.name}
+    begun = {
+        ".lock", ".hydra", REPLACED,
+        directory.log.name, directory.output.name, directory.manifest.path.name,
+    }  # fmt: skip
     found = {entry.name for entry in directory.path.iterdir() if not entry.match(".*.part")}
     return found <= begun and not directory.config.is_file()
 
@@ -268,7 +274,7 @@ def _free(directory: RunDirectory) -> None:
     Other files stay.
     """
     for file in (
-        directory.config, directory.overrides, directory.noise, directory.log,
+        directory.config, directory.overrides, directory.noise, directory.log, directory.output,
         directory.unreadable, directory.manifest.path, directory.path / ".lock",
     ):  # fmt: skip
         file.unlink(missing_ok=True)

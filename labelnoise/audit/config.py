@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -15,6 +14,7 @@ from labelnoise.config import CONF_DIR, composition
 from labelnoise.config.composition import Config, compose_config
 from labelnoise.config.options import check_value
 from labelnoise.errors import InputError
+from labelnoise.processes.devices import cores
 
 # Keys of an audit that a run does not have.
 RANGES = {"folds": whole(2, 100), "jobs": COUNT}
@@ -66,8 +66,7 @@ def check(cfg: DictConfig) -> None:
 
 def jobs_of(cfg: DictConfig, gpus: int = 0) -> int:
     """The number of folds that train at the same time: ``jobs``, or one for each GPU or core."""
-    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
-    default = gpus or max(1, (cores or 1) // (cfg.threads or 1))
+    default = gpus or max(1, cores() // (cfg.threads or 1))
     asked = cfg.jobs if cfg.jobs is not None else default
     return int(min(asked, cfg.folds))
 

@@ -2,32 +2,27 @@
 
 from __future__ import annotations
 
-import json
 import logging
-import os
-import subprocess
-import sys
-import time
-from collections.abc import Sequence
-from contextlib import AbstractContextManager, nullcontext
+from contextlib import AbstractContextManager, closing, nullcontext
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
 
 import numpy as np
-import torch
-from omegaconf import DictConfig, OmegaConf
+from omegaconf import DictConfig
 from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn, TimeRemainingColumn
 
 from labelnoise.audit.config import fold_config, jobs_of
+from labelnoise.config.command_line import explain
 from labelnoise.errors import InputError
-from labelnoise.processes.interrupts import Interrupted, deferred, received
+from labelnoise.processes.devices import gpu_of, gpus_of
+from labelnoise.processes.interrupts import received
+from labelnoise.processes.pool import Ended, Job, Pool, Started
+from labelnoise.processes.server import start_server
 from labelnoise.run_directory import RunDirectory
-from labelnoise.training.launcher import import_path
+from labelnoise.training.train import train
 
 log = logging.getLogger(__name__)
-
-_INTERVAL = 0.2  # seconds between two looks at the processes
 
 
 def fold_directory(audit: Path, fold: int) -> Path:
@@ -46,30 +41,52 @@ def train_folds(cfg: DictConfig, directory: Path) -> None:
         RuntimeError: a fold failed; with its traceback.
         SystemExit: the audit was interrupted.
     """
-    with TemporaryDirectory(prefix="labelnoise-") as folder, deferred(), _bar(cfg) as bar:
-        waiting = [_Fold(cfg, directory, Path(folder), fold) for fold in range(cfg.folds)]
-        every, running = list(waiting), list[_Fold]()
-        jobs = jobs_of(cfg, len(gpus_of(cfg)))
+    gpus = gpus_of(cfg)
+    places = [gpu_of(place, gpus) for place in range(jobs_of(cfg, len(gpus)))]
+    paths = [fold_directory(directory, fold) for fold in range(cfg.folds)]
+    start_server([__name__])
+    with TemporaryDirectory(prefix="labelnoise-") as outputs, _bar(cfg) as bar:
         task = bar.add_task(f"{cfg.folds} folds", total=1.0) if bar else None
+
+        def show() -> None:
+            if bar and task is not None:
+                bar.update(task, completed=sum(map(_share_done, paths)) / len(paths))
+
+        calls = (
+            Job(str(fold), train_fold, (fold_config(cfg, fold), path), Path(outputs, str(fold)))
+            for fold, path in enumerate(paths)
+        )
         try:
-            while waiting or running:
-                if (number := received()) is not None:
-                    _end(running)
-                    log.info(
-                        "interrupted; to continue, write the same command again with name=%s",
-                        cfg.name,
-                    )
-                    raise Interrupted(number)
-                while waiting and len(running) < jobs:
-                    running.append(waiting.pop(0))
-                    running[-1].start()
-                time.sleep(_INTERVAL)
-                running = [fold for fold in running if not fold.ended()]
-                if bar and task is not None:
-                    share = sum(fold.share_done() for fold in every) / len(every)
-                    bar.update(task, completed=share)
-        finally:
-            _end(every)  # also closes the pipes of those that have ended
+            with closing(Pool(places, explain, log.info, show).run(calls)) as events:
+                for event in events:
+                    _check(event, paths[int(event.job.name)], cfg.name)
+        except SystemExit:
+            log.info(
+                "interrupted; to continue, write the same command again with name=%s", cfg.name
+            )
+            raise
+
+
+def train_fold(cfg: DictConfig, path: Path) -> None:
+    """Train the run of a fold in its own process; the audit shows one bar for all folds."""
+    cfg.trainer.enable_progress_bar = False
+    train(cfg, path)
+
+
+def _check(event: Started | Ended, path: Path, name: str) -> None:
+    """Raise the error of a fold that did not finish; after a signal the others end first."""
+    if isinstance(event, Started) or event.report.status == "finished" or received():
+        return
+    report = event.report
+    if report.refused:
+        raise InputError(report.reason)
+    if report.status == "failed":
+        text = report.text or report.reason
+        raise RuntimeError(f"the process that trains {path} failed:\n{text}")
+    raise InputError(
+        f"the process that trains {path} was ended by signal {report.signal}: continue with "
+        f"the same options and name={name}; if the memory was full, lower jobs="
+    )
 
 
 def _bar(cfg: DictConfig) -> AbstractContextManager[Progress | None]:
@@ -79,94 +96,13 @@ def _bar(cfg: DictConfig) -> AbstractContextManager[Progress | None]:
     return Progress(*columns, TimeRemainingColumn())
 
 
-def gpus_of(cfg: DictConfig) -> list[str]:
-    """The names of the GPUs that the folds may use, as in CUDA_VISIBLE_DEVICES."""
-    if cfg.trainer.get("accelerator", "auto") == "cpu" or not torch.cuda.is_available():
-        return []
-    visible = os.environ.get("CUDA_VISIBLE_DEVICES")
-    return visible.split(",") if visible else [str(i) for i in range(torch.cuda.device_count())]
-
-
-def gpu_of(fold: int, gpus: Sequence[str]) -> dict[str, str]:
-    """The environment that gives a fold one GPU of several, in turn.
-
-    Example:
-        >>> [gpu_of(fold, ["2", "5"]) for fold in (0, 1, 2)][2]
-        {'CUDA_VISIBLE_DEVICES': '2'}
-        >>> gpu_of(0, ["0"])
-        {}
-    """
-    return {"CUDA_VISIBLE_DEVICES": gpus[fold % len(gpus)]} if len(gpus) > 1 else {}
-
-
-class _Fold:
-    """The process of one fold."""
-
-    def __init__(self, cfg: DictConfig, audit: Path, folder: Path, fold: int) -> None:
-        self.path, self.name = fold_directory(audit, fold), cfg.name
-        self.orders = folder / str(fold)
-        self.orders.mkdir()
-        run = fold_config(cfg, fold)
-        run.trainer.enable_progress_bar = False  # the audit shows one bar for all folds
-        OmegaConf.save(run, self.orders / "config.yaml")
-        self.gpu = gpu_of(fold, gpus_of(cfg))
-        self.process: subprocess.Popen[bytes] | None = None
-
-    def start(self) -> None:
-        command = [
-            sys.executable, "-P", "-m", "labelnoise.audit.worker", str(self.orders), str(self.path)
-        ]  # fmt: skip
-        environment = os.environ | self.gpu | {"PYTHONPATH": import_path()}
-        output = (self.orders / "output").open("wb")
-        with output:
-            self.process = subprocess.Popen(
-                command, env=environment, stdin=subprocess.PIPE, stdout=output, stderr=output
-            )
-
-    def ended(self) -> bool:
-        """Whether the process has ended with success."""
-        assert self.process is not None
-        code = self.process.poll()
-        if code:
-            raise self._failure(code)
-        return code == 0
-
-    def _failure(self, code: int) -> BaseException:
-        report = self.orders / "failure.json"
-        failure = json.loads(report.read_text()) if report.exists() else {}
-        if failure.get("line") is not None:
-            return InputError(failure["line"])
-        if code < 0:
-            return InputError(
-                f"the process that trains {self.path} was ended by signal {-code}: continue with "
-                f"the same options and name={self.name}; if the memory was full, lower jobs="
-            )
-        text = failure.get("traceback") or (self.orders / "output").read_text(errors="replace")
-        return RuntimeError(f"the process that trains {self.path} failed:\n{text}")
-
-    def share_done(self) -> float:
-        """The share of the epochs that the per-sample log has; 1 for a finished run."""
-        run = RunDirectory(self.path)
-        if run.summary.exists():
-            return 1.0
-        try:
-            step: Any = np.load(run.dynamics / "step.npy", mmap_mode="r", allow_pickle=False)
-        except (OSError, ValueError):  # not yet written
-            return 0.0
-        return float((step >= 0).mean()) if len(step) else 0.0
-
-
-def _end(folds: Sequence[_Fold]) -> None:
-    """Ask the processes to save their runs, and wait for them."""
-    processes = [fold.process for fold in folds if fold.process is not None]
-    for process in processes:
-        process.terminate()
+def _share_done(path: Path) -> float:
+    """The share of the epochs that the per-sample log of a fold has; 1 for a finished run."""
+    run = RunDirectory(path)
+    if run.summary.exists():
+        return 1.0
     try:
-        for process in processes:
-            process.wait()
-    finally:
-        for process in processes:
-            process.kill()
-            process.wait()
-            assert process.stdin is not None
-            process.stdin.close()
+        step: Any = np.load(run.dynamics / "step.npy", mmap_mode="r", allow_pickle=False)
+    except (OSError, ValueError):  # not yet written
+        return 0.0
+    return float((step >= 0).mean()) if len(step) else 0.0

@@ -8,6 +8,7 @@ from __future__ import annotations
 import argparse
 import os
 import re
+import shlex
 import sys
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
@@ -96,6 +97,23 @@ def resume_command(directory: Path, allow_targets: Sequence[str] = ()) -> str:
     if allow_targets:
         words.append(f"allow_targets=[{','.join(allow_targets)}]")
     return " ".join(words)
+
+
+def repeat_command(name: str) -> str:
+    """The present command, with the ``name`` of its directory.
+
+    Example:
+        >>> from unittest import mock
+        >>> with mock.patch.object(sys, "argv", ["/usr/bin/labelnoise", "-m", "seed=range(0,9)"]):
+        ...     repeat_command("a")
+        "labelnoise -m 'seed=range(0,9)' name=a"
+    """
+    script = Path(sys.argv[0])
+    words = ["python", sys.argv[0]] if script.suffix == ".py" else [script.name]
+    words += sys.argv[1:]
+    if not any(word.startswith("name=") for word in words):
+        words.append(f"name={name}")
+    return shlex.join(words)
 
 
 def _refuse_flag(parser: argparse.ArgumentParser, message: str) -> NoReturn:

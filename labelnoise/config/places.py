@@ -14,6 +14,8 @@ from labelnoise.errors import InputError
 
 # The folders that Hydra creates for this process, deepest first.
 _made: list[Path] = []
+# The files of a sweep before its first job has a directory.
+_OF_A_SWEEP = {"multirun.yaml", "ledger.jsonl", ".ledger.lock"}
 
 
 class Places(Callback):
@@ -41,10 +43,10 @@ class Places(Callback):
 
 
 def remove_made() -> None:
-    """Remove the empty folders that Hydra created, deepest first."""
-    if _made and _made[0].is_dir() and {e.name for e in _made[0].iterdir()} == {"multirun.yaml"}:
-        with suppress(OSError):
-            (_made[0] / "multirun.yaml").unlink()
+    """Remove the folders that Hydra created, deepest first, if no job has written anything."""
+    if _made and _made[0].is_dir() and {entry.name for entry in _made[0].iterdir()} <= _OF_A_SWEEP:
+        for name in _OF_A_SWEEP:
+            (_made[0] / name).unlink(missing_ok=True)
     for folder in _made:
         with suppress(OSError):  # fails if the folder is not empty
             folder.rmdir()

@@ -12,6 +12,7 @@ from omegaconf import DictConfig
 from labelnoise.audit.config import check, register_schema
 from labelnoise.config import CONF_DIR
 from labelnoise.config.command_line import job, one_line_errors
+from labelnoise.sweeps.unfinished import unfinished_listed
 
 register_schema()
 
@@ -31,5 +32,5 @@ def run(cfg: DictConfig) -> float:
 
 def main() -> None:
     """Run the command with the words in ``sys.argv``."""
-    with one_line_errors("audit"):
+    with one_line_errors("audit"), unfinished_listed():
         run()

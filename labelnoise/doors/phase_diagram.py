@@ -12,6 +12,7 @@ from omegaconf import DictConfig
 from labelnoise.config import CONF_DIR
 from labelnoise.config.command_line import job, one_line_errors
 from labelnoise.phase_diagram.config import check, register_schema
+from labelnoise.sweeps.unfinished import unfinished_listed
 
 register_schema()
 
@@ -30,5 +31,5 @@ def run(cfg: DictConfig) -> float | None:
 
 def main() -> None:
     """Run the command with the words in ``sys.argv``."""
-    with one_line_errors("phase_diagram"):
+    with one_line_errors("phase_diagram"), unfinished_listed():
         run()

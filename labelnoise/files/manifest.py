@@ -34,8 +34,8 @@ class Manifest:
 
     ``versions``: of labelnoise and of :data:`LIBRARIES`. ``data``: a fingerprint for each option
     that names files. ``files``: the SHA-256 of each file, by its path in the directory.
-    ``checkpoints``: the step of each checkpoint, by its SHA-256. The manifest has a checksum of
-    itself.
+    ``checkpoints``: the step of each checkpoint, by its SHA-256. ``threads``: the ``count`` of
+    threads, for a run with threads=null. The manifest has a checksum of itself.
 
     A checksum is written before its file. A file with another checksum is damaged. A missing file
     was not finished or was removed.

@@ -167,8 +167,8 @@ class Store:
 
 def _is_ours(entry: Path) -> bool:
     """Whether an entry is from a sweep before its first job, or from another starting job."""
-    known = ("multirun.yaml", "parts", ".submitit")
-    return entry.name in known or entry.name.startswith((".manifest.", ".lock"))
+    known = ("multirun.yaml", "parts", ".submitit", "ledger.jsonl")
+    return entry.name in known or entry.name.startswith((".manifest.", ".lock", ".ledger", ".job-"))
 
 
 def flat(config: Mapping[str, Any]) -> dict[str, Any]:

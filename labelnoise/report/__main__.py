@@ -206,6 +206,22 @@ PLOT = Command(
     ),
 )
 
+SWEEP = Command(
+    "the state of a sweep: counts, time left, failures and the best score so far",
+    "labelnoise.sweeps.status:report_status",
+    (
+        (
+            "sweep",
+            {
+                "metavar": "SWEEP_DIR",
+                "type": Path,
+                "nargs": "?",
+                "help": "directory of a sweep; None: the newest one in outputs/",
+            },
+        ),
+    ),
+)
+
 CACHE = Command(
     "the decoded images that data.cache=disk keeps on the disk",
     "labelnoise.report.tables.caches:report_caches",
@@ -235,6 +251,7 @@ COMMANDS = {
     "review": REVIEW,
     "runs": RUNS,
     "suspects": SUSPECTS,
+    "sweep": SWEEP,
     "table": TABLE,
 }
 

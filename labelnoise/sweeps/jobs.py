@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from contextlib import suppress
 from functools import lru_cache
 from pathlib import Path
@@ -13,8 +13,10 @@ from filelock import FileLock, Timeout
 from omegaconf import DictConfig, OmegaConf
 
 from labelnoise.config.composition import config_hash
+from labelnoise.config.score import score_of
 from labelnoise.errors import BusyError, InputError
 from labelnoise.run_directory import RunDirectory
+from labelnoise.sweeps.ledger import hashes_of_jobs, recorded
 
 # The folders of jobs that this process left to other processes.
 _left: set[Path] = set()
@@ -44,7 +46,10 @@ def train_in_sweep(
             with suppress(OSError):
                 numbered.rmdir()  # Hydra created it for this job; fails if another run is there
         try:
-            return train(cfg, folder, overrides, pruning_of(cfg))
+            with recorded(folder, config_hash(cfg), overrides) as entry:
+                summary = train(cfg, folder, overrides, pruning_of(cfg))
+                entry.score, entry.score_name = score_of(summary, cfg.score), cfg.score
+            return summary
         except InputError as error:
             if job_folder(numbered, cfg) != folder:
                 continue  # meanwhile another process took the folder for another job
@@ -68,13 +73,25 @@ def job_folder(numbered: Path, cfg: DictConfig) -> Path:
         return numbered
     others = job_folders(numbered.parent)
     ours = config_hash(cfg)
+    known = hashes_of_jobs(numbered.parent)
     for folder in others:
-        if _hash_in(folder) == ours:
+        # Reading a configuration takes 20 ms, and each job of a large sweep looks for its folder.
+        if ours in known.get(folder.name, {ours}) and _hash_in(folder) == ours:
             return folder
     if cfg.get("rerun", False) or _hash_in(numbered) is None:
         return numbered
     taken = [int(folder.name) for folder in others if RunDirectory(folder).config.exists()]
     return numbered.with_name(str(max(taken) + 1))
+
+
+def jobs_left() -> list[Path]:
+    """The folders of jobs that this process left to other processes."""
+    return sorted(_left)
+
+
+def leave(folders: Iterable[Path]) -> None:
+    """Enter folders that a process of this sweep left to other processes."""
+    _left.update(folders)
 
 
 def wait_for_others(sweep: Path) -> list[Path]:

@@ -11,9 +11,12 @@ from typing import TYPE_CHECKING, Any
 from hydra.experimental.callback import Callback
 from omegaconf import DictConfig
 
+from labelnoise.config.command_line import exit_with_one_line
 from labelnoise.errors import InputError
 from labelnoise.files.tables import write_rows
+from labelnoise.processes.server import call_in_fork
 from labelnoise.sweeps.jobs import job_folders, wait_for_others
+from labelnoise.sweeps.unfinished import unfinished_listed
 
 if TYPE_CHECKING:  # which imports torch
     from labelnoise.report.loaded import LoadedRun
@@ -45,14 +48,15 @@ def sweep_reported() -> Iterator[None]:
     """
     global _directory
     left: list[Path] = []
-    try:
-        yield
-        if _directory is not None:
-            left = wait_for_others(_directory)
-    finally:
-        directory, _directory = _directory, None
-        if directory is not None:
-            report_sweep(directory)
+    with unfinished_listed():
+        try:
+            yield
+            if _directory is not None:
+                left = wait_for_others(_directory)
+        finally:
+            directory, _directory = _directory, None
+            if directory is not None and call_in_fork(_report, directory):
+                raise SystemExit(1)
     if left:
         names = ", ".join(folder.name for folder in left)
         sys.stderr.write(
@@ -62,18 +66,33 @@ def sweep_reported() -> Iterator[None]:
         raise SystemExit(1)
 
 
+def _report(directory: Path) -> None:
+    """Report on a sweep; in a fork, which has imported torch."""
+    try:
+        report_sweep(directory)
+    except Exception as error:
+        exit_with_one_line(error)
+        raise
+
+
 def report_sweep(directory: Path) -> None:
     """Write sweep.csv, runs.csv and the figures, and print mean and range over seeds.
 
     Unfinished runs are named, and the other runs are reported.
     """
-    from labelnoise.report.loaded import load_run  # torch is imported here
+    folders = job_folders(directory)
+    finished = [folder for folder in folders if (folder / "summary.json").is_file()]
+    if finished:
+        _report_finished(directory, finished)
+    if left := [each.name for each in folders if each not in finished and any(each.iterdir())]:
+        print(f"not finished in {directory}: run {', '.join(left)}")
 
-    runs, unfinished, pruned = [], [], []
-    for folder in job_folders(directory):
-        if not (folder / "summary.json").is_file():
-            unfinished += [folder.name] if any(folder.iterdir()) else []
-            continue
+
+def _report_finished(directory: Path, folders: Sequence[Path]) -> None:
+    from labelnoise.report.loaded import load_run  # imports torch
+
+    runs, pruned = [], []
+    for folder in folders:
         try:
             run = load_run(folder)
         except InputError as error:
@@ -87,8 +106,6 @@ def report_sweep(directory: Path) -> None:
         write_sweep(directory, runs)
     if pruned:
         print(f"ended early by the search and left out: run {', '.join(pruned)}")
-    if unfinished:
-        print(f"not finished in {directory}: run {', '.join(unfinished)}")
 
 
 def write_sweep(directory: Path, runs: Sequence[LoadedRun]) -> None:

@@ -31,6 +31,7 @@ from labelnoise.config.score import check_search_score
 from labelnoise.errors import InputError
 from labelnoise.seeding import derive_seed
 from labelnoise.sweeps.study import PRUNED, Pruner, check_installed, held, open_study
+from labelnoise.sweeps.unfinished import forget
 
 if TYPE_CHECKING:  # an extra
     from optuna import Study
@@ -96,6 +97,7 @@ def search(
             jobs = [_words_of(trial, fixed) for trial in batch]
             sweeper.validate_batch_is_legal(jobs)
             returns = sweeper.launcher.launch(jobs, initial_job_idx=batch[0].number)
+            forget()  # a failed trial is not repeated
             for trial, returned in zip(batch, returns, strict=True):
                 _tell(study, trial.number, returned)
         _report(study, folder, space, config.score)

@@ -22,6 +22,7 @@ from omegaconf import DictConfig, OmegaConf
 from labelnoise.errors import InputError
 from labelnoise.processes.distributed import RANK, WORLD_SIZE
 from labelnoise.processes.interrupts import Interrupted, deferred, received
+from labelnoise.processes.server import import_path
 
 STRATEGIES = (
     "auto",
@@ -99,11 +100,6 @@ def launch(cfg: DictConfig, path: Path, overrides: Sequence[str], processes: int
                 process.wait()
                 assert process.stdin is not None
                 process.stdin.close()
-
-
-def import_path() -> str:
-    """PYTHONPATH for a child process that imports the same modules as this one."""
-    return os.pathsep.join(word or os.getcwd() for word in sys.path)
 
 
 def _environment(rank: int, processes: int, port: int, threads: int) -> dict[str, str]:

@@ -9,6 +9,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+import torch
 from omegaconf import DictConfig
 
 from labelnoise.config.command_line import resume_command
@@ -75,7 +76,7 @@ def train(
             check(cfg)
         with (
             claim(path, cfg, overrides) as run,
-            isolated(cfg.seed, cfg.threads),
+            isolated(cfg.seed, _threads(cfg, run)),
             logging_to(run.log),
         ):
             _complete(cfg, run, overrides, watcher)
@@ -83,6 +84,18 @@ def train(
             if cfg.trainer.get("enable_progress_bar", True):
                 print_summary(summary, run.path)
             return summary
+
+
+def _threads(cfg: DictConfig, run: RunDirectory) -> int:
+    """The threads of a run: those with which it began, because its results depend on them."""
+    if cfg.threads is not None:
+        return int(cfg.threads)
+    count = run.manifest.section("threads").get("count")
+    if count is None:
+        count = torch.get_num_threads()
+        if not run.summary.exists():
+            run.manifest.update(threads={"count": count})
+    return int(count)
 
 
 def _complete(

@@ -15,10 +15,11 @@ from omegaconf import OmegaConf
 from labelnoise.audit.audit import audit
 from labelnoise.audit.config import compose, fold_config, jobs_of
 from labelnoise.audit.fold_evidence import evidence_of_folds
-from labelnoise.audit.folds import fold_directory, gpu_of, gpus_of
+from labelnoise.audit.folds import fold_directory
 from labelnoise.data.batch import Split
 from labelnoise.dynamics.log import DynamicsLog
 from labelnoise.errors import InputError
+from labelnoise.processes.devices import gpu_of, gpus_of
 from labelnoise.training.building import data_to_read
 from labelnoise.training.train import train
 from tests.conftest import present

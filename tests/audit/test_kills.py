@@ -8,6 +8,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable
+from contextlib import suppress
 from pathlib import Path
 
 import pytest
@@ -39,12 +40,14 @@ def until(happened: Callable[[], bool], seconds: float = 120) -> None:
 
 
 def workers(path: Path) -> list[int]:
-    """The processes that train a fold of the audit in ``path``."""
-    found = subprocess.run(
-        ["ps", "-ww", "-eo", "pid,args"], capture_output=True, text=True, check=True
-    )
-    lines = [line for line in found.stdout.splitlines() if f"{path}/fold_" in line]
-    return [int(line.split()[0]) for line in lines]
+    """The processes that train a fold of the audit in ``path``: they hold the lock of its run."""
+    found = set()
+    for link in Path("/proc").glob("[0-9]*/fd/*"):
+        with suppress(OSError):  # the process or the file is gone
+            file = Path(os.readlink(link))
+            if file.name == ".lock" and file.parent.parent == path:
+                found.add(int(link.parts[2]))
+    return sorted(found)
 
 
 @pytest.mark.slow

@@ -6,8 +6,9 @@ from pathlib import Path
 
 import pytest
 
-from labelnoise.data import memory
+from labelnoise.data.memory import check_fits
 from labelnoise.errors import InputError
+from labelnoise.processes import memory
 
 
 def test_something_is_free_and_less_than_all_there_is() -> None:
@@ -37,12 +38,12 @@ def test_a_containers_limit_counts(
 
 
 def test_what_does_not_fit_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(memory, "available_memory", lambda: 1000)
-    line = memory.check_fits(1000, "5 images", "write fewer")
+    monkeypatch.setattr("labelnoise.data.memory.available_memory", lambda: 1000)
+    line = check_fits(1000, "5 images", "write fewer")
     assert line == "5 images take 1 kB of memory, 1 kB are free"
     with pytest.raises(
         InputError, match="5 images take 1 kB of memory but only 1 kB are free: write"
     ):
-        memory.check_fits(1001, "5 images", "write fewer")
-    monkeypatch.setattr(memory, "available_memory", lambda: None)
-    assert memory.check_fits(10**18, "5 images", "") == "5 images take 1000000 TB of memory"
+        check_fits(1001, "5 images", "write fewer")
+    monkeypatch.setattr("labelnoise.data.memory.available_memory", lambda: None)
+    assert check_fits(10**18, "5 images", "") == "5 images take 1000000 TB of memory"

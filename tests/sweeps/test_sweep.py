@@ -11,11 +11,14 @@ from pathlib import Path
 import pytest
 from omegaconf import DictConfig
 
+from labelnoise.config.composition import config_hash
 from labelnoise.learner.history import History
 from labelnoise.report.loaded import LoadedRun
 from labelnoise.report.tables.sweep import COLUMNS, mean_and_range, over_seeds, sweep_rows
 from labelnoise.run_directory import RunDirectory, claim
+from labelnoise.sweeps import jobs
 from labelnoise.sweeps.jobs import job_folder, train_in_sweep, wait_for_others
+from labelnoise.sweeps.ledger import append
 from tests.conftest import TINY, latest
 from tests.parts import resolved
 
@@ -39,9 +42,9 @@ def test_a_sweep_survives_a_job_that_fails_and_can_be_run_again(tmp_path: Path) 
     sweep = ("-m", "noise_rate=0.1,0.7,0.2", f"output_dir={tmp_path}", "name=sweep")
     done = run_py(*sweep)
     assert done.returncode == 1
-    assert "error: noise rate 0.7 is not below 1/2" in done.stderr
+    assert done.stderr.endswith("error: 1 job of the sweep did not finish\n")
+    assert "1  failed  noise_rate=0.7  noise rate 0.7 is not below 1/2" in done.stderr
     assert "Traceback" not in done.stderr
-    assert "Error executing job with overrides: ['noise_rate=0.7'" in done.stderr
     assert "mean [min, max] over seeds" in done.stdout
     assert [row["noise_rate"] for row in rows(tmp_path / "sweep")] == ["0.1", "0.2"]
     assert not (tmp_path / "sweep" / "1").exists()
@@ -163,6 +166,28 @@ def test_a_job_that_the_other_process_left_unfinished_is_named(
     with claim(folder, cfg, []):
         assert train_in_sweep(cfg, folder, []) is None
     assert wait_for_others(tmp_path) == [folder]
+
+
+def test_the_ledger_saves_reading_the_configurations_of_other_jobs(
+    tiny_config: Callable[..., DictConfig], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for number in range(5):
+        with claim(tmp_path / str(number), tiny_config(f"seed={number}"), []):
+            hashed = config_hash(tiny_config(f"seed={number}"))
+            # Folder 3 is not in the ledger, and folder 2 has had another run.
+            for each in {2: (hashed, "another"), 3: ()}.get(number, (hashed,)):
+                append(tmp_path, {"status": "started", "job": number, "config_hash": each})
+    looked: list[str] = []
+    original = jobs._hash_in
+
+    def look(folder: Path) -> str | None:
+        looked.append(folder.name)
+        return original(folder)
+
+    monkeypatch.setattr(jobs, "_hash_in", look)
+    for number in range(5):
+        assert job_folder(tmp_path / "9", tiny_config(f"seed={number}")).name == str(number)
+    assert looked == ["0", "1", "2", "3", "3", "4"]
 
 
 def test_a_job_lies_where_its_configuration_is(

@@ -1,0 +1,161 @@
+"""``ledger.jsonl`` of a sweep: one line for each event of a job, readable while the sweep runs."""
+
+from __future__ import annotations
+
+import json
+import math
+import os
+import resource
+import sys
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+from socket import gethostname
+from typing import Any
+
+from filelock import FileLock
+
+from labelnoise.config.score import Name
+from labelnoise.errors import BusyError
+from labelnoise.processes.memory import own_peak
+from labelnoise.processes.worker import INTERRUPTED, INTERRUPTED_STATUS
+
+Event = dict[str, Any]
+# The statuses of the last event of a job.
+FINAL = ("finished", "failed", "interrupted", "killed")
+
+
+@dataclass
+class Entry:
+    """The result of a job, for its last line."""
+
+    score: float = math.nan
+    score_name: Name = "val_acc"
+    read: bool = False
+
+
+def ledger_of(sweep: Path) -> Path:
+    """The ledger in the folder of a sweep."""
+    return sweep / "ledger.jsonl"
+
+
+@contextmanager
+def recorded(folder: Path, config_hash: str, overrides: Sequence[str]) -> Iterator[Entry]:
+    """Record the start and the end of the job in ``folder``; the block sets the score.
+
+    A job that was finished before has only a last line, with ``read``. If another process runs the
+    job, the line says ``left``.
+    """
+    event = job_event(folder, config_hash, overrides)
+    entry = Entry(read=(folder / "summary.json").exists())
+    if not entry.read:
+        append(folder.parent, event | {"status": "started"})
+    try:
+        yield entry
+    except BusyError:
+        append(folder.parent, event | ended("left", "another process runs the job"))
+        raise
+    except Exception as error:
+        reason = " ".join(str(error).split()) or type(error).__name__
+        append(folder.parent, event | ended("failed", reason))
+        raise
+    except SystemExit as error:
+        stopped = error.code in INTERRUPTED_STATUS
+        why = INTERRUPTED.reason if stopped else f"the job called sys.exit({error.code!r})"
+        append(folder.parent, event | ended("interrupted" if stopped else "failed", why))
+        raise
+    append(
+        folder.parent,
+        event | {"read": entry.read} | _scored(entry) | ended("finished", None),
+    )
+
+
+def job_event(folder: Path, config_hash: str | None, overrides: Sequence[str]) -> Event:
+    """The part of an event that names the job and its process."""
+    return {
+        "job": int(folder.name) if folder.name.isdecimal() else folder.name,
+        "config_hash": config_hash,
+        "overrides": list(overrides),
+        "host": host(),
+        "pid": os.getpid(),
+        "start": now(),
+    }
+
+
+def _scored(entry: Entry) -> Event:
+    """The part of an event with the score, which is null if the run has none."""
+    score = None if math.isnan(entry.score) else entry.score
+    return {"score": score, "score_name": entry.score_name}
+
+
+def ended(status: str, reason: str | None) -> Event:
+    """The part of an event that ends a job in this process."""
+    own, kilo = own_peak(), 1 if sys.platform == "darwin" else 1024  # getrusage(2): bytes there
+    peak = kilo * resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    return {
+        "status": status,
+        "reason": reason,
+        "end": now(),
+        "peak_mb": round(peak / 2**20, 1),
+        "own_mb": None if own is None else round(own / 2**20, 1),
+    }
+
+
+def host() -> str:
+    """The name of this machine."""
+    return gethostname()
+
+
+def now() -> str:
+    """The present time in UTC, to the millisecond.
+
+    Example:
+        >>> now().endswith("+00:00")
+        True
+    """
+    return datetime.now(UTC).isoformat(timespec="milliseconds")
+
+
+def append(sweep: Path, event: Event) -> None:
+    """Append a line to the ledger, after the line that a killed process may have cut off."""
+    line = json.dumps(event, default=str) + "\n"
+    path = ledger_of(sweep)
+    with FileLock(sweep / ".ledger.lock"):
+        descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_APPEND, 0o666)
+        try:
+            size = os.fstat(descriptor).st_size
+            if size and os.pread(descriptor, 1, size - 1) != b"\n":
+                line = "\n" + line
+            os.write(descriptor, line.encode())
+        finally:
+            os.close(descriptor)
+
+
+def read_events(sweep: Path) -> tuple[list[Event], int]:
+    """The events in the ledger of a sweep, and the number of lines that are cut off or damaged."""
+    try:
+        lines = ledger_of(sweep).read_bytes().split(b"\n")
+    except FileNotFoundError:
+        return [], 0
+    events, damaged = list[Event](), 0
+    for line in filter(None, lines):
+        try:
+            event = json.loads(line)
+            if not isinstance(event, dict) or "status" not in event:
+                raise ValueError
+        except ValueError:
+            damaged += 1
+        else:
+            events.append(event)
+    return events, damaged
+
+
+def hashes_of_jobs(sweep: Path) -> dict[str, set[str]]:
+    """The hashes of the configurations that jobs have had in each folder, by its name."""
+    found: dict[str, set[str]] = {}
+    for event in read_events(sweep)[0]:
+        if event.get("config_hash") is not None:
+            found.setdefault(str(event["job"]), set()).add(event["config_hash"])
+    return found
