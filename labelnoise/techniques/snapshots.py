@@ -12,7 +12,7 @@ from torch import Tensor, nn
 from torch.optim import Optimizer
 
 from labelnoise.errors import InputError
-from labelnoise.noise.label_words import some
+from labelnoise.files.label_words import some
 from labelnoise.processes.distributed import changing_buffers
 
 MOST_NAMES = 40  # parameter names in one error message

@@ -55,7 +55,9 @@ def oom_score() -> int:
 
 
 def wait(path: str) -> None:
-    """Sleep until the end; write ``path`` when the job is asked to leave."""
+    """Write ``path``.waits and sleep; write ``path`` when the job is asked to leave."""
+    with open(f"{path}.waits", "w"):
+        pass
     try:
         while received() is None:
             time.sleep(0.05)

@@ -73,12 +73,13 @@ def test_a_job_leaves_nothing_to_the_next_one(tmp_path: Path) -> None:
 
 def test_jobs_that_are_stopped_save_and_the_others_do_not_start(tmp_path: Path) -> None:
     saved = [tmp_path / name for name in ("a", "b", "c")]
-    pool = Pool([{}, {}], explain)
-    events = []
-    for event in pool.run(jobs(tmp_path, [(pool_jobs.wait, (str(path),)) for path in saved])):
-        events.append(event)
-        if sum(isinstance(event, Started) for event in events) == 2:
+
+    def stop_when_two_wait() -> None:
+        if len(list(tmp_path.glob("*.waits"))) == 2:
             pool.stop()
+
+    pool = Pool([{}, {}], explain, look=stop_when_two_wait)
+    events = list(pool.run(jobs(tmp_path, [(pool_jobs.wait, (str(path),)) for path in saved])))
     ended = [event.report.status for event in events if isinstance(event, Ended)]
     assert ended == ["interrupted", "interrupted"]
     assert [path.exists() for path in saved] == [True, True, False]

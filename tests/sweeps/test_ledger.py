@@ -29,7 +29,7 @@ def event(job: int, status: str, **more: object) -> Event:
 
 
 def finished(job: int, score: float, **more: object) -> Event:
-    return event(job, "finished", end=LATE, score=score, **more)
+    return event(job, "finished", end=LATE, score=score, score_name="val_acc", **more)
 
 
 def test_a_job_writes_its_start_and_its_end(
@@ -41,7 +41,7 @@ def test_a_job_writes_its_start_and_its_end(
     first, second, third = read_events(tmp_path)[0]
     assert (first["status"], second["status"], third["status"]) == ("started", *["finished"] * 2)
     assert second["config_hash"] == summary["config_hash"]  # type: ignore[index]
-    assert second["score"] == summary["final"]["test/acc"]  # type: ignore[index]
+    assert second["score"] == summary["final"]["val/acc"]  # type: ignore[index]
     assert second["pid"] == os.getpid() and second["host"] == host()
     assert (second["job"], second["overrides"], second["read"]) == (0, ["seed=0"], False)
     assert second["peak_mb"] > second["own_mb"] > 1
@@ -96,10 +96,16 @@ def test_the_state_of_a_running_sweep(tmp_path: Path) -> None:
     # 10 s a job: 4 waiting ones, and 4 s of the running one, 2 at a time.
     assert state.seconds_left(datetime(2026, 1, 1, 0, 0, 6, tzinfo=UTC)) == (4 * 10 + 4) / 2
     text = report_status(tmp_path)
-    assert "best score: 0.75, job 1 (seed=1)" in text
+    assert "best val_acc: 0.75, job 1 (seed=1)" in text
     assert "job 3 failed: a reason (seed=3)" in text
     assert "job 4 killed: its process does not exist any more" in text
     assert "earlier" not in text
+
+
+def test_the_best_loss_is_the_lowest(tmp_path: Path) -> None:
+    for job, loss in enumerate((0.5, 0.2, 0.9)):
+        append(tmp_path, finished(job, loss) | {"score_name": "val_loss"})
+    assert "best val_loss: 0.2, job 1 (seed=1)" in report_status(tmp_path)
 
 
 def test_the_newest_sweep_is_found(tmp_path: Path) -> None:
