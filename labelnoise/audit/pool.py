@@ -7,6 +7,7 @@ from typing import Any, cast
 
 from omegaconf import DictConfig
 
+from labelnoise.audit.baseline import baseline_of, check_baseline, compare
 from labelnoise.audit.config import fold_config
 from labelnoise.audit.duplicates import find_duplicates
 from labelnoise.audit.evidence import Gathered
@@ -51,11 +52,15 @@ class PoolOfSamples:
         run.check_data(data.sources())
         data.setup()
         _warn_of_rare_classes(data, folds)
+        if self.cfg.baseline:
+            check_baseline(data)
         train_folds(self.cfg, run.path)
         evidence = evidence_of_folds(run.path, folds)
         duplicates = find_duplicates(data, evidence.source_index)
+        baseline = baseline_of(data, evidence) if self.cfg.baseline else None
         facts = {
             "folds": folds,
+            "baseline": None if baseline is None else compare(baseline, evidence),
             "duplicates": duplicates.counts(evidence.label),
             "not_audited": {
                 "test": 0 if data.test is None else len(data.test),
@@ -63,7 +68,8 @@ class PoolOfSamples:
             },
             "data_left_out": dict(data.left_out),
         }
-        return Gathered(evidence, duplicates.exact, facts)
+        scores = {} if baseline is None else {"baseline": baseline.suspicion}
+        return Gathered(evidence, duplicates.exact, facts, scores)
 
 
 def _warn_of_rare_classes(data: PoolDataModule, folds: int) -> None:
