@@ -51,7 +51,7 @@ def baseline_of(data: PoolDataModule, evidence: Evidence) -> Baseline:
 
     The features of an image are histograms of oriented gradients in 4 x 4 cells (HOG, Dalal and
     Triggs, CVPR 2005). The features of other samples are their values, standardized over all
-    samples. The regression is scikit-learn's with its default options.
+    samples. The regression is scikit-learn's with its default options and at most 1,000 iterations.
 
     Args:
         data: after ``setup``.
