@@ -15,6 +15,7 @@ from labelnoise.audit.fold_evidence import evidence_of_folds
 from labelnoise.audit.folds import train_folds
 from labelnoise.data.pool import PoolDataModule
 from labelnoise.errors import InputError
+from labelnoise.files.label_words import some
 from labelnoise.run_directory import RunDirectory
 from labelnoise.training.building import data_to_read
 
@@ -76,11 +77,10 @@ def _warn_of_rare_classes(data: PoolDataModule, folds: int) -> None:
     """Say which classes have fewer samples than folds."""
     count = data.noise_record.label.bincount(minlength=data.num_classes).tolist()
     counted = zip(data.class_names, count, strict=True)
-    rare = [f"'{name}' {n}" for name, n in counted if 0 < n < folds]
+    rare = [f"'{name}' ({n})" for name, n in counted if 0 < n < folds]
     if rare:
         log.warning(
-            "%d classes have fewer samples than the %d folds (%s): their samples are in different "
-            "folds, and a sample that is alone in its class is judged by a network that has not "
-            "seen the class",
-            len(rare), folds, ", ".join(rare[:5]),
+            "there are %d folds, but fewer samples of %s: they are in different folds, and a sample "
+            "that is alone in its class is judged by a network that has not seen the class",
+            folds, some(rare, most=5),
         )  # fmt: skip
