@@ -80,7 +80,7 @@ def _warn_of_rare_classes(data: PoolDataModule, folds: int) -> None:
     rare = [f"'{name}' ({n})" for name, n in counted if 0 < n < folds]
     if rare:
         log.warning(
-            "there are %d folds, but fewer samples of %s: they are in different folds, and a sample "
+            "there are %d folds, but fewer samples of %s: they are in different folds; a sample "
             "that is alone in its class is judged by a network that has not seen the class",
             folds, some(rare, most=5),
         )  # fmt: skip
