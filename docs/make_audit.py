@@ -1,6 +1,7 @@
 """Print the tables of docs/own_data.md from audits of data with known true labels.
 
 python docs/make_audit.py ranking outputs/worse outputs/digits
+python docs/make_audit.py baseline outputs/worse
 python docs/make_audit.py reliability outputs/worse --figure docs/figures/audit_reliability.png
 python docs/make_audit.py epochs outputs/worse
 python docs/make_audit.py review outputs/worse --first 500 --decision change --to corrections.csv
@@ -9,6 +10,7 @@ python docs/make_audit.py review outputs/worse --first 500 --decision change --t
 from __future__ import annotations
 
 import argparse
+import json
 from pathlib import Path
 from time import perf_counter
 
@@ -21,7 +23,7 @@ from labelnoise.audit.fold_evidence import evidence_of_folds
 from labelnoise.audit.scores import Verdict, judge
 from labelnoise.audit.write import findings, is_noisy
 from labelnoise.data.corrections import COLUMNS, fingerprint_of
-from labelnoise.dynamics.ranking import margin_loss
+from labelnoise.dynamics.ranking import auc, margin_loss
 from labelnoise.files.tables import read_rows, write_columns
 from labelnoise.report.loaded import load_run, read_dynamics
 from labelnoise.report.tables.suspects import rows_before_memorization
@@ -58,6 +60,21 @@ def ranking(audits: list[Path]) -> None:
         ]
         quality = (truth["average_precision"], truth["auc"], *precision)
         row(audit.name, *quality, f"{seconds:.2f} s", *others)
+
+
+def baseline(audits: list[Path]) -> None:
+    """The quality of the ranking by the baseline, beside that of the margin loss."""
+    for audit in audits:
+        rows = read_rows(audit / "suspects.csv")
+        noisy = np.array([r["given_label"] != r["true_label"] for r in rows])
+        score, rank = (
+            np.array([float(r[name]) for r in rows]) for name in ("baseline", "margin_loss")
+        )
+        ranked = noisy[np.argsort(-score, kind="stable")]
+        found = json.loads((audit / "audit.json").read_text())["baseline"]
+        precisions = (float(average_precision_score(noisy, s)) for s in (score, rank))
+        first = (float(ranked[:m].mean()) for m in FIRST)
+        row(audit.name, *precisions, auc(score, noisy), *first, found["out_of_fold_accuracy"])
 
 
 def reliability(audits: list[Path], figure: Path | None) -> None:
@@ -160,7 +177,7 @@ def review(audit: Path, first: int, decision: str, to: Path) -> None:
 def main() -> None:
     parser = argparse.ArgumentParser(description="Print the tables of docs/own_data.md.")
     commands = parser.add_subparsers(dest="command", required=True)
-    for name in ("ranking", "reliability", "epochs"):
+    for name in ("ranking", "baseline", "reliability", "epochs"):
         command = commands.add_parser(name)
         command.add_argument("audits", nargs="+", type=Path)
         if name == "reliability":
@@ -173,6 +190,8 @@ def main() -> None:
     options = parser.parse_args()
     if options.command == "ranking":
         ranking(options.audits)
+    elif options.command == "baseline":
+        baseline(options.audits)
     elif options.command == "reliability":
         reliability(options.audits, options.figure)
     elif options.command == "epochs":

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 import torch
 
-from docs.make_audit import curve, review
+from docs.make_audit import baseline, curve, review
 from labelnoise.audit.scores import Verdict
 from labelnoise.data.corrections import correct
 from labelnoise.files.tables import write_columns
@@ -52,3 +52,19 @@ def test_the_curve_has_the_means_of_ten_groups_of_equal_size() -> None:
         members = order[10 * g : 10 * g + 10]
         assert estimate[g] == pytest.approx(wrong[members].mean())
         assert share[g] == pytest.approx(noisy[members].mean())
+
+
+def test_the_row_of_the_baseline(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    write_columns(
+        tmp_path / "suspects.csv",
+        {
+            "given_label": ["a", "a", "b", "b"],
+            "true_label": ["b", "a", "a", "b"],
+            "margin_loss": np.array([4.0, 3.0, 2.0, 1.0]),
+            "baseline": np.array([0.9, 0.1, 0.8, 0.2]),
+        },
+    )
+    (tmp_path / "audit.json").write_text('{"baseline": {"out_of_fold_accuracy": 0.5}}')
+    baseline([tmp_path])
+    cells = capsys.readouterr().out.split("|")[2:-1]
+    assert [float(c) for c in cells] == [1, 0.833, 1, 0.5, 0.5, 0.5, 0.5]

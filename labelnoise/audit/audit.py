@@ -21,6 +21,7 @@ from labelnoise.config.composition import config_hash
 from labelnoise.config.options import check_options
 from labelnoise.config.refusals import in_one_line
 from labelnoise.config.targets import allowed_modules, find, instantiate
+from labelnoise.errors import InputError
 from labelnoise.files.writing import sha256
 from labelnoise.processes.interrupts import interruptible
 from labelnoise.processes.logs import logging_to
@@ -74,6 +75,8 @@ def _source(cfg: DictConfig) -> Source:
     allowed = allowed_modules(cfg)
     kind = find(cfg.data._target_, allowed, "data")
     if kind is Predictions:
+        if cfg.baseline:
+            raise InputError("baseline=true needs samples, which predictions do not have")
         check_options(cfg, "data")
         predictions: Predictions = instantiate(cfg.data, allowed)
         return predictions
@@ -90,7 +93,7 @@ def _audit(cfg: DictConfig, results: AuditDirectory, overrides: Sequence[str]) -
         gathered = _source(cfg).gather(run)
     evidence = gathered.evidence
     verdict = judge(evidence)
-    write_suspects(results.suspects, evidence, verdict, gathered.equal)
+    write_suspects(results.suspects, evidence, verdict, gathered.equal, gathered.scores)
     write_probabilities(results.probabilities, evidence)
     files = (results.suspects, results.probabilities)
     run.manifest.add_files({file: sha256(file) for file in files})

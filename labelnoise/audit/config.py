@@ -18,6 +18,7 @@ from labelnoise.processes.devices import cores
 
 # Keys of an audit that a run does not have.
 RANGES = {"folds": whole(2, 100), "jobs": COUNT}
+ONLY_AUDIT = (*RANGES, "baseline")
 # Monitors that write what an audit reads.
 NEEDED_MONITORS = ("dynamics", "held_out")
 
@@ -28,6 +29,7 @@ class AuditConfig(Config):
 
     folds: int = MISSING
     jobs: int | None = MISSING
+    baseline: bool = MISSING
 
 
 def register_schema() -> None:
@@ -74,7 +76,7 @@ def jobs_of(cfg: DictConfig, gpus: int = 0) -> int:
 def fold_config(cfg: DictConfig, fold: int) -> DictConfig:
     """The configuration of the run that holds out fold ``fold``."""
     plain: Any = OmegaConf.to_container(cfg, resolve=True)
-    for key in RANGES:
+    for key in ONLY_AUDIT:
         del plain[key]
     plain["data"]["fold"] = [fold, cfg.folds]
     plain["name"], plain["rerun"] = f"{cfg.name}/fold_{fold}", False

@@ -52,11 +52,13 @@ class Gathered:
         equal: (n,) the number of the group of equal samples, -1 for a sample that occurs once; None
             without samples.
         facts: further entries of audit.json.
+        scores: (n,) further columns of suspects.csv by name.
     """
 
     evidence: Evidence
     equal: Int[np.ndarray, " n"] | None
     facts: dict[str, Any]
+    scores: dict[str, Float[np.ndarray, " n"]] = field(default_factory=dict)
 
 
 @runtime_checkable

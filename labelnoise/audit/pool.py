@@ -7,6 +7,7 @@ from typing import Any, cast
 
 from omegaconf import DictConfig
 
+from labelnoise.audit.baseline import baseline_of, check_baseline, compare
 from labelnoise.audit.config import fold_config
 from labelnoise.audit.duplicates import find_duplicates
 from labelnoise.audit.evidence import Gathered
@@ -14,6 +15,7 @@ from labelnoise.audit.fold_evidence import evidence_of_folds
 from labelnoise.audit.folds import train_folds
 from labelnoise.data.pool import PoolDataModule
 from labelnoise.errors import InputError
+from labelnoise.files.label_words import some
 from labelnoise.run_directory import RunDirectory
 from labelnoise.training.building import data_to_read
 
@@ -51,11 +53,15 @@ class PoolOfSamples:
         run.check_data(data.sources())
         data.setup()
         _warn_of_rare_classes(data, folds)
+        if self.cfg.baseline:
+            check_baseline(data)
         train_folds(self.cfg, run.path)
         evidence = evidence_of_folds(run.path, folds)
         duplicates = find_duplicates(data, evidence.source_index)
+        baseline = baseline_of(data, evidence) if self.cfg.baseline else None
         facts = {
             "folds": folds,
+            "baseline": None if baseline is None else compare(baseline, evidence),
             "duplicates": duplicates.counts(evidence.label),
             "not_audited": {
                 "test": 0 if data.test is None else len(data.test),
@@ -63,18 +69,18 @@ class PoolOfSamples:
             },
             "data_left_out": dict(data.left_out),
         }
-        return Gathered(evidence, duplicates.exact, facts)
+        scores = {} if baseline is None else {"baseline": baseline.suspicion}
+        return Gathered(evidence, duplicates.exact, facts, scores)
 
 
 def _warn_of_rare_classes(data: PoolDataModule, folds: int) -> None:
     """Say which classes have fewer samples than folds."""
     count = data.noise_record.label.bincount(minlength=data.num_classes).tolist()
     counted = zip(data.class_names, count, strict=True)
-    rare = [f"'{name}' {n}" for name, n in counted if 0 < n < folds]
+    rare = [f"'{name}' ({n})" for name, n in counted if 0 < n < folds]
     if rare:
         log.warning(
-            "%d classes have fewer samples than the %d folds (%s): their samples are in different "
-            "folds, and a sample that is alone in its class is judged by a network that has not "
-            "seen the class",
-            len(rare), folds, ", ".join(rare[:5]),
+            "there are %d folds, but fewer samples of %s: they are in different folds; a sample "
+            "that is alone in its class is judged by a network that has not seen the class",
+            folds, some(rare, most=5),
         )  # fmt: skip

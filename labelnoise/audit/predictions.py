@@ -73,7 +73,12 @@ class Predictions:
     def gather(self, run: RunDirectory) -> Gathered:
         """The predictions and the labels; nothing is trained."""
         run.check_data(self.fingerprints())
-        facts: dict[str, Any] = {"folds": None, "duplicates": None, "not_audited": {}}
+        facts: dict[str, Any] = {
+            "folds": None,
+            "duplicates": None,
+            "not_audited": {},
+            "baseline": None,
+        }
         return Gathered(self.evidence(), None, facts)
 
     def evidence(self) -> Evidence:

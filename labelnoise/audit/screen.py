@@ -14,7 +14,7 @@ from rich.table import Table
 # The choices of conf/audit.yaml that differ from those of conf/config.yaml.
 DEFAULTS = {"data": "image_folder", "model": "cnn"}
 # Options that a run does not have, or that belong to the directory of the audit.
-AUDIT_ONLY = ("folds", "jobs", "name", "rerun", "data.corrections")
+AUDIT_ONLY = ("folds", "jobs", "baseline", "name", "rerun", "data.corrections")
 # Below this accuracy out of fold, the estimates say more about the network than about the labels.
 WEAK = 0.6
 
@@ -40,6 +40,9 @@ def _rows(found: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
     for pair in found["confused"][:3]:
         name = f"  '{pair['given']}', suggested '{pair['suggested']}'"
         yield name, f"about {pair['labels']:.0f} labels"
+    if baseline := found["baseline"]:
+        agreement, rho = baseline["out_of_fold_accuracy"], baseline["rank_correlation"]
+        yield "baseline", f"agrees with {agreement:.1%}; rank correlation with the list {rho:.2f}"
     if duplicates := found["duplicates"]:
         yield "equal samples", _groups(duplicates, "exact")
         yield "nearly equal images", _groups(duplicates, "near")

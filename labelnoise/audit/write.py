@@ -22,16 +22,20 @@ NOT_RANKING = ("variability", "margin_loss")
 
 
 def write_suspects(
-    path: Path, evidence: Evidence, verdict: Verdict, equal: Int[np.ndarray, " n"] | None
+    path: Path,
+    evidence: Evidence,
+    verdict: Verdict,
+    equal: Int[np.ndarray, " n"] | None,
+    more: Mapping[str, Float[np.ndarray, " n"]],
 ) -> None:
     """Write a row for every sample, the most suspicious first.
 
     Columns: ``rank`` from 1; ``sample``, a file name or position; ``given_label``;
     ``suggested_label``; ``probability_wrong``; ``margin_loss``, which determines the rank;
     ``out_of_fold``, 1 - p(given label) of the network that has not trained on the sample; the
-    scores of the dynamics, higher is more suspicious; ``fold``; ``duplicate``, the number of the
-    group of equal samples (``equal``), or empty; and ``true_label`` if it is known and differs for
-    some sample.
+    scores of the dynamics, and ``more`` scores, higher is more suspicious; ``fold``; ``duplicate``,
+    the number of the group of equal samples (``equal``), or empty; and ``true_label`` if it is
+    known and differs for some sample.
     """
     order, names = verdict.order, evidence.class_names
     out_of_fold = 1 - np.take_along_axis(evidence.probability, evidence.label[:, None], 1)[:, 0]
@@ -40,6 +44,7 @@ def write_suspects(
         "margin_loss": evidence.suspicion,
         "out_of_fold": out_of_fold,
         **{k: v for k, v in evidence.dynamics.items() if k not in NOT_RANKING},
+        **more,
     }
     columns: dict[str, Any] = {
         "rank": range(1, len(order) + 1),

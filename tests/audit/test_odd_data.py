@@ -156,3 +156,13 @@ def test_every_sample_has_one_row(
         assert found["duplicates"]["exact_conflicting_groups"] == 1
         groups = {row["sample"]: row["duplicate"] for row in rows if row["duplicate"]}
         assert len(groups) == 5 and groups["cat/0.png"] == groups["dog/0.png"]
+
+
+def test_a_line_names_the_classes_with_fewer_samples_than_folds(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    words, _ = rare_class(tmp_path / "images")
+    with caplog.at_level("WARNING", "labelnoise"):
+        audit(compose(words), tmp_path / "audit")
+    (line,) = [r.getMessage() for r in caplog.records if "folds" in r.getMessage()]
+    assert "there are 3 folds, but fewer samples of 'eel' (2): they are in different" in line
