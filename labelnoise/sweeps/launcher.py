@@ -5,14 +5,13 @@ from __future__ import annotations
 import inspect
 import math
 import os
-from collections.abc import Callable, Sequence
+import sys
+from collections.abc import Sequence
 from contextlib import closing, suppress
 from dataclasses import dataclass
-from importlib import import_module
 from pathlib import Path
 from typing import Any
 
-from hydra._internal.callbacks import Callbacks
 from hydra.core.utils import (
     JobReturn,
     JobRuntime,
@@ -108,7 +107,8 @@ class Sweep:
         self.loader = RememberingLoader(context.config_loader.get_search_path())
         context.config_loader = self.loader  # the sweeper composes each job with it, as a check
         self.context, self.config = context, config
-        self.task = (inspect.unwrap(task).__module__, task.__qualname__)
+        # Hydra gives the function inside its decorator; the name leads to the decorated one.
+        self.task = getattr(sys.modules[task.__module__], task.__name__)
         self.folder = Path(str(config.hydra.sweep.dir))
 
     def launch(self, overrides: Sequence[Sequence[str]], first: int) -> Sequence[JobReturn]:
@@ -126,7 +126,7 @@ class Sweep:
             job.words = [word for word in job.overrides if word not in common]
         shares = shares_of(jobs[0].compose(), len(jobs), self.n_jobs)
         self._announce(jobs, shares)
-        start_server([self.task[0], *MODULES])
+        start_server([self.task.__module__, *MODULES])
         places = [gpu_of(place, shares.gpus) for place in range(shares.at_once)]
         pool = Pool(places, explain, print_line)
         try:
@@ -276,15 +276,13 @@ def _without_hydra(config: DictConfig) -> DictConfig:
 
 
 def run_one(
-    task: tuple[str, str], config: DictConfig, callbacks: Callbacks, threads: int | None
+    task: TaskFunction, config: DictConfig, callbacks: Any, threads: int | None
 ) -> tuple[Any, list[Path]]:
     """Run a job in its own process.
 
     Returns:
         The value of the task function, and the folders of jobs that other processes run.
     """
-    module, name = task
-    function: Callable[..., Any] = inspect.unwrap(getattr(import_module(module), name))
     setup_globals()
     JobRuntime.instance().set("name", config.hydra.job.name)
     if threads:
@@ -292,7 +290,7 @@ def run_one(
 
         torch.set_num_threads(threads)
     found = run_job(
-        function,
+        inspect.unwrap(task),
         config,
         job_dir_key="hydra.sweep.dir",
         job_subdir_key="hydra.sweep.subdir",

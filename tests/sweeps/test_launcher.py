@@ -163,7 +163,7 @@ def test_a_sweep_that_is_ended_leaves_no_process_and_continues(
 def test_a_second_signal_ends_the_jobs_at_once(tmp_path: Path) -> None:
     sweep = tmp_path / "sweep"
     process = start(tmp_path, "seed=0,1", "max_steps=100000", trouble={0: "sleep", 1: "sleep"})
-    until(lambda: "trouble begins" in "".join(p.read_text() for p in sweep.glob("*/output.log")))
+    until(lambda: sum("trouble begins" in p.read_text() for p in sweep.glob("*/output.log")) == 2)
     os.killpg(process.pid, signal.SIGINT)
     time.sleep(1)
     os.killpg(process.pid, signal.SIGINT)
