@@ -8,7 +8,6 @@ import os
 import sys
 from collections.abc import Sequence
 from contextlib import closing, suppress
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -28,12 +27,12 @@ from labelnoise.config.command_line import explain
 from labelnoise.config.composition import config_hash
 from labelnoise.config.options import check_value
 from labelnoise.config.remembered import RememberingLoader
-from labelnoise.processes.devices import cores, gpu_of, gpus_of
-from labelnoise.processes.memory import available_memory
-from labelnoise.processes.pool import FIRST_GUESS, Ended, Job, Pool, Started
+from labelnoise.processes.devices import cores, gpu_of
+from labelnoise.processes.pool import Ended, Job, Pool, Started
 from labelnoise.processes.server import start_server
 from labelnoise.sweeps import ledger
 from labelnoise.sweeps.jobs import jobs_left, leave
+from labelnoise.sweeps.shares import Shares, shares_of
 from labelnoise.sweeps.unfinished import Unfinished, note
 
 # The modules of a run, also those that libraries import at their first use. The server of a sweep
@@ -50,40 +49,6 @@ MODULES = (
     "torch.utils.serialization",
     "xml.dom.minidom",
 )
-
-
-@dataclass(frozen=True)
-class Shares:
-    """How the jobs of a sweep share the machine.
-
-    Attributes:
-        at_once: the number of jobs that run at the same time.
-        threads: the CPU threads of a job whose ``threads`` is null.
-        gpus: the GPUs, of which each job gets one.
-    """
-
-    at_once: int
-    threads: int | None
-    gpus: Sequence[str] = ()
-
-
-def shares_of(cfg: DictConfig, jobs: int, n_jobs: int | None) -> Shares:
-    """How ``jobs`` jobs like ``cfg`` share the machine; ``n_jobs`` is the option, or None.
-
-    ``threads`` does not depend on ``n_jobs``, because the sums of torch depend on the number of
-    threads: a sweep has the same results with every ``n_jobs``. An audit, a phase diagram and a run
-    on several devices use the whole machine, so that one of them runs at a time.
-    """
-    gpus = gpus_of(cfg) if "trainer" in cfg else []
-    several = "trainer" in cfg and cfg.trainer.get("devices", "auto") not in (1, "1")
-    if "folds" in cfg or "threads" not in cfg or several:
-        return Shares(min(n_jobs or 1, jobs), None)
-    threads = cfg.threads or (max(1, cores() // len(gpus)) if gpus else 1)
-    default = len(gpus) or max(1, cores() // threads)
-    free = available_memory()
-    if free is not None:
-        default = min(default, max(1, free // FIRST_GUESS))
-    return Shares(min(n_jobs or default, jobs), None if cfg.threads else threads, gpus)
 
 
 class Sweep:
