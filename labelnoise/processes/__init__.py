@@ -1,1 +1,1 @@
-"""The processes of a run: their ranks and shared numbers, and the signals that end them."""
+"""Processes: ranks of a run, signals, and the pool in which jobs and folds run."""

@@ -11,12 +11,11 @@ import gc
 import os
 import sys
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager, suppress
-from importlib import import_module
+from contextlib import contextmanager
 from multiprocessing import forkserver, get_context
 
-# The environment variable with the names of the modules; only the server has it.
-_MODULES = "LABELNOISE_SERVER_IMPORTS"
+# An environment variable that only the server has.
+_SERVER = "LABELNOISE_SERVER"
 # Whether this process has a server.
 _started = False
 
@@ -25,8 +24,8 @@ def start_server(modules: Sequence[str]) -> None:
     """Start the server of this process if there is none yet; it imports ``modules``."""
     global _started
     _started = True
-    forkserver.set_forkserver_preload([__name__])
-    with _environment({_MODULES: ",".join(modules), "PYTHONPATH": import_path()}):
+    forkserver.set_forkserver_preload([__name__, *modules])
+    with _environment({_SERVER: "1", "PYTHONPATH": import_path()}):
         forkserver.ensure_running()
 
 
@@ -66,21 +65,23 @@ def _environment(variables: dict[str, str]) -> Iterator[None]:
         os.environ.update(before)
 
 
-def _prepare(modules: Sequence[str]) -> None:
-    """Leave the group of the terminal, import the modules, and keep their objects apart.
+def _prepare() -> None:
+    """Leave the group of the terminal, and keep the imported objects apart before the first fork.
 
     A signal to the group, such as Ctrl-C, then reaches the process of the pool alone. Frozen
     objects are not visited by the garbage collector, so that the forks continue to share them.
     """
     os.setsid()
-    for module in modules:
-        with suppress(Exception):  # the job that needs the module reports it
-            import_module(module)
-    sys.stdout.flush()
-    gc.collect()
-    gc.freeze()
+    os.register_at_fork(before=_freeze)
     atexit.register(gc.unfreeze)  # for libraries that report objects left at the end
 
 
-if _MODULES in os.environ:
-    _prepare(os.environ.pop(_MODULES).split(","))
+def _freeze() -> None:
+    if not gc.get_freeze_count():
+        sys.stdout.flush()
+        gc.collect()
+        gc.freeze()
+
+
+if os.environ.pop(_SERVER, None):  # this module is imported first, before the slow ones
+    _prepare()

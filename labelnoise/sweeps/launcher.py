@@ -5,14 +5,12 @@ from __future__ import annotations
 import inspect
 import math
 import os
-from collections.abc import Callable, Sequence
+import sys
+from collections.abc import Sequence
 from contextlib import closing, suppress
-from dataclasses import dataclass
-from importlib import import_module
 from pathlib import Path
 from typing import Any
 
-from hydra._internal.callbacks import Callbacks
 from hydra.core.utils import (
     JobReturn,
     JobRuntime,
@@ -29,12 +27,12 @@ from labelnoise.config.command_line import explain
 from labelnoise.config.composition import config_hash
 from labelnoise.config.options import check_value
 from labelnoise.config.remembered import RememberingLoader
-from labelnoise.processes.devices import cores, gpu_of, gpus_of
-from labelnoise.processes.memory import available_memory
-from labelnoise.processes.pool import FIRST_GUESS, Ended, Job, Pool, Started
+from labelnoise.processes.devices import cores, gpu_of
+from labelnoise.processes.pool import Ended, Job, Pool, Started
 from labelnoise.processes.server import start_server
 from labelnoise.sweeps import ledger
 from labelnoise.sweeps.jobs import jobs_left, leave
+from labelnoise.sweeps.shares import Shares, shares_of
 from labelnoise.sweeps.unfinished import Unfinished, note
 
 # The modules of a run, also those that libraries import at their first use. The server of a sweep
@@ -51,40 +49,6 @@ MODULES = (
     "torch.utils.serialization",
     "xml.dom.minidom",
 )
-
-
-@dataclass(frozen=True)
-class Shares:
-    """How the jobs of a sweep share the machine.
-
-    Attributes:
-        at_once: the number of jobs that run at the same time.
-        threads: the CPU threads of a job whose ``threads`` is null.
-        gpus: the GPUs, of which each job gets one.
-    """
-
-    at_once: int
-    threads: int | None
-    gpus: Sequence[str] = ()
-
-
-def shares_of(cfg: DictConfig, jobs: int, n_jobs: int | None) -> Shares:
-    """How ``jobs`` jobs like ``cfg`` share the machine; ``n_jobs`` is the option, or None.
-
-    ``threads`` does not depend on ``n_jobs``, because the sums of torch depend on the number of
-    threads: a sweep has the same results with every ``n_jobs``. An audit, a phase diagram and a run
-    on several devices use the whole machine, so that one of them runs at a time.
-    """
-    gpus = gpus_of(cfg) if "trainer" in cfg else []
-    several = "trainer" in cfg and cfg.trainer.get("devices", "auto") not in (1, "1")
-    if "folds" in cfg or "threads" not in cfg or several:
-        return Shares(min(n_jobs or 1, jobs), None)
-    threads = cfg.threads or (max(1, cores() // len(gpus)) if gpus else 1)
-    default = len(gpus) or max(1, cores() // threads)
-    free = available_memory()
-    if free is not None:
-        default = min(default, max(1, free // FIRST_GUESS))
-    return Shares(min(n_jobs or default, jobs), None if cfg.threads else threads, gpus)
 
 
 class Sweep:
@@ -108,7 +72,8 @@ class Sweep:
         self.loader = RememberingLoader(context.config_loader.get_search_path())
         context.config_loader = self.loader  # the sweeper composes each job with it, as a check
         self.context, self.config = context, config
-        self.task = (inspect.unwrap(task).__module__, task.__qualname__)
+        # Hydra gives the function inside its decorator; the name leads to the decorated one.
+        self.task = getattr(sys.modules[task.__module__], task.__name__)
         self.folder = Path(str(config.hydra.sweep.dir))
 
     def launch(self, overrides: Sequence[Sequence[str]], first: int) -> Sequence[JobReturn]:
@@ -126,7 +91,7 @@ class Sweep:
             job.words = [word for word in job.overrides if word not in common]
         shares = shares_of(jobs[0].compose(), len(jobs), self.n_jobs)
         self._announce(jobs, shares)
-        start_server([self.task[0], *MODULES])
+        start_server([self.task.__module__, *MODULES])
         places = [gpu_of(place, shares.gpus) for place in range(shares.at_once)]
         pool = Pool(places, explain, print_line)
         try:
@@ -276,15 +241,13 @@ def _without_hydra(config: DictConfig) -> DictConfig:
 
 
 def run_one(
-    task: tuple[str, str], config: DictConfig, callbacks: Callbacks, threads: int | None
+    task: TaskFunction, config: DictConfig, callbacks: Any, threads: int | None
 ) -> tuple[Any, list[Path]]:
     """Run a job in its own process.
 
     Returns:
         The value of the task function, and the folders of jobs that other processes run.
     """
-    module, name = task
-    function: Callable[..., Any] = inspect.unwrap(getattr(import_module(module), name))
     setup_globals()
     JobRuntime.instance().set("name", config.hydra.job.name)
     if threads:
@@ -292,7 +255,7 @@ def run_one(
 
         torch.set_num_threads(threads)
     found = run_job(
-        function,
+        inspect.unwrap(task),
         config,
         job_dir_key="hydra.sweep.dir",
         job_subdir_key="hydra.sweep.subdir",

@@ -25,6 +25,11 @@ from labelnoise.processes.worker import INTERRUPTED, INTERRUPTED_STATUS
 Event = dict[str, Any]
 # The statuses of the last event of a job.
 FINAL = ("finished", "failed", "interrupted", "killed")
+# The keys that every event has: of the start of a sweep, and of a job.
+_KEYS = {
+    "sweep": ("jobs", "at_once", "start"),
+    "job": ("job", "config_hash", "overrides", "host", "pid", "start"),
+}
 
 
 @dataclass
@@ -142,13 +147,11 @@ def read_events(sweep: Path) -> tuple[list[Event], int]:
     events, damaged = list[Event](), 0
     for line in filter(None, lines):
         try:
-            event = json.loads(line)
-            if not isinstance(event, dict) or "status" not in event:
-                raise ValueError
-        except ValueError:
+            event = dict(json.loads(line))
+            kind = "sweep" if event["status"] == "sweep" else "job"
+            events.append({key: event[key] for key in _KEYS[kind]} | event)
+        except (ValueError, KeyError, TypeError):
             damaged += 1
-        else:
-            events.append(event)
     return events, damaged
 
 

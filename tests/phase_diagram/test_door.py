@@ -61,7 +61,7 @@ def test_a_killed_diagram_goes_on_and_ends_the_same(tmp_path: Path) -> None:
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("launcher", ["basic", "submitit_local"])
+@pytest.mark.parametrize("launcher", ["basic", "isolated", "submitit_local"])
 def test_a_sweep_over_blocks_joins_itself(tmp_path: Path, launcher: str) -> None:
     """submitit_local runs the jobs as submitit_slurm does, on this machine."""
     words = (*FOUR_PARTS, f"output_dir={tmp_path}")

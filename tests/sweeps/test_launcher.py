@@ -25,8 +25,9 @@ from labelnoise.config.composition import register_schema
 from labelnoise.config.remembered import RememberingLoader
 from labelnoise.errors import InputError
 from labelnoise.run_directory import RunDirectory
-from labelnoise.sweeps.launcher import Shares, Sweep, shares_of
+from labelnoise.sweeps.launcher import Sweep
 from labelnoise.sweeps.ledger import read_events
+from labelnoise.sweeps.shares import Shares, shares_of
 from labelnoise.sweeps.status import report_status, state_of
 from tests.conftest import TINY, latest
 from tests.sweeps.trouble import VARIABLE, WORDS
@@ -163,7 +164,7 @@ def test_a_sweep_that_is_ended_leaves_no_process_and_continues(
 def test_a_second_signal_ends_the_jobs_at_once(tmp_path: Path) -> None:
     sweep = tmp_path / "sweep"
     process = start(tmp_path, "seed=0,1", "max_steps=100000", trouble={0: "sleep", 1: "sleep"})
-    until(lambda: "trouble begins" in "".join(p.read_text() for p in sweep.glob("*/output.log")))
+    until(lambda: sum("trouble begins" in p.read_text() for p in sweep.glob("*/output.log")) == 2)
     os.killpg(process.pid, signal.SIGINT)
     time.sleep(1)
     os.killpg(process.pid, signal.SIGINT)
@@ -205,8 +206,8 @@ def test_a_run_goes_on_with_the_threads_with_which_it_began(tmp_path: Path) -> N
 def test_the_number_of_jobs_and_their_threads(
     tiny_config: Callable[..., DictConfig], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("labelnoise.sweeps.launcher.cores", lambda: 8)
-    monkeypatch.setattr("labelnoise.sweeps.launcher.available_memory", lambda: 2**40)
+    monkeypatch.setattr("labelnoise.sweeps.shares.cores", lambda: 8)
+    monkeypatch.setattr("labelnoise.sweeps.shares.available_memory", lambda: 2**40)
     free, two = tiny_config("threads=null"), tiny_config("threads=2")
     assert shares_of(free, 100, None) == Shares(8, 1, [])
     assert shares_of(free, 3, None) == Shares(3, 1, [])
@@ -214,10 +215,10 @@ def test_the_number_of_jobs_and_their_threads(
     assert shares_of(two, 100, None) == Shares(4, None, [])
     assert shares_of(tiny_config("trainer=ddp"), 100, None) == Shares(1, None)
     assert shares_of(compose_audit(["data=digits"]), 100, None) == Shares(1, None)
-    monkeypatch.setattr("labelnoise.sweeps.launcher.gpus_of", lambda cfg: ["0", "1"])
+    monkeypatch.setattr("labelnoise.sweeps.shares.gpus_of", lambda cfg: ["0", "1"])
     assert shares_of(free, 100, None) == Shares(2, 4, ["0", "1"])
     assert shares_of(free, 100, 3) == Shares(3, 4, ["0", "1"])
-    monkeypatch.setattr("labelnoise.sweeps.launcher.available_memory", lambda: 0)
+    monkeypatch.setattr("labelnoise.sweeps.shares.available_memory", lambda: 0)
     assert shares_of(free, 100, None).at_once == 1
 
 

@@ -77,9 +77,9 @@ def test_a_line_that_is_cut_off_costs_itself_alone(tmp_path: Path) -> None:
         file.write(whole[: len(whole) // 2])
     append(tmp_path, finished(1, 0.7))
     with ledger_of(tmp_path).open("ab") as file:
-        file.write(b"[3]\n\xff\n")
+        file.write(b'[3]\n\xff\n{"status": "started"}\n')
     assert [e["job"] for e in read_events(tmp_path)[0]] == [0, 1]
-    assert "3 lines of" in report_status(tmp_path)
+    assert "4 lines of" in report_status(tmp_path)
 
 
 def test_the_state_of_a_running_sweep(tmp_path: Path) -> None:

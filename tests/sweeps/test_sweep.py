@@ -18,7 +18,7 @@ from labelnoise.report.tables.sweep import COLUMNS, mean_and_range, over_seeds, 
 from labelnoise.run_directory import RunDirectory, claim
 from labelnoise.sweeps import jobs
 from labelnoise.sweeps.jobs import job_folder, train_in_sweep, wait_for_others
-from labelnoise.sweeps.ledger import append
+from labelnoise.sweeps.ledger import append, job_event
 from tests.conftest import TINY, latest
 from tests.parts import resolved
 
@@ -176,7 +176,8 @@ def test_the_ledger_saves_reading_the_configurations_of_other_jobs(
             hashed = config_hash(tiny_config(f"seed={number}"))
             # Folder 3 is not in the ledger, and folder 2 has had another run.
             for each in {2: (hashed, "another"), 3: ()}.get(number, (hashed,)):
-                append(tmp_path, {"status": "started", "job": number, "config_hash": each})
+                event = job_event(tmp_path / str(number), each, [])
+                append(tmp_path, event | {"status": "started"})
     looked: list[str] = []
     original = jobs._hash_in
 
