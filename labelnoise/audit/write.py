@@ -119,8 +119,6 @@ def _confused(
 
 def _against_truth(evidence: Evidence, verdict: Verdict) -> dict[str, float] | None:
     """Quality of the ranking against the true labels; None if it is not known or not defined."""
-    from sklearn.metrics import average_precision_score  # slow to import
-
     noisy = is_noisy(evidence)
     if noisy is None or noisy.all() or not noisy.any():
         return None
@@ -128,12 +126,22 @@ def _against_truth(evidence: Evidence, verdict: Verdict) -> dict[str, float] | N
     first = {f"precision_{m}": float(ranked[:m].mean()) for m in AMONG_FIRST if m <= len(ranked)}
     return {
         "noise_rate": float(noisy.mean()),
-        # The places in the list, because the suspicion of two labels can be equal.
-        "average_precision": float(average_precision_score(ranked, -np.arange(len(ranked)))),
+        "average_precision": average_precision(ranked),
         "auc": auc(evidence.suspicion, noisy),
         "calibration_error": calibration_error(verdict.wrong, noisy),
         **first,
     }
+
+
+def average_precision(ranked: Bool[np.ndarray, " n"]) -> float:
+    """The average precision of a list, by the places and not by the scores, which can be equal.
+
+    Args:
+        ranked: (n,), whether each label is wrong, the most suspicious label first.
+    """
+    from sklearn.metrics import average_precision_score  # slow to import
+
+    return float(average_precision_score(ranked, -np.arange(len(ranked))))
 
 
 def calibration_error(
