@@ -23,6 +23,7 @@ from hypothesis import settings
 from omegaconf import DictConfig
 from PIL import Image
 
+from labelnoise.config import CONF_DIR
 from labelnoise.config.composition import compose
 from tests.cifar import image_config, write_cifar10
 
@@ -198,8 +199,8 @@ class Remembered:
         self.composed: dict[tuple[str, ...], bytes] = {}
 
     def __call__(self, config_name: str, overrides: list[str]) -> DictConfig:
-        values = [word for word in overrides if VALUE.match(word)]
-        choices = [word for word in overrides if word not in values]
+        choices = [word for word in overrides if is_choice(word)]
+        values = [word for word in overrides if word not in choices]
         try:
             cfg = self.with_choices(config_name, choices)
             parsed = OverridesParser.create().parse_overrides(values)
@@ -218,10 +219,13 @@ class Remembered:
         return cfg
 
 
-# An option of a part, or a key at the top of conf/config.yaml that is no group.
-VALUE = re.compile(
-    r"\+{0,2}[a-z_]+\.|(seed|noise_rate|max_\w+|batch_size|\w+_every_\w+|threads|figures|name)="
-)
+GROUPS = {path.name for path in CONF_DIR.iterdir() if path.is_dir()}
+
+
+def is_choice(word: str) -> bool:
+    """Whether a word chooses a file of conf/ or leaves one out; other words set a value."""
+    key = word.partition("=")[0].lstrip("+")
+    return key.startswith("~") or re.split("[/@]", key)[0] in GROUPS
 
 
 @pytest.fixture(autouse=True, scope="session")

@@ -88,7 +88,7 @@ def _keys(split: Split) -> tuple[list[str], Iterable[str]]:
     return keys, [_perceptual(row) for row in split.input] if images else [""] * len(keys)
 
 
-def _digest(row: Shaped[Tensor, ...]) -> str:
+def _digest(row: Shaped[Tensor, "*shape"]) -> str:
     return hashlib.sha256(np.ascontiguousarray(row.numpy()).tobytes()).hexdigest()
 
 

@@ -24,7 +24,7 @@ def auc(score: Float[np.ndarray, " n"], is_noisy: Bool[np.ndarray, " n"]) -> flo
     return float((rank[is_noisy].mean() - (noisy + 1) / 2) / clean)
 
 
-def margin_loss(margin: Float[np.ndarray, ...]) -> Float[np.ndarray, ...]:
+def margin_loss(margin: Float[np.ndarray, "*shape"]) -> Float[np.ndarray, "*shape"]:
     """log(1 + exp(-margin)) in float64; NaN for NaN.
 
     Example:

@@ -7,27 +7,34 @@ import pytest
 from hydra import initialize_config_dir
 from omegaconf import OmegaConf
 
-from labelnoise.config import CONF_DIR
-from labelnoise.config.composition import register_schema
+from labelnoise.audit import config as audit
+from labelnoise.config import CONF_DIR, composition
+from labelnoise.phase_diagram import config as phase_diagram
 from tests.conftest import TINY, TINY_IMAGES, Remembered, latest
 
-WORDS = [
-    [],
-    [*TINY, "technique=[elr,mixup]", "technique.elr.beta=0.3", "seed=5"],
-    latest(*TINY_IMAGES, "data.root=x", "+trainer.limit_train_batches=2", "batch_size=null"),
-    ["experiment=stoppers", "noise_rate=0.4", "~logger.tensorboard"],
-    ["technique_preset=one", "technique=gce", "optimizer.lr=${noise_rate}", "name=a"],
+WORDS: list[tuple[str, list[str]]] = [
+    ("config", []),
+    ("config", [*TINY, "technique=[elr,mixup]", "technique.elr.beta=0.3", "seed=5"]),
+    (
+        "config",
+        latest(*TINY_IMAGES, "data.root=x", "+trainer.limit_train_batches=2", "batch_size=null"),
+    ),
+    ("config", ["experiment=stoppers", "noise_rate=0.4", "~logger.tensorboard"]),
+    ("config", ["technique_preset=one", "technique=gce", "optimizer.lr=${noise_rate}", "name=a"]),
+    ("phase_diagram", ["diagram=benign_map", "steps=7", "x={name: m, values: [1]}", "merge=[a]"]),
+    ("audit", ["folds=3", "model=mlp", "output_dir=/a/b", "rerun=true", "data.root=x"]),
 ]
 
 
-@pytest.mark.parametrize("words", WORDS)
-def test_values_set_afterwards_are_those_of_hydra(words: list[str]) -> None:
+@pytest.mark.parametrize(("name", "words"), WORDS)
+def test_values_set_afterwards_are_those_of_hydra(name: str, words: list[str]) -> None:
     remembered = hydra.compose
     assert isinstance(remembered, Remembered)
-    register_schema()
+    for room in (composition, phase_diagram, audit):
+        room.register_schema()
     with initialize_config_dir(str(CONF_DIR), version_base="1.3"):
-        theirs = remembered.original("config", overrides=words)
-        ours = remembered("config", overrides=words)
+        theirs = remembered.original(name, overrides=words)
+        ours = remembered(name, overrides=words)
     for cfg in (ours, theirs):
         assert OmegaConf.is_struct(cfg)
         OmegaConf.update(cfg, "name", "a")  # its default is the time
