@@ -17,7 +17,6 @@ from typing import Any
 from filelock import FileLock
 
 from labelnoise.errors import BusyError
-from labelnoise.processes.memory import own_peak
 from labelnoise.processes.worker import INTERRUPTED, INTERRUPTED_STATUS
 
 Event = dict[str, Any]
@@ -88,14 +87,13 @@ def job_event(folder: Path, config_hash: str | None, overrides: Sequence[str]) -
 
 def ended(status: str, reason: str | None) -> Event:
     """The part of an event that ends a job in this process."""
-    own, kilo = own_peak(), 1 if sys.platform == "darwin" else 1024  # getrusage(2): bytes there
+    kilo = 1 if sys.platform == "darwin" else 1024  # getrusage(2): bytes there
     peak = kilo * resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
     return {
         "status": status,
         "reason": reason,
         "end": now(),
         "peak_mb": round(peak / 2**20, 1),
-        "own_mb": None if own is None else round(own / 2**20, 1),
     }
 
 
