@@ -55,7 +55,9 @@ def oom_score() -> int:
 
 
 def wait(path: str) -> None:
-    """Sleep until the end; write ``path`` when the job is asked to leave."""
+    """Write ``path`` at the start, and again when the job is asked to leave."""
+    with open(path, "w") as file:
+        file.write("begun")
     try:
         while received() is None:
             time.sleep(0.05)
