@@ -306,7 +306,7 @@ WORDS = {
     "data.n=${oc.env:NOT_THERE}": r"data.n cannot be resolved: .*'NOT_THERE' not found",
     "hydra/launcher=joblib": r"hydra/launcher=joblib does not exist.*pip install hydra-joblib-laun",
     "hydra/launcher=submitit_pbs": r"pip install hydra-submitit-launcher$",
-    "hydra/sweeper=optuna": r"pip install hydra-optuna-sweeper",
+    "hydra/sweeper=ax": r"pip install hydra-ax-sweeper",
     "trainer=tpu": r"trainer=tpu does not exist, choose from: cpu, ddp, gpu, smoke",
     "logger=wandb": r"logger=wandb does not exist, choose from: none, tensorboard",
     "technique_preset=mine": r"technique_preset=mine does not exist",

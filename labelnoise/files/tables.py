@@ -89,11 +89,11 @@ def _write_columns(
 
 
 def _is_plain(column: Sequence[Any] | np.ndarray) -> bool:
-    """Whether no cell is empty for NaN, escaped or quoted, so that one format fits all rows."""
+    """Whether no cell is empty for NaN, escaped (as -inf) or quoted, so that one format fits."""
     if isinstance(column, range) or (isinstance(column, np.ndarray) and column.dtype.kind in "iu"):
         return True
     if _is_float(column):
-        return not np.isnan(column).any()
+        return bool(np.isfinite(column).all())
     values = _values(column)
     if not set(map(type, values)) <= {str, int}:
         return False
@@ -112,7 +112,7 @@ def _values(column: Sequence[Any] | np.ndarray) -> Sequence[Any]:
 def _cells(column: Sequence[Any] | np.ndarray) -> Iterable[Any]:
     values = _values(column)
     if _is_float(column):
-        return ("" if value != value else f"{value:.6g}" for value in values)
+        return ("" if value != value else escape(f"{value:.6g}") for value in values)
     return map(escape, values)
 
 

@@ -74,6 +74,8 @@ class Pool:
             processes can import.
         say: prints a line when a job waits for memory, and after a signal.
         look: called a few times a second while jobs run.
+        overlap: whether a job starts as soon as another one has reported, while the process of that
+            one ends. It is wrong on a GPU, whose memory is free only afterwards.
     """
 
     def __init__(
@@ -82,7 +84,10 @@ class Pool:
         explain: Callable[[BaseException], str | None],
         say: Callable[[str], None] = print,
         look: Callable[[], None] = lambda: None,
+        *,
+        overlap: bool = False,
     ) -> None:
+        self.overlap = overlap
         self.places, self.explain, self.say, self.look = places, explain, say, look
         self._running: list[_Process] = []
         self._largest = FIRST_GUESS
@@ -133,22 +138,27 @@ class Pool:
                 raise Interrupted(number)
 
     def _may_start(self) -> bool:
-        if self._stopping or len(self._running) >= len(self.places):
+        busy = self._busy()
+        if self._stopping or len(busy) >= len(self.places):
             return False
-        if not self._running or (free := available_memory()) is None:
+        if not busy or (free := available_memory()) is None:
             return True
-        taken = [own_memory(process.pid) or 0 for process in self._running]
+        taken = [own_memory(process.pid) or 0 for process in busy]
         self._largest = max(self._largest, *taken)
         free -= sum(self._largest - own for own in taken)  # they may still grow
         if free <= self._largest and not self._said_full:
             self._said_full = True
-            at_once = f"{len(self._running)} instead of {len(self.places)} jobs at a time"
+            at_once = f"{len(busy)} instead of {len(self.places)} jobs at a time"
             needed = f"{self._largest / 2**20:.0f} MB"
             self.say(f"{at_once}, because a job takes up to {needed} and the memory is full")
         return free > self._largest
 
+    def _busy(self) -> list[_Process]:
+        """The processes that keep a place."""
+        return [each for each in self._running if not (self.overlap and each.has_reported)]
+
     def _start(self, job: Job) -> Iterator[Started | Ended]:
-        taken = [process.place for process in self._running]
+        taken = [process.place for process in self._busy()]
         place = next(i for i in range(len(self.places)) if i not in taken)
         try:
             process = _Process(job, place, self.places[place], self.explain)
@@ -194,11 +204,11 @@ class _Process:
         self._report: Report | None = None
         assert self._process.pid is not None
         self.pid = self._process.pid
-        self._heard = False
+        self.has_reported = False
 
     def handles(self) -> list[Any]:
         """What becomes ready when the job reports or ends."""
-        return [self._process.sentinel] + ([] if self._heard else [self._pipe])
+        return [self._process.sentinel] + ([] if self.has_reported else [self._pipe])
 
     def ask_to_leave(self) -> None:
         with suppress(OSError):  # it has ended
@@ -211,8 +221,8 @@ class _Process:
     def report(self) -> Report | None:
         """The report of a job that has ended; None for a running one."""
         code = self._process.exitcode  # first, because the report comes before the end
-        if not self._heard and self._pipe.poll():
-            self._heard = True
+        if not self.has_reported and self._pipe.poll():
+            self.has_reported = True
             with suppress(Exception):  # it ended without a report, or within one
                 self._report = self._pipe.recv()
         if code is None:

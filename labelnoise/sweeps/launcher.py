@@ -93,7 +93,7 @@ class Sweep:
         self._announce(jobs, shares)
         start_server([self.task.__module__, *MODULES])
         places = [gpu_of(place, shares.gpus) for place in range(shares.at_once)]
-        pool = Pool(places, explain, print_line)
+        pool = Pool(places, explain, print_line, overlap=not shares.gpus)
         try:
             with closing(pool.run(job.call(shares.threads) for job in jobs)) as events:
                 for event in events:

@@ -19,7 +19,6 @@ from filelock import FileLock
 
 from labelnoise.config.score import Name
 from labelnoise.errors import BusyError
-from labelnoise.processes.memory import own_peak
 from labelnoise.processes.worker import INTERRUPTED, INTERRUPTED_STATUS
 
 Event = dict[str, Any]
@@ -97,14 +96,13 @@ def _scored(entry: Entry) -> Event:
 
 def ended(status: str, reason: str | None) -> Event:
     """The part of an event that ends a job in this process."""
-    own, kilo = own_peak(), 1 if sys.platform == "darwin" else 1024  # getrusage(2): bytes there
+    kilo = 1 if sys.platform == "darwin" else 1024  # getrusage(2): bytes there
     peak = kilo * resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
     return {
         "status": status,
         "reason": reason,
         "end": now(),
         "peak_mb": round(peak / 2**20, 1),
-        "own_mb": None if own is None else round(own / 2**20, 1),
     }
 
 

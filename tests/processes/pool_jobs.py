@@ -55,9 +55,9 @@ def oom_score() -> int:
 
 
 def wait(path: str) -> None:
-    """Write ``path``.waits and sleep; write ``path`` when the job is asked to leave."""
-    with open(f"{path}.waits", "w"):
-        pass
+    """Write ``path`` at the start, and again when the job is asked to leave."""
+    with open(path, "w") as file:
+        file.write("begun")
     try:
         while received() is None:
             time.sleep(0.05)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -73,16 +74,27 @@ def test_a_job_leaves_nothing_to_the_next_one(tmp_path: Path) -> None:
 
 def test_jobs_that_are_stopped_save_and_the_others_do_not_start(tmp_path: Path) -> None:
     saved = [tmp_path / name for name in ("a", "b", "c")]
-
-    def stop_when_two_wait() -> None:
-        if len(list(tmp_path.glob("*.waits"))) == 2:
+    pool = Pool([{}, {}], explain)
+    events = []
+    for event in pool.run(jobs(tmp_path, [(pool_jobs.wait, (str(path),)) for path in saved])):
+        events.append(event)
+        if sum(isinstance(event, Started) for event in events) == 2:
+            while not all(path.exists() for path in saved[:2]):
+                time.sleep(0.05)
             pool.stop()
-
-    pool = Pool([{}, {}], explain, look=stop_when_two_wait)
-    events = list(pool.run(jobs(tmp_path, [(pool_jobs.wait, (str(path),)) for path in saved])))
     ended = [event.report.status for event in events if isinstance(event, Ended)]
     assert ended == ["interrupted", "interrupted"]
-    assert [path.exists() for path in saved] == [True, True, False]
+    assert [path.read_text() for path in saved[:2]] == ["saved", "saved"]
+    assert not saved[2].exists()
+
+
+def test_places_are_given_on_as_soon_as_a_job_has_reported(tmp_path: Path) -> None:
+    calls = [(pool_jobs.finish, (number,)) for number in range(4)]
+    pool = Pool([{}], explain, overlap=True)
+    events = list(pool.run(jobs(tmp_path, calls)))
+    assert [event.job.name for event in events if isinstance(event, Started)] == list("0123")
+    ended = {e.job.name: e.report.value for e in events if isinstance(e, Ended)}
+    assert ended == {"0": 0, "1": 1, "2": 2, "3": 3}
 
 
 def test_full_memory_lets_one_job_run_and_says_so_once(

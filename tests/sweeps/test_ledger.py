@@ -44,7 +44,7 @@ def test_a_job_writes_its_start_and_its_end(
     assert second["score"] == summary["final"]["val/acc"]  # type: ignore[index]
     assert second["pid"] == os.getpid() and second["host"] == host()
     assert (second["job"], second["overrides"], second["read"]) == (0, ["seed=0"], False)
-    assert second["peak_mb"] > second["own_mb"] > 1
+    assert second["peak_mb"] > 50
     assert datetime.fromisoformat(second["start"]) <= datetime.fromisoformat(second["end"])
     assert third["read"]
     with claim(tmp_path / "1", tiny_config("seed=1"), []):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from typing import NamedTuple
 
@@ -42,7 +43,7 @@ def mean_of(values: ArrayLike) -> Mean:
     if n < 2:
         return Mean(float(known[0]) if n else np.nan, np.nan, n, np.nan, np.nan)
     mean, sd = float(known.mean()), float(known.std(ddof=1))
-    half = float(stats.t.ppf((1 + LEVEL) / 2, n - 1)) * sd / np.sqrt(n)
+    half = float(stats.t.ppf((1 + LEVEL) / 2, n - 1)) * sd / math.sqrt(n)
     return Mean(mean, sd, n, mean - half, mean + half)
 
 
