@@ -74,7 +74,7 @@ def check_schedule(
         if key in options:
             check_value(f"scheduler.{key}", options[key], hint, bounds)
     if options.get("milestones") == []:
-        raise InputError("scheduler.milestones must be numbers, as [30,45], got []")
+        raise InputError("scheduler.milestones must be whole numbers, as [30,45], got []")
     if interval == "epoch" and T_max is not None and T_max < max_epochs:
         raise InputError(
             f"scheduler.T_max={T_max} is less than the {max_epochs} epochs of the run, so the rate "

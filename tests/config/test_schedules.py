@@ -250,7 +250,7 @@ def test_a_schedule_that_would_never_move_says_how_to_count_steps(
         ({"T_max": 0}, (10, -1, 6), "scheduler.T_max must be a whole number of at least 1, got 0"),
         ({"step_size": 0}, (10, -1, 6), "scheduler.step_size must be a whole number"),
         ({"step_size": 2.5}, (10, -1, 6), "scheduler.step_size must be a whole number"),
-        ({"milestones": []}, (10, -1, 6), "milestones must be numbers, as [30,45], got []"),
+        ({"milestones": []}, (10, -1, 6), "must be whole numbers, as [30,45], got []"),
         ({"milestones": 30}, (10, -1, 6), "a list, each a whole number of at least 1, got 30"),
         ({"milestones": [0, 3]}, (10, -1, 6), "a whole number of at least 1, got [0, 3]"),
         ({"gamma": 0.0}, (10, -1, 6), "scheduler.gamma must be a number above 0, got 0.0"),
