@@ -74,8 +74,8 @@ class Pool:
             processes can import.
         say: prints a line when a job waits for memory, and after a signal.
         look: called a few times a second while jobs run.
-        overlap: whether a job starts as soon as another one has reported, while the process of that
-            one ends. It is wrong on a GPU, whose memory is free only afterwards.
+        overlap: whether a job has ended as soon as it has reported, so that the next one starts
+            while its process ends. It is wrong on a GPU, whose memory is free only afterwards.
     """
 
     def __init__(
@@ -90,6 +90,7 @@ class Pool:
         self.overlap = overlap
         self.places, self.explain, self.say, self.look = places, explain, say, look
         self._running: list[_Process] = []
+        self._leaving: list[_Process] = []  # they have reported
         self._largest = FIRST_GUESS
         self._said_full = self._stopping = False
 
@@ -134,31 +135,28 @@ class Pool:
             finally:
                 for process in self._running:
                     process.kill()
+                for process in self._leaving:
+                    process.join()
             if (number := received()) is not None:
                 raise Interrupted(number)
 
     def _may_start(self) -> bool:
-        busy = self._busy()
-        if self._stopping or len(busy) >= len(self.places):
+        if self._stopping or len(self._running) >= len(self.places):
             return False
-        if not busy or (free := available_memory()) is None:
+        if not self._running or (free := available_memory()) is None:
             return True
-        taken = [own_memory(process.pid) or 0 for process in busy]
+        taken = [own_memory(process.pid) or 0 for process in self._running]
         self._largest = max(self._largest, *taken)
         free -= sum(self._largest - own for own in taken)  # they may still grow
         if free <= self._largest and not self._said_full:
             self._said_full = True
-            at_once = f"{len(busy)} instead of {len(self.places)} jobs at a time"
+            at_once = f"{len(self._running)} instead of {len(self.places)} jobs at a time"
             needed = f"{self._largest / 2**20:.0f} MB"
             self.say(f"{at_once}, because a job takes up to {needed} and the memory is full")
         return free > self._largest
 
-    def _busy(self) -> list[_Process]:
-        """The processes that keep a place."""
-        return [each for each in self._running if not (self.overlap and each.has_reported)]
-
     def _start(self, job: Job) -> Iterator[Started | Ended]:
-        taken = [process.place for process in self._busy()]
+        taken = [process.place for process in self._running]
         place = next(i for i in range(len(self.places)) if i not in taken)
         try:
             process = _Process(job, place, self.places[place], self.explain)
@@ -173,9 +171,11 @@ class Pool:
         """Wait a moment, and return the jobs that have ended."""
         wait([handle for process in self._running for handle in process.handles()], _INTERVAL)
         for process in list(self._running):
-            report = process.report()
+            report = process.report(early=self.overlap)
             if report is not None:
                 self._running.remove(process)
+                self._leaving = [each for each in self._leaving if not each.has_ended()]
+                self._leaving.append(process)
                 self._largest = max(self._largest, report.own_peak or 0)
                 seconds = time.monotonic() - process.started
                 yield Ended(process.job, process.pid, seconds, report)
@@ -204,11 +204,11 @@ class _Process:
         self._report: Report | None = None
         assert self._process.pid is not None
         self.pid = self._process.pid
-        self.has_reported = False
+        self._heard = False
 
     def handles(self) -> list[Any]:
         """What becomes ready when the job reports or ends."""
-        return [self._process.sentinel] + ([] if self.has_reported else [self._pipe])
+        return [self._process.sentinel] + ([] if self._heard else [self._pipe])
 
     def ask_to_leave(self) -> None:
         with suppress(OSError):  # it has ended
@@ -218,17 +218,25 @@ class _Process:
         self._process.kill()
         self._process.join()
 
-    def report(self) -> Report | None:
-        """The report of a job that has ended; None for a running one."""
+    def has_ended(self) -> bool:
+        """Whether the process does not exist any more."""
+        return self._process.exitcode is not None
+
+    def join(self) -> None:
+        """Wait for the end of the process."""
+        self._process.join()
+
+    def report(self, *, early: bool) -> Report | None:
+        """The report of a job that has ended, or with ``early`` that has reported; or None."""
         code = self._process.exitcode  # first, because the report comes before the end
-        if not self.has_reported and self._pipe.poll():
-            self.has_reported = True
+        if not self._heard and self._pipe.poll():
+            self._heard = True
             with suppress(Exception):  # it ended without a report, or within one
                 self._report = self._pipe.recv()
-        if code is None:
+        if code is None and not (early and self._report):
             return None
         self._pipe.close()
-        return self._report or _report_of(code)
+        return self._report or _report_of(code or 0)
 
 
 def _jobs(count: int) -> str:
