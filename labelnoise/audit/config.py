@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import cache
 from typing import Any
 
 from hydra.core.config_store import ConfigStore
@@ -30,6 +31,7 @@ class AuditConfig(Config):
     jobs: int | None = MISSING
 
 
+@cache
 def register_schema() -> None:
     """Register the schemas (``audit_schema`` and ``schema`` in the defaults lists) with Hydra."""
     composition.register_schema()
