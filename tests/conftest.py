@@ -6,6 +6,7 @@ file too and needs neither; they take ten seconds.
 
 from __future__ import annotations
 
+import gc
 import pickle
 import re
 from collections.abc import Callable, Iterator
@@ -17,6 +18,7 @@ import hydra
 import numpy as np
 import pytest
 from hydra._internal.config_loader_impl import ConfigLoaderImpl
+from hydra._internal.config_repository import ConfigRepository
 from hydra.core.global_hydra import GlobalHydra
 from hydra.core.override_parser.overrides_parser import OverridesParser
 from hypothesis import settings
@@ -37,6 +39,21 @@ if TYPE_CHECKING:
 # pytest --hypothesis-profile=default
 settings.register_profile("repeatable", derandomize=True, deadline=None)
 settings.load_profile("repeatable")
+
+
+def pytest_collection() -> None:
+    gc.disable()
+
+
+def pytest_collection_finish() -> None:
+    """Every later garbage collection would look again at all that was imported."""
+    gc.freeze()
+    gc.enable()
+
+
+def pytest_sessionfinish() -> None:
+    gc.unfreeze()
+
 
 # d >= n + 1, so that gamma and rho exist; half a second a run without figures.
 TINY = (
@@ -182,7 +199,7 @@ def killed_at(monkeypatch: pytest.MonkeyPatch) -> Kill:
 
 @pytest.fixture(autouse=True, scope="session")
 def remembered_compositions() -> Iterator[None]:
-    """Hydra composes each choice of files once, and then only sets the values.
+    """Hydra reads each file once, composes each choice of files once, and then sets the values.
 
     A composition takes longer than half of the runs here train.
     """
@@ -197,10 +214,13 @@ class Remembered:
     def __init__(self, original: Callable[..., DictConfig]) -> None:
         self.original = original
         self.composed: dict[tuple[str, ...], bytes] = {}
+        self.read: dict[tuple[str, ...], bytes] = {}
 
     def __call__(self, config_name: str, overrides: list[str]) -> DictConfig:
         choices = [word for word in overrides if is_choice(word)]
         values = [word for word in overrides if word not in choices]
+        if not values:
+            return self.with_choices(config_name, choices)
         try:
             cfg = self.with_choices(config_name, choices)
             parsed = OverridesParser.create().parse_overrides(values)
@@ -214,9 +234,24 @@ class Remembered:
         path = GlobalHydra.instance().config_loader().get_search_path()
         key = (str(path), config_name, *choices)
         if key not in self.composed:
-            self.composed[key] = pickle.dumps(self.original(config_name, overrides=choices))
+            with self.remembered_files():
+                self.composed[key] = pickle.dumps(self.original(config_name, overrides=choices))
         cfg: DictConfig = pickle.loads(self.composed[key])
         return cfg
+
+    @contextmanager
+    def remembered_files(self) -> Iterator[None]:
+        original = ConfigRepository.load_config
+
+        def load_config(repository: ConfigRepository, config_path: str) -> Any:
+            key = (*(source.path for source in repository.sources), config_path)
+            if key not in self.read:
+                self.read[key] = pickle.dumps(original(repository, config_path))
+            return pickle.loads(self.read[key])
+
+        with pytest.MonkeyPatch.context() as patch:
+            patch.setattr(ConfigRepository, "load_config", load_config)
+            yield
 
 
 GROUPS = {path.name for path in CONF_DIR.iterdir() if path.is_dir()}

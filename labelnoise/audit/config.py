@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import cache
 from typing import Any
 
 from hydra.core.config_store import ConfigStore
@@ -32,6 +33,7 @@ class AuditConfig(Config):
     baseline: bool = MISSING
 
 
+@cache
 def register_schema() -> None:
     """Register the schemas (``audit_schema`` and ``schema`` in the defaults lists) with Hydra."""
     composition.register_schema()

@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, fields
+from functools import cache
 from typing import Any, get_type_hints
 
 from hydra.core.config_store import ConfigStore
@@ -91,6 +92,7 @@ _TOP_TYPES = {key: hint for key, hint in get_type_hints(Config).items() if hint 
 }
 
 
+@cache
 def register_schema() -> None:
     """Register the schema (``schema`` in the defaults list) and our resolvers with Hydra."""
     ConfigStore.instance().store(name="schema", node=Config)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import cache
 from typing import Any
 
 from hydra.core.config_store import ConfigStore
@@ -49,6 +50,7 @@ class PhaseDiagramConfig:
     name: str = MISSING
 
 
+@cache
 def register_schema() -> None:
     """Register the schema (``phase_diagram_schema`` in the defaults list) with Hydra."""
     ConfigStore.instance().store(name="phase_diagram_schema", node=PhaseDiagramConfig)
