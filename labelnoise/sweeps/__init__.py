@@ -1,1 +1,1 @@
-"""Sweeps: the launcher of their jobs, their folders, their ledger, and the report at their end."""
+"""Sweeps: the launcher of their jobs, their folders, ledger, report and search."""

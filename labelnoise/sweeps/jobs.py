@@ -1,4 +1,4 @@
-"""The jobs of a sweep: their folders, and jobs that another process runs."""
+"""The folders of the jobs of a sweep, and the jobs that another process runs."""
 
 from __future__ import annotations
 
@@ -65,9 +65,10 @@ def train_in_sweep(
 def job_folder(numbered: Path, cfg: DictConfig) -> Path:
     """The folder of a job, found by its configuration, because the order of jobs can change.
 
-    It is the folder in the sweep with the same configuration. If there is none, it is the folder
-    with the job's own number. If another run is there and ``rerun`` is false, it is the folder with
-    the next free number.
+    Returns:
+        The folder in the sweep with the configuration ``cfg``. If there is none, the folder
+        ``numbered`` of the job's own number. If this folder has another run and ``rerun`` is false,
+        the folder with the next free number.
     """
     if not numbered.name.isdigit():
         return numbered
@@ -90,12 +91,12 @@ def jobs_left() -> list[Path]:
 
 
 def leave(folders: Iterable[Path]) -> None:
-    """Enter folders that a process of this sweep left to other processes."""
+    """Add folders to those that this process left to other processes."""
     _left.update(folders)
 
 
 def wait_for_others(sweep: Path) -> list[Path]:
-    """Wait for the jobs of a sweep in other processes.
+    """Wait for the jobs of a sweep that other processes run.
 
     Returns:
         The folders of jobs that the other processes did not finish.

@@ -36,7 +36,7 @@ from labelnoise.sweeps.shares import Shares, shares_of
 from labelnoise.sweeps.unfinished import Unfinished, note
 
 # The modules of a run, also those that libraries import at their first use. The server of a sweep
-# imports them once, and no job has to.
+# imports them once for all jobs.
 MODULES = (
     "labelnoise.training.train",
     "labelnoise.report.loaded",
@@ -77,7 +77,7 @@ class Sweep:
         self.folder = Path(str(config.hydra.sweep.dir))
 
     def launch(self, overrides: Sequence[Sequence[str]], first: int) -> Sequence[JobReturn]:
-        """Run a job for each list of options; the number of the first one is ``first``.
+        """Run a job for each list of options; ``first`` is the number of the first job.
 
         Raises:
             SystemExit: the sweep was interrupted.
@@ -113,7 +113,7 @@ class Sweep:
         ledger.append(self.folder, event | {"start": ledger.now()})
 
     def _follow(self, job: _Job, event: Started | Ended) -> None:
-        """Print a line for the start or the end of a job, and keep its end."""
+        """Print a line for the start or the end of a job, and store the end in the job."""
         words = " ".join(job.words)
         if isinstance(event, Started):
             job.started = True
@@ -136,7 +136,7 @@ def print_line(line: str) -> None:
 
 
 class _Failed(JobReturn):
-    """The result of a job that did not finish; Hydra's own one would end the sweep."""
+    """The result of a job that did not finish; Hydra's own class would end the sweep."""
 
     @property
     def return_value(self) -> float:
@@ -152,9 +152,9 @@ class _Job:
 
     def __init__(self, sweep: Sweep, number: int, overrides: list[str]) -> None:
         self.sweep, self.number, self.overrides = sweep, number, overrides
-        # Until the job has a directory; another process may run the same sweep.
+        # Used until the job has a directory; another process may run the same sweep.
         self.output = sweep.folder / f".job-{number}-{os.getpid()}.log"
-        self.words: list[str] = overrides  # in which the jobs differ
+        self.words: list[str] = overrides  # the options in which the jobs differ
         self.started = False
         self.event: Ended | None = None
         self.value: Any = None
@@ -177,7 +177,7 @@ class _Job:
         return self.event is not None and self.event.report.status == "finished"
 
     def end(self, event: Ended) -> None:
-        """Keep the result; keep the output, unless the directory of the run has it."""
+        """Store the end, and remove the output file of a finished or refused job."""
         self.event = event
         if event.report.status == "finished":
             self.value, self.left = event.report.value
@@ -188,7 +188,7 @@ class _Job:
             self.output.unlink(missing_ok=True)
 
     def _record(self, event: Ended) -> None:
-        """Add the end of the job to the ledger and to its output, if it could not do so itself."""
+        """Write the end of the job to the ledger and its output, if the job has not done so."""
         events, _ = ledger.read_events(self.sweep.folder)
         own = [e for e in events if e.get("pid") == event.pid and e.get("host") == ledger.host()]
         if own and own[-1]["status"] in ledger.FINAL:

@@ -1,4 +1,4 @@
-"""``ledger.jsonl`` of a sweep: one line for each event of a job, readable while the sweep runs."""
+"""``ledger.jsonl`` of a sweep: one line for each event, readable while the sweep runs."""
 
 from __future__ import annotations
 
@@ -22,9 +22,9 @@ from labelnoise.errors import BusyError
 from labelnoise.processes.worker import INTERRUPTED, INTERRUPTED_STATUS
 
 Event = dict[str, Any]
-# The statuses of the last event of a job.
+# The statuses with which a job ends.
 FINAL = ("finished", "failed", "interrupted", "killed")
-# The keys that every event has: of the start of a sweep, and of a job.
+# The keys that every event of a sweep (its start) and every event of a job have.
 _KEYS = {
     "sweep": ("jobs", "at_once", "start"),
     "job": ("job", "config_hash", "overrides", "host", "pid", "start"),
@@ -33,7 +33,7 @@ _KEYS = {
 
 @dataclass
 class Entry:
-    """The result of a job, for its last line."""
+    """The result of a job, for its last line in the ledger."""
 
     score: float = math.nan
     score_name: Name = "val_acc"
@@ -49,8 +49,8 @@ def ledger_of(sweep: Path) -> Path:
 def recorded(folder: Path, config_hash: str, overrides: Sequence[str]) -> Iterator[Entry]:
     """Record the start and the end of the job in ``folder``; the block sets the score.
 
-    A job that was finished before has only a last line, with ``read``. If another process runs the
-    job, the line says ``left``.
+    A job that was finished before gets only a last line, with ``read``. If another process runs the
+    job, the status of the last line is ``left``.
     """
     event = job_event(folder, config_hash, overrides)
     entry = Entry(read=(folder / "summary.json").exists())
@@ -95,8 +95,8 @@ def _scored(entry: Entry) -> Event:
 
 
 def ended(status: str, reason: str | None) -> Event:
-    """The part of an event that ends a job in this process."""
-    kilo = 1 if sys.platform == "darwin" else 1024  # getrusage(2): bytes there
+    """The part of an event that describes the end of a job in this process."""
+    kilo = 1 if sys.platform == "darwin" else 1024  # getrusage(2): bytes on macOS
     peak = kilo * resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
     return {
         "status": status,
@@ -112,7 +112,7 @@ def host() -> str:
 
 
 def now() -> str:
-    """The present time in UTC, to the millisecond.
+    """The current time in UTC, to the millisecond.
 
     Example:
         >>> now().endswith("+00:00")
@@ -122,7 +122,7 @@ def now() -> str:
 
 
 def append(sweep: Path, event: Event) -> None:
-    """Append a line to the ledger, after the line that a killed process may have cut off."""
+    """Append a line to the ledger; a line that a killed process cut off stays separate."""
     line = json.dumps(event, default=str) + "\n"
     path = ledger_of(sweep)
     with FileLock(sweep / ".ledger.lock"):
@@ -154,7 +154,7 @@ def read_events(sweep: Path) -> tuple[list[Event], int]:
 
 
 def hashes_of_jobs(sweep: Path) -> dict[str, set[str]]:
-    """The hashes of the configurations that jobs have had in each folder, by its name."""
+    """The hashes of the configurations of the jobs in each folder, by the name of the folder."""
     found: dict[str, set[str]] = {}
     for event in read_events(sweep)[0]:
         if event.get("config_hash") is not None:

@@ -1,4 +1,4 @@
-"""End a trial of a search early if its noisy validation score is low beside the other trials."""
+"""End a trial of a search early if its score is worse than that of the other trials."""
 
 from __future__ import annotations
 
@@ -36,10 +36,10 @@ def pruning_of(cfg: DictConfig) -> Pruning | None:
 
 
 class Pruning(Watcher):
-    """Give each validation score to Optuna, and end the run if Optuna's pruner says so.
+    """Give each validation score to Optuna, and end the run if Optuna's pruner decides so.
 
-    The pruner compares the trial with the trials that have reached the same step. Among trials that
-    run at the same time its decision depends on their speed.
+    The pruner compares the trial with the trials that have reached the same step. If trials run at
+    the same time, its decision depends on their speed.
     """
 
     def __init__(self, study: Study, number: int, score: Name) -> None:

@@ -42,9 +42,9 @@ class SweepReport(Callback):
 def sweep_reported() -> Iterator[None]:
     """Wrap a command: report on a sweep at its end, also if runs failed.
 
-    Hydra calls its callbacks at the end only if all runs succeed. If the same sweep was started
-    twice, this waits for the runs in the other process. The exit status is 1 if one of them is not
-    finished then.
+    Hydra calls its callbacks at the end of a sweep only if all runs succeed. If the same sweep was
+    started twice, this function waits for the runs in the other process. If that process does not
+    finish one of them, the exit status is 1.
     """
     global _directory
     left: list[Path] = []
@@ -67,7 +67,7 @@ def sweep_reported() -> Iterator[None]:
 
 
 def _report(directory: Path) -> None:
-    """Report on a sweep; in a fork, which has imported torch."""
+    """Report on a sweep in a fork of the server, which has imported torch."""
     try:
         report_sweep(directory)
     except Exception as error:
@@ -78,7 +78,7 @@ def _report(directory: Path) -> None:
 def report_sweep(directory: Path) -> None:
     """Write sweep.csv, runs.csv and the figures, and print mean and range over seeds.
 
-    Unfinished runs are named, and the other runs are reported.
+    The report names unfinished runs and runs that a search ended early, and leaves them out.
     """
     folders = job_folders(directory)
     finished = [folder for folder in folders if (folder / "summary.json").is_file()]

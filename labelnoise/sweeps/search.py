@@ -1,9 +1,9 @@
 """A search over options with Optuna: the trials are the jobs of a sweep.
 
-Hydra's own Optuna sweeper (hydra-optuna-sweeper 1.3) needs Optuna below 3, and draws new trials
-when a killed search starts again. Here the study is a journal file in the folder of the sweep. Each
-trial is drawn from a random stream of its own number, so a search that was killed continues with
-the same trials.
+Hydra's own Optuna sweeper (hydra-optuna-sweeper 1.3) needs Optuna below 3, and it draws new trials
+if a killed search starts again. Our search stores the study in a journal file in the folder of the
+sweep. The sampler draws each trial from a random stream of the trial's number, so a killed search
+continues with the same trials.
 """
 
 from __future__ import annotations
@@ -52,18 +52,19 @@ def search(
     pruner: Pruner,
     seed: int,
 ) -> None:
-    """Run the trials that are missing, ``n_jobs`` at a time, and report the best.
+    """Run the missing trials, ``n_jobs`` at a time, and report the best trial.
 
-    A trial of an interrupted call starts again with the same options, and its run continues.
+    A trial that an earlier call did not finish starts again with the same options, and its run
+    continues.
 
     Args:
         sweeper: a Hydra sweeper after ``setup``; its launcher runs the trials.
         words: the space, in Hydra's syntax for sweeps, and the options of all trials.
-        n_trials: the number of trials of all calls, failed ones included.
-        n_jobs: the number of trials that are drawn before any of them runs.
-        sampler: how Optuna draws trials.
-        pruner: how trials end early, see :mod:`labelnoise.sweeps.pruning`.
-        seed: of the sampler.
+        n_trials: the number of trials of all calls, including failed trials.
+        n_jobs: the number of trials that the sampler draws before any of them runs.
+        sampler: the name of Optuna's sampler.
+        pruner: the name of Optuna's pruner, see :mod:`labelnoise.sweeps.pruning`.
+        seed: the seed of the sampler.
 
     Raises:
         InputError: an option is wrong, the folder has another search, or trials failed.
@@ -106,10 +107,10 @@ def search(
 def read_space(
     words: Sequence[str],
 ) -> tuple[dict[str, BaseDistribution], list[str]]:
-    """The distributions by option, and the words with one value.
+    """The distributions of the searched options, and the words that set one value.
 
     Raises:
-        InputError: there is nothing to search over.
+        InputError: no option has several values.
 
     Example:
         >>> space, fixed = read_space(["optimizer.lr=interval(0.1,1)", "seed=3"])
@@ -227,7 +228,7 @@ def _report(study: Study, folder: Path, space: Mapping[str, Any], score: str) ->
     """Write optimization_results.yaml and print the best trial.
 
     Raises:
-        InputError: trials failed; with their numbers.
+        InputError: trials failed; the message has their numbers.
     """
     from optuna.trial import TrialState
 

@@ -19,7 +19,7 @@ class Shares:
     Attributes:
         at_once: the number of jobs that run at the same time.
         threads: the CPU threads of a job whose ``threads`` is null.
-        gpus: the GPUs, of which each job gets one.
+        gpus: the GPUs; each job gets one of them.
     """
 
     at_once: int
@@ -30,9 +30,9 @@ class Shares:
 def shares_of(cfg: DictConfig, jobs: int, n_jobs: int | None) -> Shares:
     """How ``jobs`` jobs like ``cfg`` share the machine; ``n_jobs`` is the option, or None.
 
-    ``threads`` does not depend on ``n_jobs``, because the sums of torch depend on the number of
-    threads: a sweep has the same results with every ``n_jobs``. An audit, a phase diagram and a run
-    on several devices use the whole machine, so that one of them runs at a time.
+    The last digits of torch's sums depend on the number of threads. ``threads`` therefore does not
+    depend on ``n_jobs``, and a sweep has the same results with every ``n_jobs``. An audit, a phase
+    diagram and a run on several devices use the whole machine, so one of them runs at a time.
     """
     gpus = gpus_of(cfg) if "trainer" in cfg else []
     several = "trainer" in cfg and cfg.trainer.get("devices", "auto") not in (1, "1")

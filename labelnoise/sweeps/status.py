@@ -19,11 +19,11 @@ class State:
     """The state of the jobs of a sweep.
 
     Attributes:
-        jobs: the last event of each job: of all finished jobs, and of the others since the last
-            start of the sweep.
-        waiting: the number of jobs that have not started; None if the launcher does not tell.
-        at_once: the number of jobs that run at the same time; None if the launcher does not tell.
-        damaged: the number of lines that cannot be read.
+        jobs: the last event of each job. Jobs from before the last start of the sweep are in the
+            list only if they are finished or still running.
+        waiting: the number of jobs that have not started; None if the ledger does not have it.
+        at_once: the number of jobs that run at the same time; None if the ledger does not have it.
+        damaged: the number of lines of the ledger that cannot be read.
     """
 
     jobs: list[Event]
@@ -40,7 +40,7 @@ class State:
         return ", ".join(words) or "no job has started"
 
     def best(self) -> Event | None:
-        """The finished job with the best score of the kind that the last job returned."""
+        """The job with the best score, among the jobs with the score name of the last one."""
         scored = [event for event in self.jobs if event.get("score") is not None]
         if not scored:
             return None
@@ -50,7 +50,7 @@ class State:
         return best(same, key=lambda event: float(event["score"]))
 
     def seconds_left(self, at: datetime) -> float | None:
-        """The estimated time until the end: the mean duration, and the jobs at the same time."""
+        """The estimated time until the end, from the mean duration of the computed jobs."""
         durations = [_seconds(e, e["end"]) for e in self.jobs if _was_computed(e)]
         if not durations or self.waiting is None or not self.at_once:
             return None
@@ -72,7 +72,7 @@ def state_of(sweep: Path) -> State:
     starts = [i for i, event in enumerate(events) if event["status"] == "sweep"]
     before, since = (events[: starts[-1]], events[starts[-1] + 1 :]) if starts else ([], events)
     jobs = {_key(e): e for e in before if e["status"] == "finished" or _is_running(e)}
-    # The process that computes a job writes its events; another one has left or read the job.
+    # The events of the process that computes a job count. Others have only left or read the job.
     left = {_attempt(event) for event in since if event["status"] == "left"}
     for event in since:
         if _attempt(event) not in left and not (event.get("read") and _key(event) in jobs):
@@ -86,7 +86,7 @@ def state_of(sweep: Path) -> State:
 
 
 def report_status(sweep: Path | None) -> str:
-    """The state of a sweep in words; None is the newest sweep in outputs/.
+    """The state of a sweep in words; for None, of the newest sweep in outputs/.
 
     Raises:
         InputError: there is no sweep.
@@ -111,7 +111,7 @@ def report_status(sweep: Path | None) -> str:
 
 
 def newest_sweep(outputs: Path) -> Path:
-    """The sweep whose ledger was written last.
+    """The sweep with the ledger that was written last.
 
     Raises:
         InputError: there is none.
@@ -147,7 +147,7 @@ def _seconds(event: Event, end: str) -> float:
 
 
 def _ended_if_dead(event: Event) -> Event:
-    """The event, or the end of a started job without a process."""
+    """The event; for a started job on this machine without a process, its end as killed."""
     if event["status"] != "started" or event.get("host") != host() or _is_running(event):
         return event
     return event | {"status": "killed", "reason": "its process does not exist any more"}

@@ -39,10 +39,10 @@ def check_installed() -> None:
 
 @contextmanager
 def held(folder: Path) -> Iterator[None]:
-    """Hold the search of a folder.
+    """Keep other processes from running the search of a folder.
 
     Raises:
-        BusyError: another process holds it.
+        BusyError: another process runs the search.
     """
     lock = FileLock(folder / ".search.lock", blocking=False)
     try:
@@ -56,10 +56,10 @@ def held(folder: Path) -> Iterator[None]:
 
 
 def open_study(folder: Path, facts: Mapping[str, Any], pruner: Pruner) -> Study:
-    """The study in the folder of a sweep; a new one if there is none.
+    """The study in the folder of a sweep; a new study if there is none.
 
     Raises:
-        InputError: the study in the folder is another search.
+        InputError: the folder has the study of another search.
     """
     _drop_torn_line(folder / JOURNAL)
     study = open_journal(folder, SCORES[facts["score"]].direction, pruner_of(pruner))
@@ -77,7 +77,7 @@ def open_study(folder: Path, facts: Mapping[str, Any], pruner: Pruner) -> Study:
 def open_journal(
     folder: Path, direction: Literal["maximize", "minimize"], pruner: BasePruner
 ) -> Study:
-    """The study in the journal of a folder, in any process; a new study if there is none."""
+    """The study in the journal of a folder; a new study if there is none."""
     import optuna
     from optuna.storages import JournalStorage
     from optuna.storages.journal import JournalFileBackend
@@ -104,7 +104,7 @@ def pruner_of(name: Pruner) -> BasePruner:
 
 
 def _drop_torn_line(journal: Path) -> None:
-    """Remove a last line without its end, which a killed process or a full disk left."""
+    """Remove an incomplete last line, which a killed process or a full disk left."""
     if not journal.is_file():
         return
     with journal.open("r+b") as file:

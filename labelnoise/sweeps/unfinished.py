@@ -1,4 +1,4 @@
-"""The jobs of a sweep that did not finish, and the command that repeats them alone."""
+"""The jobs of a sweep that did not finish, and the command that repeats only these jobs."""
 
 from __future__ import annotations
 
@@ -17,10 +17,10 @@ class Unfinished:
     """A job that did not finish.
 
     Attributes:
-        number: of the job.
+        number: the number of the job.
         status: "failed", "killed" or "interrupted"; None for a job that was not started.
         overrides: its options.
-        reason: one line.
+        reason: one line that says why the job did not finish.
         output: the file with its output, if there is one.
     """
 
@@ -37,23 +37,23 @@ _name = ""
 
 
 def note(name: str, jobs: Sequence[Unfinished]) -> None:
-    """Remember jobs of the sweep ``name`` for :func:`unfinished_listed`."""
+    """Remember unfinished jobs of the sweep ``name`` for :func:`unfinished_listed`."""
     global _name
     _name = name
     _unfinished.extend(jobs)
 
 
 def forget() -> None:
-    """Do not list the jobs of this sweep, because the caller reports on them."""
+    """Forget the unfinished jobs of this sweep, because the caller reports on them."""
     _unfinished.clear()
 
 
 @contextmanager
 def unfinished_listed() -> Iterator[None]:
-    """Wrap a command: list the jobs of its sweep that did not finish, at its end.
+    """Wrap a command: at its end list the jobs of its sweep that did not finish.
 
     Raises:
-        InputError: there are such jobs, and the command ended without an error.
+        InputError: jobs did not finish, and the command ended without an error.
     """
     _unfinished.clear()
     try:
