@@ -26,7 +26,7 @@ class Baseline:
 
     Attributes:
         suspicion: (n,) 1 - p(given label), by a regression that has not trained on the sample.
-        accuracy: the share of the given labels that it predicts.
+        accuracy: the share of the given labels that the regression predicts.
     """
 
     suspicion: Float[np.ndarray, " n"]
@@ -37,7 +37,7 @@ def check_baseline(data: PoolDataModule) -> None:
     """Refuse images if scikit-image is not installed.
 
     Raises:
-        InputError: with the command that installs it.
+        InputError: scikit-image is missing; the message has the command that installs it.
     """
     if _are_images(data.train) and find_spec("skimage") is None:
         raise InputError(
@@ -54,8 +54,8 @@ def baseline_of(data: PoolDataModule, evidence: Evidence) -> Baseline:
     samples. The regression is scikit-learn's with its default options and at most 1,000 iterations.
 
     Args:
-        data: after ``setup``.
-        evidence: of the folds; its source indices contain those of the samples.
+        data: the data module after ``setup``.
+        evidence: the evidence of the folds; each source index is that of a sample in ``data``.
     """
     features = _features(data, evidence.source_index)
     probability = np.zeros((len(features), len(evidence.class_names)))
@@ -71,7 +71,7 @@ def baseline_of(data: PoolDataModule, evidence: Evidence) -> Baseline:
 def _fit(
     known: Float[np.ndarray, "m F"], label: Int[np.ndarray, " m"], asked: Float[np.ndarray, "b F"]
 ) -> tuple[Int[np.ndarray, " k"], Float[np.ndarray, "b k"]]:
-    """The classes that ``label`` has, and their probabilities for the samples in ``asked``."""
+    """The classes in ``label``, and their predicted probabilities for the rows of ``asked``."""
     from sklearn.linear_model import LogisticRegression  # slow to import
 
     classes = np.unique(label)
@@ -119,9 +119,10 @@ def _histograms(image: Tensor) -> Float[np.ndarray, " F"]:
 
 
 def compare(baseline: Baseline, evidence: Evidence) -> dict[str, float | None]:
-    """Numbers for audit.json: the agreement with the labels, and with the rank (Spearman's rho).
+    """The numbers for audit.json: accuracy, rank correlation (Spearman's) and average precision.
 
-    The average precision is None if the true labels are unknown, or all labels are true or wrong.
+    The average precision is None if the true labels are unknown, or if all labels are right or all
+    are wrong.
     """
     from scipy.stats import spearmanr
 

@@ -1,4 +1,4 @@
-"""One line for exceptions of libraries that cannot use the values of a configuration."""
+"""One-line errors for the exceptions of libraries that cannot use a value of a configuration."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ _REFUSALS: tuple[type[Exception], ...] = (
     OverflowError,
     RuntimeError,
     MemoryError,
-    ImportError,  # Lightning's, for a device or a precision that needs another library
+    ImportError,  # from Lightning, for a device or a precision that needs another library
 )
 
 
@@ -26,7 +26,7 @@ def in_one_line(*more: type[Exception]) -> Iterator[None]:
     """Turn exceptions of libraries into an InputError of one line with the library's reason.
 
     Args:
-        more: further exceptions of a library.
+        more: further exceptions to turn into an InputError.
 
     Example:
         >>> with in_one_line():

@@ -15,11 +15,11 @@ from omegaconf import DictConfig, OmegaConf
 class RememberingLoader(ConfigLoaderImpl):
     """Hydra's loader of configurations, which remembers the compositions of a sweep.
 
-    A composition of Hydra 1.3 takes 0.1 to 0.3 seconds, and a sweep composes each job twice: before
-    the first job starts, and when the job starts. Most jobs differ only in values, as in
-    ``seed=3``. For them this loader sets the values in a copy of the configuration that has the
-    same choices of files, as Hydra does at the end of a composition. It takes 10 ms, and gives the
-    same configuration.
+    Hydra 1.3 needs 0.1 to 0.3 seconds for a composition. A sweep composes each job twice: before
+    the first job starts, and when the job starts. Most jobs differ only in values, for example
+    ``seed=3``. For these jobs this loader copies the configuration with the same choices of files
+    and sets the values in the copy, as Hydra does at the end of a composition. The loader needs 10
+    ms, and the configuration is the same.
     """
 
     def __init__(self, config_search_path: ConfigSearchPath) -> None:
@@ -40,13 +40,13 @@ class RememberingLoader(ConfigLoaderImpl):
             return super().load_sweep_config(master_config, sweep_overrides)
         try:
             self._apply_overrides_to_config(values, cfg)
-        except Exception:  # the message is to be Hydra's
+        except Exception:  # let Hydra raise its own message
             return super().load_sweep_config(master_config, sweep_overrides)
         _name(cfg, parsed)
         return cfg
 
     def _is_value(self, override: Override) -> bool:
-        """Whether the override sets a value, and selects no file."""
+        """Whether the override sets a value and does not select a file."""
         key = override.key_or_group
         return (
             override.type == OverrideType.CHANGE
@@ -65,7 +65,7 @@ class RememberingLoader(ConfigLoaderImpl):
 
 
 def _name(cfg: DictConfig, overrides: Sequence[Override]) -> None:
-    """Enter the words of the job where Hydra shows them."""
+    """Write the words of the job to the keys in which Hydra stores them."""
     task = [override for override in overrides if not override.is_hydra_override()]
     cfg.hydra.overrides.task = [override.input_line for override in task]
     options = cfg.hydra.job.config.override_dirname

@@ -1,4 +1,4 @@
-"""``score``: the number that ``run.py`` returns, and that a search optimizes."""
+"""The option ``score``: ``run.py`` returns this number, and a search optimizes it."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ Name = Literal["val_acc", "val_loss", "test_acc"]
 
 
 class Score(NamedTuple):
-    """A metric of the network that the run keeps; ``final`` in summary.json has it."""
+    """A metric of the network kept, as named in ``final`` of summary.json, and its direction."""
 
     metric: str
     direction: Literal["maximize", "minimize"]
@@ -27,7 +27,7 @@ SCORES = VALIDATION | {"test_acc": Score("test/acc", "maximize")}
 
 
 def score_of(summary: Mapping[str, Any] | None, name: Name) -> float:
-    """The score of a run; NaN without a summary, and if the run has no such samples.
+    """The score of a run; NaN without a summary, or without validation or test samples for it.
 
     Example:
         >>> score_of({"final": {"val/acc": 0.75, "test/acc": None}}, "val_acc")

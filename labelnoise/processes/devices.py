@@ -28,7 +28,7 @@ def gpus_of(cfg: DictConfig) -> list[str]:
 
 
 def gpu_of(place: int, gpus: Sequence[str]) -> dict[str, str]:
-    """The environment that gives a job one GPU of several, in turn.
+    """The environment variables that give a job one of several GPUs, in turn.
 
     Example:
         >>> [gpu_of(place, ["2", "5"]) for place in (0, 1, 2)][2]

@@ -1,4 +1,4 @@
-"""Where a process logs."""
+"""The screen and the file to which a process logs."""
 
 from __future__ import annotations
 
@@ -10,9 +10,9 @@ from pathlib import Path
 
 @contextmanager
 def logging_to(path: Path | None) -> Iterator[None]:
-    """Log this package to the screen and to ``path``; from Lightning only warnings are logged.
+    """Log this package to the screen and to ``path``, and from Lightning only warnings.
 
-    None logs nothing, so that only one of the processes of a run logs.
+    With None the process logs nothing, so that only one of the processes of a run logs.
     """
     ours = logging.getLogger("labelnoise")
     lightning = [logging.getLogger(name) for name in ("pytorch_lightning", "lightning_fabric")]

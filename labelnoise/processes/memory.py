@@ -1,4 +1,4 @@
-"""The free memory of this machine, and the memory that a process has for itself."""
+"""The free memory of this machine, and the memory that a process shares with no other process."""
 
 from __future__ import annotations
 
@@ -92,8 +92,8 @@ def own_memory(pid: int | str = "self") -> int | None:
 def own_peak() -> int | None:
     """The largest :func:`own_memory` of this process until now, in bytes; None if unknown.
 
-    It is the present value and the difference of the peak and the present resident memory, so it is
-    too small if the process has given back shared pages since its peak.
+    It is the current value plus the difference between the peak and the current resident memory.
+    It is too large if the process has given back shared pages since its peak.
     """
     own, resident = own_memory(), _kilobytes("/proc/self/status")
     if own is None:
@@ -102,6 +102,6 @@ def own_peak() -> int | None:
 
 
 def _kilobytes(path: str) -> dict[str, int]:
-    """The fields of a file in /proc whose unit is kB."""
+    """The fields in kB of a file in /proc."""
     rows = [line.split(":", 1) for line in _words(path) if line.endswith(" kB")]
     return {name: int(value.split()[0]) for name, value in rows}

@@ -1,4 +1,4 @@
-"""The output of a job: first in a file of the pool, then in the directory of the run."""
+"""The output of a job: it goes first to a file of the pool, then to the directory of the run."""
 
 from __future__ import annotations
 
@@ -25,9 +25,9 @@ def send_output_to(file: Path) -> None:
 
 
 def move_output_to(file: Path) -> None:
-    """Move the output of this process to ``file``, after what ``file`` has already.
+    """Append the earlier and the later output of this process to ``file``.
 
-    Only the first call moves it. In a process without :func:`send_output_to` nothing happens.
+    Only the first call moves the output. Without :func:`send_output_to` the call does nothing.
     """
     global _file
     if _file is None:

@@ -1,8 +1,8 @@
-"""Run jobs in processes of their own, a few at a time; a job that fails costs itself alone.
+"""Run jobs in processes of their own, a few at a time; a job that fails ends no other job.
 
 Python's ``multiprocessing`` starts a server (method "forkserver") that imports the modules of a job
-once. Each job is a fork of the server. It pays for no imports, shares the memory of the modules,
-and leaves its state (random streams, environment, working directory, options of torch) to nobody.
+once. Each job is a fork of the server. It spends no time on imports and shares the memory of the
+modules. Its state (random streams, environment, working directory, options of torch) ends with it.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ from labelnoise.processes.memory import available_memory, own_memory
 from labelnoise.processes.worker import INTERRUPTED, INTERRUPTED_STATUS, Report, work
 
 _INTERVAL = 0.2  # seconds between two looks at signals and at the free memory
-# Bytes that a small run takes for itself; more as soon as a job has taken more.
+# The assumed memory of a job in bytes, until a job has taken more; a small run takes about as much.
 FIRST_GUESS = 250 * 2**20
 
 
@@ -32,9 +32,9 @@ class Job:
     """A call of a function in a process of its own.
 
     Attributes:
-        name: for messages.
-        function: found by its module and name in the process.
-        arguments: they are pickled.
+        name: the name of the job in messages.
+        function: the process finds it by its module and name.
+        arguments: the arguments of the function, which are pickled.
         output: the file to which stdout and stderr are appended.
     """
 
@@ -73,9 +73,9 @@ class Pool:
         explain: the line of a user's error, or None for another exception; a function that the
             processes can import.
         say: prints a line when a job waits for memory, and after a signal.
-        look: called a few times a second while jobs run.
-        overlap: whether a job has ended as soon as it has reported, so that the next one starts
-            while its process ends. It is wrong on a GPU, whose memory is free only afterwards.
+        look: the pool calls it a few times a second while jobs run.
+        overlap: whether the next job starts as soon as a job has reported, while the process of the
+            job ends. Use False on a GPU: the process frees its memory only at its end.
     """
 
     def __init__(
@@ -90,25 +90,25 @@ class Pool:
         self.overlap = overlap
         self.places, self.explain, self.say, self.look = places, explain, say, look
         self._running: list[_Process] = []
-        self._leaving: list[_Process] = []  # they have reported
+        self._leaving: list[_Process] = []  # the processes that have reported
         self._largest = FIRST_GUESS
         self._said_full = self._stopping = False
 
     def stop(self) -> None:
-        """Start no more jobs; the running ones save their runs and leave."""
+        """Start no more jobs; the running jobs save their state and end."""
         if not self._stopping:
             self._stopping = True
             for process in self._running:
                 process.ask_to_leave()
 
     def run(self, jobs: Iterator[Job]) -> Generator[Started | Ended, None, None]:
-        """Run the jobs, and say when each starts and ends.
+        """Run the jobs, and yield an event at the start and at the end of each job.
 
         A first Ctrl-C or SIGTERM calls :meth:`stop`. A second signal ends the jobs at once. If this
-        process is killed, the jobs save their runs and leave.
+        process is killed, the jobs save their state and end.
 
         Raises:
-            SystemExit: after a signal, when no job runs any more.
+            SystemExit: after a signal, when all jobs have ended.
         """
         with deferred():
             try:
@@ -127,7 +127,7 @@ class Pool:
                     self.look()
             except Interrupted:
                 raise
-            except BaseException:  # also if the caller does not read on
+            except BaseException:  # also if the caller closes the generator
                 self.stop()
                 while self._running:
                     list(self._ended())
@@ -147,7 +147,7 @@ class Pool:
             return True
         taken = [own_memory(process.pid) or 0 for process in self._running]
         self._largest = max(self._largest, *taken)
-        free -= sum(self._largest - own for own in taken)  # they may still grow
+        free -= sum(self._largest - own for own in taken)  # running jobs may still grow
         if free <= self._largest and not self._said_full:
             self._said_full = True
             at_once = f"{len(self._running)} instead of {len(self.places)} jobs at a time"
@@ -207,11 +207,11 @@ class _Process:
         self._heard = False
 
     def handles(self) -> list[Any]:
-        """What becomes ready when the job reports or ends."""
+        """The handles that become ready when the job reports or ends."""
         return [self._process.sentinel] + ([] if self._heard else [self._pipe])
 
     def ask_to_leave(self) -> None:
-        with suppress(OSError):  # it has ended
+        with suppress(OSError):  # the process has ended
             self._pipe.send_bytes(b"leave")
 
     def kill(self) -> None:
@@ -227,11 +227,11 @@ class _Process:
         self._process.join()
 
     def report(self, *, early: bool) -> Report | None:
-        """The report of a job that has ended, or with ``early`` that has reported; or None."""
+        """The report of a job that has ended (with ``early``: that has reported); else None."""
         code = self._process.exitcode  # first, because the report comes before the end
         if not self._heard and self._pipe.poll():
             self._heard = True
-            with suppress(Exception):  # it ended without a report, or within one
+            with suppress(Exception):  # the process ended before or while it sent the report
                 self._report = self._pipe.recv()
         if code is None and not (early and self._report):
             return None

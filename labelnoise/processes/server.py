@@ -1,7 +1,8 @@
-"""Imported by the server of a pool: it imports modules once, and each job is a fork of it.
+"""The server of a pool: it imports modules once, and each job is a fork of the server.
 
-The server computes nothing, starts no threads and does not touch a GPU, so its forks can. Python
-starts it (``multiprocessing``'s method "forkserver") and imports this module in it.
+The server computes nothing, starts no threads and does not touch a GPU, so its forks can use
+threads and a GPU. Python starts the server (``multiprocessing``'s method "forkserver") and imports
+this module in it.
 """
 
 from __future__ import annotations
@@ -66,10 +67,10 @@ def _environment(variables: dict[str, str]) -> Iterator[None]:
 
 
 def _prepare() -> None:
-    """Leave the group of the terminal, and keep the imported objects apart before the first fork.
+    """Leave the process group of the terminal, and freeze imported objects before the first fork.
 
-    A signal to the group, such as Ctrl-C, then reaches the process of the pool alone. Frozen
-    objects are not visited by the garbage collector, so that the forks continue to share them.
+    A signal to the group, such as Ctrl-C, then reaches only the process of the pool. The garbage
+    collector does not visit frozen objects, so the forks continue to share them.
     """
     os.setsid()
     os.register_at_fork(before=_freeze)

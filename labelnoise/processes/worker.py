@@ -1,4 +1,4 @@
-"""The process of a job: its output, its environment, its report, and its end with the pool."""
+"""The process of a job: its output, environment and report, and its end if the pool ends."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ from labelnoise.processes.output import send_output_to
 
 # The time in which a job saves its run after the process of the pool has ended, in seconds.
 _GRACE = 300.0
-# Added to the job's score of the out-of-memory killer, of at most 1000: the pool outlives its jobs.
+# Added to the job's out-of-memory score (at most 1000), so that the pool outlives its jobs.
 _OOM_SCORE = 300
 # The statuses of a process that ends after a signal.
 INTERRUPTED_STATUS = (128 + signal.SIGINT, 128 + signal.SIGTERM)
@@ -36,11 +36,11 @@ class Report:
     Attributes:
         status: "finished" if the function returned, "killed" if a signal ended the process.
         value: the returned value.
-        reason: one line for a job that is not finished.
+        reason: one line that says why the job did not finish.
         refused: whether the reason is a user's error.
-        text: the traceback of another exception.
+        text: the traceback, if the reason is not a user's error.
         signal: the signal that ended the process or stopped the job.
-        own_peak: the largest memory of the process for itself, in bytes; None if unknown.
+        own_peak: the largest memory in bytes of the process alone; None if unknown.
     """
 
     status: Status
@@ -103,7 +103,7 @@ def _call(
 
 
 def _leave_with(pool: Connection) -> None:
-    """Stop the job as SIGTERM does, when the pool asks for it or its process has ended."""
+    """Stop the job as SIGTERM does, when the pool asks for it or the process of the pool ends."""
     try:
         pool.recv_bytes()
         asked = True

@@ -42,7 +42,7 @@ CHECKPOINT: Argument = (
     {
         "default": "selected",
         "metavar": "selected|last|PATH",
-        "help": "the weights: of the kept network, of the last checkpoint, or of a file",
+        "help": "weights of the network kept, of the last checkpoint, or of a file",
     },
 )
 ALLOW_TARGETS: Argument = (
@@ -51,7 +51,7 @@ ALLOW_TARGETS: Argument = (
         "nargs": "+",
         "default": [],
         "metavar": "MODULE",
-        "help": "your own modules that the run may use, as allow_targets of run.py",
+        "help": "your own modules that the run may use, like allow_targets of run.py",
     },
 )
 SEED: Argument = ("--seed", {"type": int, "default": 0, "help": "seed of all random draws"})
@@ -135,7 +135,7 @@ METRIC: Argument = (
         "nargs": "+",
         "default": [],
         "metavar": "NAME",
-        "help": "numbers of summary.json, as final.val/acc; default: accuracy of the kept network",
+        "help": "numbers in summary.json, like final.val/acc; default: accuracy of the network kept",
     },
 )
 FORMAT: Argument = (
@@ -144,7 +144,7 @@ FORMAT: Argument = (
 )
 
 RUNS = Command(
-    "all settings and numbers of runs, a row for each run (writes runs.csv)",
+    "the settings and numbers of runs, one row for each run (writes runs.csv)",
     "labelnoise.report.tables.runs:report_runs",
     (
         FOLDERS,
@@ -152,22 +152,22 @@ RUNS = Command(
     ),
 )
 TABLE = Command(
-    "means over seeds with standard deviation and 95 %% interval",
+    "means over seeds with standard deviations and 95 %% intervals",
     "labelnoise.report.tables.seeds:report_table",
     (FOLDERS, METRIC, FORMAT),
 )
 COMPARE = Command(
-    "paired differences between folders or values of an option, with intervals and tests",
+    "paired differences between folders or between values of an option, with intervals and tests",
     "labelnoise.report.tables.paired:report_compare",
     (
         FOLDERS,
         (
             "--by",
-            {"metavar": "OPTION", "help": "compare the values of this option, as technique"},
+            {"metavar": "OPTION", "help": "compare the values of this option, like technique"},
         ),
         (
             "--baseline",
-            {"metavar": "VALUE", "help": "the value to compare with; None: none or the first"},
+            {"metavar": "VALUE", "help": "the value to compare with; None: none, else the first"},
         ),
         METRIC,
         FORMAT,
@@ -183,7 +183,8 @@ PLOT = Command(
             "--metric",
             {
                 "metavar": "NAME",
-                "help": "as test/acc of metrics.csv; with --against as final.test/acc",
+                "help": "a column of metrics.csv, like test/acc; with --against a number in "
+                "summary.json, like final.test/acc",
             },
         ),
         (
@@ -192,7 +193,7 @@ PLOT = Command(
                 "nargs": "+",
                 "default": [],
                 "metavar": "OPTION",
-                "help": "one option: a curve over its values; two options: a heat map",
+                "help": "one option: curves over its values; two options: a heat map",
             },
         ),
         (

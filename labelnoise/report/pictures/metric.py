@@ -39,8 +39,8 @@ def report_plot(
     Args:
         folders: directories of runs and of sweeps.
         metric: a column of metrics.csv (learning curves), or a number of summary.json.
-        against: no option: learning curves. One: the number of summary.json against this option.
-            Two: a heat map of the mean.
+        against: without options, learning curves. One option: the number of summary.json against
+            this option. Two options: a heat map of the mean.
         to: the file, .png, .pdf or .svg; None is figures/plot.png in the first folder.
 
     Raises:
@@ -68,7 +68,7 @@ def report_plot(
 def draw_learning_curves(runs: Sequence[LoadedRun], metric: str) -> Figure:
     """The mean of a metric over the seeds of each setting, by step, with its 95 % interval.
 
-    A step is drawn if all runs of the setting have measured the metric there.
+    A curve has the steps at which all runs of the setting have measured the metric.
 
     Raises:
         InputError: no run has measured the metric, or there are too many settings.
@@ -94,7 +94,8 @@ def draw_learning_curves(runs: Sequence[LoadedRun], metric: str) -> Figure:
 def draw_against(runs: Sequence[LoadedRun], values: pd.Series[float], option: str) -> Figure:
     """A number of the runs against an option: the mean over seeds, with its 95 % interval.
 
-    Each combination of the other options is a line. An option of words is an axis of words.
+    Each combination of the other options is a line. If the values of the option are
+    words, the axis has words.
 
     Raises:
         InputError: no run has the option, or there are too many lines.
@@ -163,9 +164,10 @@ def draw_heat_map(
 def _by_options(
     found: Sequence[Settings], values: pd.Series[float], options: Sequence[str]
 ) -> pd.DataFrame:
-    """A row for each run: its value, the given options, and the other options in words (``line``).
+    """A row for each run: its value, the given options, and the other options as text (``line``).
 
-    Options that follow the given options, as ``noise.rate`` follows ``noise_rate``, are left out.
+    ``line`` has no options that the given options determine, such as ``noise.rate``, which
+    ``noise_rate`` determines.
     """
     for option in options:
         if not any(option in settings for settings in found):
@@ -201,7 +203,7 @@ def _few(groups: dict[Any, Any]) -> dict[Any, Any]:
 
 
 def _draw_band(axes: Axes, x: NDArray[Any], means: Sequence[Mean], label: str, number: int) -> None:
-    """A line with its interval as a band; dashes show a line below an equal line."""
+    """A line with its interval as a band; dashes keep two equal lines visible."""
     colour, dashes = CYCLE[number % len(CYCLE)], ("-", "--", "-.")[number % 3]
     axes.plot(x, [m.mean for m in means], dashes, color=colour, label=label, marker="o", ms=3)
     low, high = [m.low for m in means], [m.high for m in means]

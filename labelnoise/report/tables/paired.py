@@ -1,4 +1,4 @@
-"""Paired comparisons: the difference of two settings in runs that share the seed."""
+"""Paired comparisons: the differences between two settings in runs with equal seeds."""
 
 from __future__ import annotations
 
@@ -42,13 +42,13 @@ def report_compare(
 
     Args:
         folders: directories of runs and of sweeps.
-        by: the option whose values are compared; None compares the folders with the first folder.
-        baseline: the value that the other values are compared with; None: "none" or the first.
-        metric: dotted names of numbers in summary.json; empty: the accuracy of the kept network.
+        by: the option that is compared; None compares the other folders with the first folder.
+        baseline: the value of ``by`` to compare with; None: "none" if there is one, else the first.
+        metric: dotted names of numbers in summary.json; empty: the accuracy of the network kept.
         format: markdown, latex or csv.
 
     Raises:
-        InputError: there is nothing to compare, or two runs have the same settings.
+        InputError: there is only one value or folder, or two runs have the same settings.
     """
     check_word("--format", format, FORMATS)
     if by is None and len(folders) < 2:
@@ -123,7 +123,7 @@ def _folder_of(run: LoadedRun, folders: Sequence[Path]) -> str:
 
 
 def _values(runs: Sequence[LoadedRun], by: str) -> list[str]:
-    """The value of the option ``by`` of each run; a technique with the options that differ."""
+    """The value of ``by`` in each run; a technique has the options that differ in its name."""
     configs = [run.config for run in runs]
     if by == "technique":
         return technique_names(configs)
@@ -146,10 +146,10 @@ def _baseline(by: str, names: Sequence[str], baseline: str | None) -> str:
 def _settings_and_pairs(
     found: Sequence[Settings], values: Sequence[str]
 ) -> tuple[list[str], list[str]]:
-    """What the two runs of a pair have in common, without the seed and with it.
+    """The options in which the two runs of a pair agree, without the seed and with the seed.
 
-    These are the options that vary in a group of runs with one value. An option that differs only
-    between whole groups is compared and does not belong to the pair; :func:`_differing` names it.
+    They are the options that vary within a group of runs with the same compared value. An option
+    that differs only between groups does not belong to the pair; :func:`_differing` names it.
     """
     seedless = without_seeds(found)
 
@@ -164,7 +164,7 @@ def _settings_and_pairs(
 
 
 def _check_pairs(runs: Sequence[LoadedRun], pairs: Sequence[str], values: Sequence[str]) -> None:
-    """Refuse two runs of one group with the same settings, of which one would count twice."""
+    """Refuse two runs of one group with the same settings, because their pair is not unique."""
     seen: dict[tuple[str, str], Path] = {}
     for run, key in zip(runs, zip(pairs, values, strict=True), strict=True):
         path = run.directory.path

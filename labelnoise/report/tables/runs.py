@@ -18,12 +18,12 @@ _NOT_RESULTS = ("overrides", "config_hash")
 
 
 def runs_table(runs: Sequence[LoadedRun]) -> pd.DataFrame:
-    """A row for each run, by its directory.
+    """A table with a row for each run; the index is the directory of the run.
 
     Returns:
         The columns are the seed, the options that distinguish the runs, the status, and every
-        number of summary.json by its dotted name, for example ``final.test/acc``. Lists, as the
-        transition matrix, are left out. A number that a run does not have is NaN.
+        number in summary.json by its dotted name, for example ``final.test/acc``. The table has no
+        lists, such as the transition matrix. A number that a run does not have is NaN.
     """
     found = [settings_of(run.config) for run in runs]
     keys = telling_keys(found, always=("seed",))
@@ -79,7 +79,7 @@ def report_runs(folders: Sequence[Path], to: Path | None) -> str:
 
 
 def metric_of(table: pd.DataFrame, names: Iterable[str]) -> list[str]:
-    """The names of metrics, checked; without names the accuracy of the network that a run keeps.
+    """The checked names of metrics; without names, the accuracy of the network kept.
 
     Raises:
         InputError: no run has a metric of this name.

@@ -21,12 +21,12 @@ Format = Literal["markdown", "latex", "csv"]
 
 
 def report_table(folders: Sequence[Path], metric: Sequence[str], format: Format) -> str:
-    """A table with a row for each setting, over its seeds.
+    """A table with a row for each setting: the means over its seeds.
 
     Args:
         folders: directories of runs and of sweeps.
-        metric: dotted names of numbers in summary.json; empty: the accuracy of the kept network.
-        format: markdown and latex have ``mean ± half of the interval (sd, n)`` in a cell; csv has
+        metric: dotted names of numbers in summary.json; empty: the accuracy of the network kept.
+        format: with markdown and latex a cell has ``mean ± half of the interval (sd, n)``; csv has
             a row for each setting and metric.
 
     Raises:
@@ -52,7 +52,7 @@ def report_table(folders: Sequence[Path], metric: Sequence[str], format: Format)
 
 
 def in_words(mean: Mean) -> str:
-    """A mean in a cell: ``0.812 ± 0.010 (sd 0.004, n 3)``; only the number for one run.
+    """The text of a mean: ``0.812 ± 0.010 (sd 0.004, n 3)``; for one run the value and n.
 
     Example:
         >>> in_words(mean_of([1, 2, 3])), in_words(mean_of([0.5])), in_words(mean_of([]))
@@ -66,7 +66,7 @@ def in_words(mean: Mean) -> str:
 
 
 def as_text(table: pd.DataFrame, format: Format) -> str:
-    """A table of words as Markdown or as LaTeX (with the package booktabs)."""
+    """A table of text as Markdown or as LaTeX (with the package booktabs)."""
     if format == "latex":
         return table.rename(columns=_latex).map(_latex).to_latex(index=False)
     lines: list[list[Any]] = [[*table], ["---"] * table.shape[1], *table.to_numpy().tolist()]

@@ -67,8 +67,8 @@ def paired_p(differences: ArrayLike) -> float:
 def holm(p_values: Sequence[float]) -> NDArray[np.float64]:
     """Holm's adjustment for many comparisons (Scandinavian Journal of Statistics 6, 1979).
 
-    The i-th smallest of m values is multiplied by m - i + 1; the results are made monotone and cut
-    at 1. NaN stays NaN and is not counted in m.
+    The adjustment multiplies the i-th smallest of m values by m - i + 1. The results are then made
+    monotone and cut at 1. NaN stays NaN and does not count in m.
 
     Example:
         >>> holm([0.01, 0.04, 0.03]).tolist()
