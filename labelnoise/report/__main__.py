@@ -51,7 +51,7 @@ ALLOW_TARGETS: Argument = (
         "nargs": "+",
         "default": [],
         "metavar": "MODULE",
-        "help": "your own modules that the run may use, like allow_targets of run.py",
+        "help": "your own modules that the run may use, as allow_targets of run.py",
     },
 )
 SEED: Argument = ("--seed", {"type": int, "default": 0, "help": "seed of all random draws"})
@@ -135,7 +135,7 @@ METRIC: Argument = (
         "nargs": "+",
         "default": [],
         "metavar": "NAME",
-        "help": "numbers in summary.json, like final.val/acc; default: accuracy of the network kept",
+        "help": "numbers in summary.json, as final.val/acc; default: accuracy of the network kept",
     },
 )
 FORMAT: Argument = (
@@ -163,11 +163,11 @@ COMPARE = Command(
         FOLDERS,
         (
             "--by",
-            {"metavar": "OPTION", "help": "compare the values of this option, like technique"},
+            {"metavar": "OPTION", "help": "compare the values of this option, as technique"},
         ),
         (
             "--baseline",
-            {"metavar": "VALUE", "help": "the value to compare with; None: none, else the first"},
+            {"metavar": "VALUE", "help": "value to compare with; None: value none, or the first"},
         ),
         METRIC,
         FORMAT,
@@ -183,8 +183,8 @@ PLOT = Command(
             "--metric",
             {
                 "metavar": "NAME",
-                "help": "a column of metrics.csv, like test/acc; with --against a number in "
-                "summary.json, like final.test/acc",
+                "help": "a column of metrics.csv, as test/acc; with --against a number in "
+                "summary.json, as final.test/acc",
             },
         ),
         (
