@@ -48,7 +48,8 @@ def train_in_sweep(
         try:
             with recorded(folder, config_hash(cfg), overrides) as entry:
                 summary = train(cfg, folder, overrides, pruning_of(cfg))
-                entry.score, entry.score_name = score_of(summary, cfg.score), cfg.score
+                if summary["status"] != "pruned":  # the score of a whole run is comparable
+                    entry.score, entry.score_name = score_of(summary, cfg.score), cfg.score
             return summary
         except InputError as error:
             if job_folder(numbered, cfg) != folder:

@@ -22,9 +22,9 @@ from hydra.core.override_parser.types import (
     RangeSweep,
     Transformer,
 )
-from omegaconf import OmegaConf
+from omegaconf import DictConfig, OmegaConf
 
-from labelnoise.checks import COUNT, SEED
+from labelnoise.checks import COUNT, SEED, Range
 from labelnoise.config.composition import NOT_PART_OF_THE_RUN
 from labelnoise.config.options import check_value
 from labelnoise.config.score import check_search_score
@@ -40,6 +40,14 @@ if TYPE_CHECKING:  # an extra
     from optuna.trial import FrozenTrial
 
 Sampler = Literal["tpe", "random"]
+# The types and ranges of the options in conf/hydra/sweeper/optuna.yaml.
+_OPTIONS: dict[str, tuple[Any, Range | None]] = {
+    "n_trials": (int, COUNT),
+    "n_jobs": (int, COUNT),
+    "sampler": (Sampler, None),
+    "pruner": (Pruner, None),
+    "seed": (int, SEED),
+}
 
 
 def search(
@@ -70,16 +78,7 @@ def search(
         InputError: an option is wrong, the folder has another search, or trials failed.
     """
     config = sweeper.config
-    for key, value, hint, bounds in (
-        ("n_trials", n_trials, int, COUNT),
-        ("n_jobs", n_jobs, int, COUNT),
-        ("sampler", sampler, Sampler, None),
-        ("pruner", pruner, Pruner, None),
-        ("seed", seed, int, SEED),
-    ):
-        check_value(f"hydra.sweeper.{key}", value, hint, bounds)
-    check_installed()
-    check_search_score(config.score)
+    _check(config, n_trials=n_trials, n_jobs=n_jobs, sampler=sampler, pruner=pruner, seed=seed)
     space, fixed = read_space(words)
     facts = {
         "space": {name: _described(kind) for name, kind in space.items()},
@@ -102,6 +101,19 @@ def search(
             for trial, returned in zip(batch, returns, strict=True):
                 _tell(study, trial.number, returned)
         _report(study, folder, space, config.score)
+
+
+def _check(config: DictConfig, **options: Any) -> None:
+    """Refuse wrong options of a search, and options of the sweep that a search cannot have."""
+    for key, value in options.items():
+        check_value(f"hydra.sweeper.{key}", value, *_OPTIONS[key])
+    check_installed()
+    check_search_score(config.score)
+    if config.hydra.launcher.get("fail_fast"):
+        raise InputError(
+            "hydra.launcher.fail_fast=true ends a sweep at its first failure, but a search "
+            "continues after a failed trial: leave it out"
+        )
 
 
 def read_space(

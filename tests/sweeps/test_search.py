@@ -18,6 +18,7 @@ from omegaconf import DictConfig, OmegaConf
 
 from labelnoise.config.score import score_of
 from labelnoise.errors import BusyError, InputError
+from labelnoise.sweeps.ledger import read_events
 from labelnoise.sweeps.pruning import Pruning
 from labelnoise.sweeps.search import read_space, search
 from labelnoise.sweeps.study import held, open_journal, pruner_of
@@ -58,7 +59,11 @@ class Launcher:
 
 def searched(folder: Path, *words: str, launcher: Launcher | None = None, **options: Any) -> Any:
     """The study after the call ``words``."""
-    config = OmegaConf.create({"score": "val_acc", "hydra": {"sweep": {"dir": str(folder)}}})
+    hydra = {
+        "sweep": {"dir": str(folder)},
+        "launcher": {"fail_fast": options.pop("fail_fast", False)},
+    }
+    config = OmegaConf.create({"score": "val_acc", "hydra": hydra})
     launcher = launcher or Launcher()
     sweeper = SimpleNamespace(
         config=config, launcher=launcher, validate_batch_is_legal=lambda jobs: None
@@ -125,6 +130,7 @@ def test_another_search_in_the_same_folder_is_refused(tmp_path: Path) -> None:
         ({"n_trials": 0}, "hydra.sweeper.n_trials must be a whole number of at least 1, got 0"),
         ({"sampler": "grid"}, "hydra.sweeper.sampler must be tpe or random, got grid"),
         ({"pruner": 1}, "hydra.sweeper.pruner must be none or median or hyperband, got 1"),
+        ({"fail_fast": True}, "hydra.launcher.fail_fast=true ends a sweep at its first failure"),
     ],
 )
 def test_wrong_options_are_refused(tmp_path: Path, options: Any, message: str) -> None:
@@ -196,3 +202,7 @@ def test_the_command_is_killed_and_finishes_its_trials(tmp_path: Path) -> None:
     for number in range(6):
         summary = json.loads((tmp_path / "search" / str(number) / "summary.json").read_text())
         assert (summary["status"] == "pruned") == (states[number] == "PRUNED")
+    scores = {e["job"]: e["score"] for e in read_events(tmp_path / "search")[0] if "score" in e}
+    assert {n for n, score in scores.items() if score is None} == {
+        n for n, state in enumerate(states) if state == "PRUNED"
+    }
