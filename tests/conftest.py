@@ -41,14 +41,12 @@ settings.register_profile("repeatable", derandomize=True, deadline=None)
 settings.load_profile("repeatable")
 
 
-def pytest_collection() -> None:
-    gc.disable()
+gc.set_threshold(20_000)  # the default looks for garbage 200 times a second
 
 
 def pytest_collection_finish() -> None:
-    """Every later garbage collection would look again at all that was imported."""
+    """Garbage collection need not look again and again at what was imported."""
     gc.freeze()
-    gc.enable()
 
 
 def pytest_sessionfinish() -> None:
