@@ -11,6 +11,7 @@ import pickle
 import re
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager
+from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
@@ -23,6 +24,7 @@ from hydra.core.global_hydra import GlobalHydra
 from hydra.core.override_parser.overrides_parser import OverridesParser
 from hypothesis import settings
 from omegaconf import DictConfig
+from omegaconf.grammar_parser import parse
 from PIL import Image
 
 from labelnoise.config import CONF_DIR
@@ -199,10 +201,23 @@ def killed_at(monkeypatch: pytest.MonkeyPatch) -> Kill:
 def remembered_compositions() -> Iterator[None]:
     """Hydra reads each file once, composes each choice of files once, and then sets the values.
 
-    A composition takes longer than half of the runs here train.
+    A composition takes longer than half of the runs here train. OmegaConf parses each
+    interpolation once, not whenever it resolves one.
     """
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(hydra, "compose", Remembered(hydra.compose))
+        for module in ("base", "_utils"):
+            patch.setattr(f"omegaconf.{module}.parse", cache(parse))
+        yield
+
+
+@pytest.fixture(autouse=True, scope="session")
+def remembered_plugins() -> Iterator[None]:
+    """Lightning looks for callbacks in all installed packages once, not with every trainer."""
+    from lightning_fabric.utilities import registry
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(registry, "entry_points", cache(registry.entry_points))
         yield
 
 
