@@ -219,8 +219,8 @@ def test_an_estimate_is_near_the_truth_that_it_is_not_told(
 @pytest.mark.parametrize("rule", ["keep_rate", "random"])
 def test_rules_estimate_when_they_select(run_tiny: Run, rule: str) -> None:
     words = ("technique=sample_selection", f"{SELECT}.rule={rule}", f"{SELECT}.start_step=5")
-    words += (f"{SELECT}.noise_rate=estimate", "max_steps=12")
-    first = run_tiny(*words, *EASY)["selection"]["first"]
+    estimate = (f"{SELECT}.noise_rate=estimate", "max_steps=12")
+    first = run_tiny(*words, *estimate, *EASY)["selection"]["first"]
     assert first["kept"] == pytest.approx(70, abs=6)
     assert first["noise_rate_estimate"] == pytest.approx(1 - first["kept"] / 100)
 
