@@ -42,7 +42,7 @@ run: $(INSTALLED) ## Run an experiment: make run ARGS="noise_rate=0.2 technique=
 	@$(PYTHON) run.py $(ARGS)
 
 test: $(INSTALLED) ## Run the fast tests and the doctests
-	$(PYTHON) -m pytest -m "not slow" -n $(JOBS) $(PYTEST_ARGS)
+	$(PYTHON) -m pytest -m "not slow" -n $(JOBS) --dist worksteal $(PYTEST_ARGS)
 
 test-slow: $(INSTALLED) ## Run the slow tests alone
 	$(PYTHON) -m pytest -m slow -n $(JOBS) --maxschedchunk 1 $(PYTEST_ARGS)

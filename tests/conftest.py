@@ -7,27 +7,23 @@ file too and needs neither; they take ten seconds.
 from __future__ import annotations
 
 import gc
-import pickle
-import re
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager
+from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
 import hydra
 import numpy as np
 import pytest
-from hydra._internal.config_loader_impl import ConfigLoaderImpl
-from hydra._internal.config_repository import ConfigRepository
-from hydra.core.global_hydra import GlobalHydra
-from hydra.core.override_parser.overrides_parser import OverridesParser
 from hypothesis import settings
 from omegaconf import DictConfig
+from omegaconf.grammar_parser import parse
 from PIL import Image
 
-from labelnoise.config import CONF_DIR
 from labelnoise.config.composition import compose
 from tests.cifar import image_config, write_cifar10
+from tests.remembered import Remembered
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -41,14 +37,12 @@ settings.register_profile("repeatable", derandomize=True, deadline=None)
 settings.load_profile("repeatable")
 
 
-def pytest_collection() -> None:
-    gc.disable()
+gc.set_threshold(20_000)  # the default looks for garbage 200 times a second
 
 
 def pytest_collection_finish() -> None:
-    """Every later garbage collection would look again at all that was imported."""
+    """Garbage collection need not look again and again at what was imported."""
     gc.freeze()
-    gc.enable()
 
 
 def pytest_sessionfinish() -> None:
@@ -116,6 +110,7 @@ def numpy_state() -> np.ndarray:
 
 
 Run = Callable[..., dict[str, Any]]
+Finished = Callable[..., Path]
 
 
 def but_slow(*cases: Any, fast: int = 1) -> list[Any]:
@@ -172,6 +167,30 @@ def run_images(tmp_path: Path, image_root: Path) -> Run:
     return run
 
 
+@pytest.fixture(scope="session")
+def finished_tiny(tmp_path_factory: pytest.TempPathFactory) -> Finished:
+    """The directory of a run like those of ``run_tiny``, trained once for all who only read it."""
+    return finished(TINY, tmp_path_factory)
+
+
+@pytest.fixture(scope="session")
+def finished_images(tmp_path_factory: pytest.TempPathFactory, image_root: Path) -> Finished:
+    """As ``finished_tiny``, on images."""
+    return finished((*TINY_IMAGES, f"data.root={image_root}"), tmp_path_factory)
+
+
+def finished(base: tuple[str, ...], tmp_path_factory: pytest.TempPathFactory) -> Finished:
+    from labelnoise.training.train import train
+
+    @cache
+    def run(*words: str) -> Path:
+        directory = tmp_path_factory.mktemp("finished") / "run"
+        train(compose([*base, *words]), directory)
+        return directory
+
+    return run
+
+
 @pytest.fixture
 def killed_at(monkeypatch: pytest.MonkeyPatch) -> Kill:
     """``with killed_at(57):`` runs whatever trains until step 57, which raises."""
@@ -201,66 +220,24 @@ def killed_at(monkeypatch: pytest.MonkeyPatch) -> Kill:
 def remembered_compositions() -> Iterator[None]:
     """Hydra reads each file once, composes each choice of files once, and then sets the values.
 
-    A composition takes longer than half of the runs here train.
+    A composition takes longer than half of the runs here train. OmegaConf parses each
+    interpolation once, not whenever it resolves one.
     """
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(hydra, "compose", Remembered(hydra.compose))
+        for module in ("base", "_utils"):
+            patch.setattr(f"omegaconf.{module}.parse", cache(parse))
         yield
 
 
-class Remembered:
-    """Composes as Hydra does; `tests/config/test_composition.py` compares the two."""
+@pytest.fixture(autouse=True, scope="session")
+def remembered_plugins() -> Iterator[None]:
+    """Lightning looks for callbacks in all installed packages once, not with every trainer."""
+    from lightning_fabric.utilities import registry
 
-    def __init__(self, original: Callable[..., DictConfig]) -> None:
-        self.original = original
-        self.composed: dict[tuple[str, ...], bytes] = {}
-        self.read: dict[tuple[str, ...], bytes] = {}
-
-    def __call__(self, config_name: str, overrides: list[str]) -> DictConfig:
-        choices = [word for word in overrides if is_choice(word)]
-        values = [word for word in overrides if word not in choices]
-        if not values:
-            return self.with_choices(config_name, choices)
-        try:
-            cfg = self.with_choices(config_name, choices)
-            parsed = OverridesParser.create().parse_overrides(values)
-            assert not any(override.is_sweep_override() for override in parsed)
-            ConfigLoaderImpl._apply_overrides_to_config(parsed, cfg)
-        except Exception:  # the message is to be Hydra's
-            return self.original(config_name, overrides=overrides)
-        return cfg
-
-    def with_choices(self, config_name: str, choices: list[str]) -> DictConfig:
-        path = GlobalHydra.instance().config_loader().get_search_path()
-        key = (str(path), config_name, *choices)
-        if key not in self.composed:
-            with self.remembered_files():
-                self.composed[key] = pickle.dumps(self.original(config_name, overrides=choices))
-        cfg: DictConfig = pickle.loads(self.composed[key])
-        return cfg
-
-    @contextmanager
-    def remembered_files(self) -> Iterator[None]:
-        original = ConfigRepository.load_config
-
-        def load_config(repository: ConfigRepository, config_path: str) -> Any:
-            key = (*(source.path for source in repository.sources), config_path)
-            if key not in self.read:
-                self.read[key] = pickle.dumps(original(repository, config_path))
-            return pickle.loads(self.read[key])
-
-        with pytest.MonkeyPatch.context() as patch:
-            patch.setattr(ConfigRepository, "load_config", load_config)
-            yield
-
-
-GROUPS = {path.name for path in CONF_DIR.iterdir() if path.is_dir()}
-
-
-def is_choice(word: str) -> bool:
-    """Whether a word chooses a file of conf/ or leaves one out; other words set a value."""
-    key = word.partition("=")[0].lstrip("+")
-    return key.startswith("~") or re.split("[/@]", key)[0] in GROUPS
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(registry, "entry_points", cache(registry.entry_points))
+        yield
 
 
 @pytest.fixture(autouse=True, scope="session")

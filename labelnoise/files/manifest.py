@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Mapping
+from functools import cache
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
@@ -20,7 +21,12 @@ _OWN = "sha256"
 
 def versions() -> dict[str, str]:
     """The versions of labelnoise and of the libraries that determine the results of a run."""
-    return {"labelnoise": labelnoise.__version__} | {name: version(name) for name in LIBRARIES}
+    return {"labelnoise": labelnoise.__version__} | _library_versions()
+
+
+@cache
+def _library_versions() -> dict[str, str]:
+    return {name: version(name) for name in LIBRARIES}
 
 
 def changed_versions(a: Mapping[str, str], b: Mapping[str, str]) -> list[str]:

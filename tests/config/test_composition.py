@@ -10,7 +10,8 @@ from omegaconf import OmegaConf
 from labelnoise.audit import config as audit
 from labelnoise.config import CONF_DIR, composition
 from labelnoise.phase_diagram import config as phase_diagram
-from tests.conftest import TINY, TINY_IMAGES, Remembered, latest
+from tests.conftest import TINY, TINY_IMAGES, latest
+from tests.remembered import Remembered
 
 WORDS: list[tuple[str, list[str]]] = [
     ("config", []),

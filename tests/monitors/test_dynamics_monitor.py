@@ -15,7 +15,7 @@ from labelnoise.errors import InputError
 from labelnoise.learner.classifier import NoisyLabelClassifier
 from labelnoise.report.loaded import load_run
 from labelnoise.report.tables.suspects import report_suspects, write_suspects
-from tests.conftest import Kill, Run, but_slow
+from tests.conftest import Finished, Kill, Run, but_slow
 
 
 def arrays(run: Path) -> dict[str, bytes]:
@@ -58,11 +58,10 @@ def test_an_extra_pass_measures_all_samples_at_the_weights_of_the_step(
     assert last.loss.mean() == pytest.approx(summary["final"]["train/loss"], rel=1e-5)
 
 
-def test_logged_scores_are_those_of_the_rows_so_far(run_images: Run, tmp_path: Path) -> None:
+def test_logged_scores_are_those_of_the_rows_so_far(finished_images: Finished) -> None:
     from sklearn.metrics import roc_auc_score
 
-    run_images()
-    run = load_run(tmp_path / "run")
+    run = load_run(finished_images())
     dynamics = run.dynamics()
     margin = np.array(dynamics.log.arrays["margin"], dtype=float)
     for epoch, step in enumerate([6, 12, 18, 24], start=1):
@@ -91,18 +90,16 @@ def test_a_killed_run_ends_with_the_same_rows(
 
 @pytest.mark.parametrize("extra", ["false", "true"])
 def test_watching_samples_and_gradients_changes_nothing(
-    run_images: Run, tmp_path: Path, extra: str
+    run_images: Run, finished_images: Finished, tmp_path: Path, extra: str
 ) -> None:
     run_images(
         "monitor=[memorization,dynamics,gradients]",
         f"monitor.dynamics.extra_pass={extra}",
         "monitor.gradients.every_n_steps=1",
-        name="watched",
     )
-    run_images("monitor=none", name="alone")
     states = [
-        torch.load(tmp_path / name / "checkpoints" / "selected.ckpt", weights_only=True)
-        for name in ("watched", "alone")
+        torch.load(path / "checkpoints" / "selected.ckpt", weights_only=True)
+        for path in (tmp_path / "run", finished_images("monitor=none"))
     ]
     for name, value in states[0]["state_dict"].items():
         assert torch.equal(value, states[1]["state_dict"][name])
@@ -160,19 +157,18 @@ def test_nothing_is_said_of_truth_where_it_is_not_known(run_images: Run, tmp_pat
     assert not any("auc" in name for name in run.history.names)
 
 
-def test_suspects_by_another_score(run_images: Run, tmp_path: Path) -> None:
-    run_images()
-    run = load_run(tmp_path / "run")
-    path = write_suspects(run.directory, "loss", tmp_path / "by_loss.csv")
+def test_suspects_by_another_score(finished_images: Finished, tmp_path: Path) -> None:
+    directory = finished_images()
+    path = write_suspects(load_run(directory).directory, "loss", tmp_path / "by_loss.csv")
     with path.open() as file:
         losses = [float(r["loss"]) for r in csv.DictReader(file) if r["probably_wrong"] == "1"]
     assert losses == sorted(losses, reverse=True)
-    listed = report_suspects(tmp_path / "run", "loss", top=2).splitlines()
+    listed = report_suspects(directory, "loss", top=2).splitlines()
     assert len(listed) == 3 and "->" in listed[1] and "ranked by loss" in listed[0]
     with pytest.raises(InputError, match="top must be a whole number of at least 0"):
-        report_suspects(tmp_path / "run", top=-1)
+        report_suspects(directory, top=-1)
     with pytest.raises(InputError, match="score must be one of loss, margin_loss"):
-        write_suspects(run.directory, "margin")
+        write_suspects(load_run(directory).directory, "margin")
 
 
 def test_an_epoch_that_leaves_samples_out_is_no_row(run_images: Run, tmp_path: Path) -> None:

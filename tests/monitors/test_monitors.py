@@ -2,7 +2,6 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import pytest
@@ -18,10 +17,9 @@ from labelnoise.models import TwoLayerCNN
 from labelnoise.monitors import CoefficientMonitor, MemorizationMonitor
 from labelnoise.report.loaded import load_run
 from labelnoise.training.train import train
-from tests.conftest import present
+from tests.conftest import Finished, Run, present
 from tests.recursion import CoefficientRecursion
 
-Run = Callable[..., dict[str, Any]]
 NAMES = sorted(path.stem for path in (CONF_DIR / "monitor").glob("*.yaml") if path.stem != "none")
 
 
@@ -39,11 +37,13 @@ def test_watching_changes_nothing(run_tiny: Run, tmp_path: Path, options: tuple[
 
 
 @pytest.mark.parametrize("name", NAMES)
-def test_watching_by_any_file_changes_nothing(run_tiny: Run, tmp_path: Path, name: str) -> None:
+def test_watching_by_any_file_changes_nothing(
+    run_tiny: Run, finished_tiny: Finished, tmp_path: Path, name: str
+) -> None:
     short = ("max_steps=12", "log_every_n_steps=4", "batch_size=7")
-    run_tiny(f"monitor={name}", *short, name="watched")
-    run_tiny("monitor=none", *short, name="alone")
-    assert torch.equal(weights(tmp_path / "watched"), weights(tmp_path / "alone"))
+    run_tiny(f"monitor={name}", *short)
+    alone = finished_tiny("monitor=none", *short)
+    assert torch.equal(weights(tmp_path / "run"), weights(alone))
 
 
 def test_every_file_is_named_as_what_its_monitor_records() -> None:
@@ -89,12 +89,13 @@ def test_metrics_are_of_the_weights_at_their_step(run_tiny: Run, tmp_path: Path)
         assert history.at(name, 50) == pytest.approx(summary["final"][name])
 
 
-def test_a_large_training_set_is_probed_by_a_fixed_draw(run_tiny: Run, tmp_path: Path) -> None:
-    whole = run_tiny(name="whole")
-    probed = run_tiny("monitor.memorization.probe_size=5", name="probed")
-    history = load_run(tmp_path / "probed").history
+def test_a_large_training_set_is_probed_by_a_fixed_draw(
+    run_tiny: Run, finished_tiny: Finished, tmp_path: Path
+) -> None:
+    probed = run_tiny("monitor.memorization.probe_size=5")
+    history = load_run(tmp_path / "run").history
     assert set(5 * history.series("train/acc")[1]) <= {0, 1, 2, 3, 4, 5}
-    assert probed["final"] == whole["final"]
+    assert probed["final"] == load_run(finished_tiny()).summary["final"]
 
 
 @pytest.mark.parametrize(

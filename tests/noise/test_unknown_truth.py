@@ -141,7 +141,7 @@ def test_a_run_says_nothing_of_clean_and_noisy_samples(
 ) -> None:
     words = [f"data.labels={wrong_root}/labels.csv"] if labels else []
     summary = run_wrong(
-        WATCH, "logger=tensorboard", "trainer.enable_progress_bar=true", *words, "max_epochs=8",
+        WATCH, "logger=tensorboard", "trainer.enable_progress_bar=true", *words, "max_epochs=4",
         "figures=true",
     )  # fmt: skip
     run = tmp_path / "run"
@@ -226,7 +226,7 @@ def test_every_technique_is_resumed_on_such_data(
 
 @pytest.mark.parametrize("name", CASES)
 def test_every_technique_trains_on_such_data(name: str, wrong_root: Path, tmp_path: Path) -> None:
-    whole = fit(words_for(name), tmp_path / "whole", wrong_root)
+    whole = fit(("max_epochs=2", *words_for(name)), tmp_path / "whole", wrong_root)
     nothing_said([word for row in whole["history"].values() for word in row])
     nothing_said([*said(whole["reports"])] or ["nothing"])
 

@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+from matplotlib.figure import Figure
 
 from labelnoise.phase_diagram.config import check, compose
 from labelnoise.phase_diagram.run import phase_diagram
@@ -35,6 +36,12 @@ def diagram(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Draw:
         return phase_diagram(cfg, tmp_path / name)
 
     return run
+
+
+@pytest.fixture
+def no_picture(monkeypatch: pytest.MonkeyPatch) -> None:
+    """An empty picture: a real one takes longer than the rest of a small diagram."""
+    monkeypatch.setattr("labelnoise.phase_diagram.run.draw", lambda *_: Figure())
 
 
 def arrays(path: Path) -> dict[str, Any]:

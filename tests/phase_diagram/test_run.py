@@ -19,11 +19,15 @@ from labelnoise.phase_diagram.quantities import QUANTITIES, Outcome
 from labelnoise.phase_diagram.statistics import fit_power
 from labelnoise.theory.simulation import Setting, Trajectories, geometric_steps, simulate
 from labelnoise.theory.simulation.stages import stage_steps
+from tests.conftest import but_slow
 from tests.phase_diagram.conftest import Draw, arrays, assert_alike
 
 DIAGRAMS = sorted(path.stem for path in (CONF_DIR / "diagram").glob("*.yaml"))
+# Maps with one line, with two, and a scaling; the other diagrams are maps of other quantities.
+DRAWN = ["asymmetric_map", "harm_map", "t1_scaling"]
 
 
+@pytest.mark.usefixtures("no_picture")
 def test_a_cell_is_what_its_setting_and_seeds_give(diagram: Draw, tmp_path: Path) -> None:
     diagram("a", "x.name=d", "x.from=10", "x.to=40", "dtype=float64", "setting.eta=0.3",
             "setting.theory_t1=null", "figure.quantity=degradation")  # fmt: skip
@@ -67,6 +71,7 @@ def test_what_is_written_tells_all(diagram: Draw, tmp_path: Path) -> None:
     assert (tmp_path / "a" / "figures" / "early_stop_gain.png").stat().st_size > 10_000
 
 
+@pytest.mark.usefixtures("no_picture")
 def test_a_damaged_part_is_computed_again_and_the_rest_is_kept(
     diagram: Draw, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -90,6 +95,7 @@ def test_a_damaged_part_is_computed_again_and_the_rest_is_kept(
     assert_alike(tmp_path / "a", tmp_path / "whole")
 
 
+@pytest.mark.usefixtures("no_picture")
 def test_parts_of_another_version_are_not_mixed_in(
     diagram: Draw, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -99,6 +105,7 @@ def test_parts_of_another_version_are_not_mixed_in(
         diagram("a")
 
 
+@pytest.mark.usefixtures("no_picture")
 def test_blocks_in_any_order_are_the_whole(diagram: Draw, tmp_path: Path) -> None:
     diagram("whole")
     for block in (2, 0, 1):
@@ -119,6 +126,7 @@ def test_parts_from_other_machines_are_joined(diagram: Draw, tmp_path: Path) -> 
         diagram("other", "seeds=3", f"merge=[{tmp_path / 'one'}]")
 
 
+@pytest.mark.usefixtures("no_picture")
 def test_another_diagram_of_the_same_name_is_refused(diagram: Draw, tmp_path: Path) -> None:
     diagram("a")
     before = {path: path.stat().st_mtime_ns for path in (tmp_path / "a").rglob("*")}
@@ -127,6 +135,7 @@ def test_another_diagram_of_the_same_name_is_refused(diagram: Draw, tmp_path: Pa
     assert {path: path.stat().st_mtime_ns for path in (tmp_path / "a").rglob("*")} == before
 
 
+@pytest.mark.usefixtures("no_picture")
 def test_a_number_is_the_same_however_it_is_spelled(diagram: Draw, tmp_path: Path) -> None:
     diagram("a", "x.to=32", "setting.xi_std=1")
     part = tmp_path / "a" / "parts" / "00000.npz"
@@ -135,6 +144,7 @@ def test_a_number_is_the_same_however_it_is_spelled(diagram: Draw, tmp_path: Pat
     assert part.stat().st_mtime_ns == before
 
 
+@pytest.mark.usefixtures("no_picture")
 @pytest.mark.parametrize("words", ["merge=[/nowhere]", "setting.theory_t1=1e-300", "setting.n=1e4"])
 def test_what_could_not_begin_leaves_nothing(diagram: Draw, tmp_path: Path, words: str) -> None:
     with pytest.raises(InputError):
@@ -157,12 +167,13 @@ def test_one_cell_is_a_diagram_too(diagram: Draw, tmp_path: Path) -> None:
     assert (tmp_path / "a" / "figures" / "test_error.png").is_file()
 
 
+@pytest.mark.usefixtures("no_picture")
 def test_n_may_be_an_axis(diagram: Draw, tmp_path: Path) -> None:
     diagram("a", "x={name: n, values: [3, 5, 8]}")
     assert np.isfinite(arrays(tmp_path / "a")["test_error"]).all()
 
 
-@pytest.mark.parametrize("name", DIAGRAMS)
+@pytest.mark.parametrize("name", but_slow(*DRAWN, *(n for n in DIAGRAMS if n not in DRAWN), fast=3))
 def test_every_diagram_can_be_drawn(diagram: Draw, tmp_path: Path, name: str) -> None:
     few = ["x.from=200", "x.to=2000", "panels.values=[10,20]", "setting.n=null", "setting.eta=0.02"]
     words = few if name == "t1_scaling" else []

@@ -1,6 +1,5 @@
 from __future__ import annotations
 
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -13,13 +12,11 @@ from tensorboard.plugins.hparams import plugin_data_pb2
 from labelnoise.learner.history import History
 from labelnoise.report.loaded import load_run
 from labelnoise.report.pictures.run import Column, draw_two_stages, report_figures, title
+from tests.conftest import Finished, Run
 
-Run = Callable[..., dict[str, Any]]
 
-
-def test_the_figure_draws_what_was_measured(run_tiny: Run, tmp_path: Path) -> None:
-    run_tiny()
-    run = load_run(tmp_path / "run")
+def test_the_figure_draws_what_was_measured(finished_tiny: Finished) -> None:
+    run = load_run(finished_tiny())
     figure = draw_two_stages([Column(run.history, run.summary, title(run.summary))])
     upper, lower = figure.axes
     assert upper.get_title() == "20 % of the labels wrong"

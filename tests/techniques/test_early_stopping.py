@@ -1,6 +1,5 @@
 from __future__ import annotations
 
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -13,8 +12,7 @@ from labelnoise.learner.classifier import NoisyLabelClassifier
 from labelnoise.report.loaded import load_run
 from labelnoise.stoppers import PatienceDetector
 from labelnoise.techniques import EarlyStopping, early_stopping
-
-Run = Callable[..., dict[str, Any]]
+from tests.conftest import Finished, Run
 
 
 class Scripted:
@@ -39,6 +37,7 @@ class Scripted:
 )
 def test_it_stops_at_the_scripted_step_and_keeps_the_network_of_the_first_check(
     run_tiny: Run,
+    finished_tiny: Finished,
     tmp_path: Path,
     monkeypatch: pytest.MonkeyPatch,
     rho: dict[int, float],
@@ -54,11 +53,11 @@ def test_it_stops_at_the_scripted_step_and_keeps_the_network_of_the_first_check(
     assert summary["status"] == ("finished" if stopped is None else "stopped_early")
     assert summary["step"] == (stopped or 60)
     # The network kept is the one of that step, tested and saved.
-    until = run_tiny(f"max_steps={selected}", name="until")
-    assert summary["final"] == until["final"]
+    until = finished_tiny(f"max_steps={selected}")
+    assert summary["final"] == load_run(until).summary["final"]
     kept, expected = (
-        torch.load(tmp_path / name / "checkpoints" / "selected.ckpt", weights_only=True)
-        for name in ("run", "until")
+        torch.load(path / "checkpoints" / "selected.ckpt", weights_only=True)
+        for path in (tmp_path / "run", until)
     )
     assert torch.equal(kept["state_dict"]["model.weight"], expected["state_dict"]["model.weight"])
 

@@ -99,7 +99,7 @@ def test_two_networks_leave_out_the_realised_rate(
     """With flips of one class alone the realised rate is far from noise_rate."""
     one_sided = ("noise=class_conditional", "noise.tau_plus=0.3", "noise.tau_minus=0")
     options = (f"technique={technique}", f"technique.{technique}.warmup_epochs=1")
-    summary = run_tiny(*options, *one_sided, "data.n=60", "data.d=100")
+    summary = run_tiny(*options, *one_sided, "data.n=60", "data.d=100", "max_steps=12")
     realised = summary["noise"]["rate_realised"]
     report = summary["techniques"][technique]
     assert 0.05 < realised != 0.2
@@ -112,7 +112,7 @@ def test_two_networks_leave_out_the_realised_rate(
 def test_rules_keep_what_the_realised_rate_leaves(run_tiny: Run, rule: str) -> None:
     words, _ = READERS[rule]
     one_sided = ("noise=class_conditional", "noise.tau_plus=0.3", "noise.tau_minus=0")
-    summary = run_tiny(*words, *one_sided, "data.n=60", "data.d=100")
+    summary = run_tiny(*words, *one_sided, "data.n=60", "data.d=100", "max_steps=12")
     realised = summary["noise"]["rate_realised"]
     assert realised != 0.2
     assert summary["selection"]["first"]["kept"] == round((1 - realised) * 60)
@@ -124,7 +124,7 @@ def test_without_label_noise_every_sample_is_kept(
     run_tiny: Run, tmp_path: Path, reader: str
 ) -> None:
     words, option = READERS[reader]
-    summary = run_tiny(*words, "noise=none")
+    summary = run_tiny(*words, "noise=none", "max_steps=12")
     (report,) = summary["techniques"].values()
     assert report.get("keep_share", 1.0) == 1.0
     assert report.get("first", {"kept": 20})["kept"] == 20
@@ -219,7 +219,8 @@ def test_an_estimate_is_near_the_truth_that_it_is_not_told(
 @pytest.mark.parametrize("rule", ["keep_rate", "random"])
 def test_rules_estimate_when_they_select(run_tiny: Run, rule: str) -> None:
     words = ("technique=sample_selection", f"{SELECT}.rule={rule}", f"{SELECT}.start_step=5")
-    first = run_tiny(*words, f"{SELECT}.noise_rate=estimate", *EASY)["selection"]["first"]
+    estimate = (f"{SELECT}.noise_rate=estimate", "max_steps=12")
+    first = run_tiny(*words, *estimate, *EASY)["selection"]["first"]
     assert first["kept"] == pytest.approx(70, abs=6)
     assert first["noise_rate_estimate"] == pytest.approx(1 - first["kept"] / 100)
 

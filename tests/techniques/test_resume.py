@@ -24,7 +24,7 @@ STATELESS = {
     "ce", "mae", "sce", "nce_rce", "label_smoothing", "bootstrapping_soft", "bootstrapping_hard",
 }  # fmt: skip
 CASES = [pytest.param(n, marks=pytest.mark.slow) if n in STATELESS else n for n in NAMES]
-# At work before the run is killed at step 13 of 24, in its third epoch of six steps.
+# At work before the run is killed at step 13 of 18, in its third epoch of six steps.
 AT_WORK = {
     "backward_correction": ("technique.backward_correction.warmup_epochs=1",),
     "forward_correction": ("technique.forward_correction.warmup_epochs=1",),
@@ -34,7 +34,7 @@ AT_WORK = {
     ),
     "label_wave": ("technique.label_wave.window=1", "optimizer.lr=0.3", "max_epochs=12"),
     "sample_selection": ("technique.sample_selection.warmup_epochs=1",),
-    "early_stop": ("technique.early_stop.patience=1", "optimizer.lr=1.0"),
+    "early_stop": ("technique.early_stop.patience=1", "optimizer.lr=1.0", "max_epochs=4"),
 }
 
 
@@ -77,7 +77,7 @@ def test_killed_and_resumed(
     killed_at: Kill,
     plain_history: Callable[[tuple[str, ...]], Any],
 ) -> None:
-    words = (f"technique={name}", *AT_WORK.get(name, ()))
+    words = (f"technique={name}", "max_epochs=3", *AT_WORK.get(name, ()))
     whole = fit(words, tmp_path / "whole", image_root)
     with killed_at(13):
         fit(words, tmp_path / "cut", image_root)

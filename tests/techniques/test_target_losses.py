@@ -10,10 +10,11 @@ import pytest
 import torch
 
 from labelnoise.errors import InputError
+from labelnoise.report.loaded import load_run
 from labelnoise.techniques import ELR, TCR
 from labelnoise.techniques.elr import elr_target
 from labelnoise.techniques.tcr import tcr_target
-from tests.conftest import Run
+from tests.conftest import Finished, Run
 from tests.techniques.conftest import Step
 
 # Batches of 6, 6, 6 and 2 of 20 samples; the last checkpoint is of step 40.
@@ -86,14 +87,14 @@ def test_tcr_mixes_in_what_was_predicted_the_epoch_before_sharper_once_the_rate_
     assert len(prediction) == 20
 
 
-def test_elr_of_strength_0_trains_as_cross_entropy(run_tiny: Run) -> None:
-    elr = run_tiny("technique=elr", "technique.elr.strength=0", *BATCHES, name="elr")
-    assert elr["final"] == run_tiny(*BATCHES, name="plain")["final"]
+def test_elr_of_strength_0_trains_as_cross_entropy(run_tiny: Run, finished_tiny: Finished) -> None:
+    elr = run_tiny("technique=elr", "technique.elr.strength=0", *BATCHES)
+    assert elr["final"] == load_run(finished_tiny(*BATCHES)).summary["final"]
 
 
-def test_tcr_of_beta_1_trains_as_cross_entropy(run_tiny: Run) -> None:
-    tcr = run_tiny("technique=tcr", "technique.tcr.beta=1", *BATCHES, name="tcr")
-    plain = run_tiny(*BATCHES, name="plain")
+def test_tcr_of_beta_1_trains_as_cross_entropy(run_tiny: Run, finished_tiny: Finished) -> None:
+    tcr = run_tiny("technique=tcr", "technique.tcr.beta=1", *BATCHES)
+    plain = load_run(finished_tiny(*BATCHES)).summary
     assert tcr["final"] == pytest.approx(plain["final"], abs=1e-5)
 
 

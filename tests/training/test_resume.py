@@ -9,6 +9,7 @@ import signal
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -60,7 +61,21 @@ def fit(image_root: Path) -> Callable[..., dict[str, Any]]:
         checkpoint = torch.load(directory / "checkpoints" / "selected.ckpt", weights_only=True)
         weights = {k: v.numpy().tobytes() for k, v in checkpoint["state_dict"].items()}
         kept = {key: summary[key] for key in ("step", "status", "final")}
-        return {**kept, "weights": weights, "metrics": (directory / "metrics.csv").read_bytes()}
+        paths = [directory / "metrics.csv", *sorted(directory.glob("dynamics/*.np[yz]"))]
+        return {**kept, "weights": weights, **{path.name: path.read_bytes() for path in paths}}
+
+    return run
+
+
+@pytest.fixture(scope="module")
+def fit_whole(
+    fit: Callable[..., dict[str, Any]], tmp_path_factory: pytest.TempPathFactory
+) -> Callable[..., dict[str, Any]]:
+    """The files of a run that nothing stops; trained once for each set of options."""
+
+    @cache
+    def run(*words: str) -> dict[str, Any]:
+        return fit(tmp_path_factory.mktemp("whole") / "run", *words)
 
     return run
 
@@ -124,10 +139,11 @@ def heard() -> Iterator[None]:
 @pytest.mark.parametrize("accumulate", [1, 2])
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
 def test_a_signal_saves_the_run_at_the_next_step(
-    fit: Callable[..., dict[str, Any]], tmp_path: Path, number: int, accumulate: int
+    fit: Callable[..., dict[str, Any]], fit_whole: Callable[..., dict[str, Any]], tmp_path: Path,
+    number: int, accumulate: int,
 ) -> None:  # fmt: skip
     words = ("batch_size=14", f"trainer.accumulate_grad_batches={accumulate}")
-    whole = fit(tmp_path / "whole", *words)
+    whole = fit_whole(*words)
     with (
         pytest.raises(SystemExit) as left,
         at_call(7, lambda: os.kill(os.getpid(), number)),
@@ -161,20 +177,19 @@ def test_a_signal_while_a_run_reports_lets_it_finish(
     "step", but_slow("summarize", "write_summary", "summarize_suspects", "write_figures", fast=2)
 )
 def test_a_run_cut_while_it_reports_comes_to_the_same_end(
-    fit: Callable[..., dict[str, Any]], tmp_path: Path, step: str
-) -> None:
+    fit: Callable[..., dict[str, Any]], fit_whole: Callable[..., dict[str, Any]], tmp_path: Path,
+    step: str,
+) -> None:  # fmt: skip
     def fail(*_: Any, **__: Any) -> None:
         raise RuntimeError("killed")
 
     words = ("monitor=[memorization,dynamics]",)
-    whole = fit(tmp_path / "whole", *words)
+    whole = fit_whole(*words)
+    assert {"loss.npy", "step.npy", "samples.npz"} < whole.keys()
     with pytest.MonkeyPatch.context() as patch, pytest.raises(RuntimeError, match="killed"):
         patch.setattr(training, step, fail)
         fit(tmp_path / "cut", *words)
     assert fit(tmp_path / "cut", *words) == whole
-    for file in ("loss.npy", "step.npy", "samples.npz"):
-        ours, theirs = (tmp_path / name / "dynamics" / file for name in ("cut", "whole"))
-        assert ours.read_bytes() == theirs.read_bytes()
 
 
 def flip(path: Path, place: float = 0.5) -> None:
@@ -185,12 +200,21 @@ def flip(path: Path, place: float = 0.5) -> None:
     path.write_bytes(bytes(content))
 
 
+@pytest.fixture(scope="module")
+def whole_and_cut(image_root: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The folder of a run that ended and of the same run killed at step 17 of 24."""
+    folder = tmp_path_factory.mktemp("runs")
+    cfg = compose([*TINY_IMAGES, f"data.root={image_root}"])
+    train(cfg, folder / "whole")
+    with pytest.raises(RuntimeError, match="killed"), at_call(18, die):
+        train(cfg, folder / "run")
+    return folder
+
+
 @pytest.fixture
-def cut_run(run_images: Run, tmp_path: Path, killed_at: Kill) -> Path:
-    """Killed at step 17 of 24, with checkpoints of steps 10 and 15."""
-    run_images(name="whole")
-    with killed_at(17):
-        run_images()
+def cut_run(whole_and_cut: Path, tmp_path: Path) -> Path:
+    """Killed at step 17 of 24, with checkpoints of steps 10 and 15; beside it the whole run."""
+    shutil.copytree(whole_and_cut, tmp_path, dirs_exist_ok=True)
     return tmp_path / "run"
 
 
