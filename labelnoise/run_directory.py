@@ -20,6 +20,7 @@ from labelnoise.config.command_line import explain
 from labelnoise.config.composition import config_hash, differences
 from labelnoise.errors import BusyError, InputError
 from labelnoise.files.manifest import Manifest, changed_versions, versions
+from labelnoise.files.plain_yaml import read_yaml
 from labelnoise.files.writing import remove_parts, write_text
 from labelnoise.processes.output import move_output_to
 
@@ -27,8 +28,6 @@ log = logging.getLogger(__name__)
 
 # The folder for runs that rerun=true replaces.
 REPLACED = ".replaced"
-# The parser in C, where PyYAML has it.
-_YAML: Any = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
 
 
 class RunDirectory:
@@ -120,7 +119,7 @@ class RunDirectory:
             raise InputError(f"{self.path} holds no run: it has no .hydra/config.yaml")
         self.manifest.check(self.config)
         try:
-            settings = yaml.load(self.config.read_text(encoding="utf-8"), _YAML)
+            settings = read_yaml(self.config)
         except (yaml.YAMLError, UnicodeDecodeError) as error:
             raise InputError(f"{self.config} is damaged: it cannot be read") from error
         if not isinstance(settings, dict):

@@ -7,10 +7,9 @@ from functools import cache
 from pathlib import Path
 from typing import Any, TypeVar
 
-from omegaconf import DictConfig, OmegaConf
-
 from labelnoise.config import CONF_DIR
 from labelnoise.config.composition import NOT_PART_OF_THE_RUN
+from labelnoise.files.plain_yaml import read_yaml
 
 Run = TypeVar("Run")
 Settings = dict[str, Any]
@@ -105,12 +104,11 @@ def _files(group: str) -> dict[str, tuple[str, ...]]:
 
 def _target_in(path: Path) -> str:
     """The class in a file of conf, or in the first file of its defaults."""
-    node = OmegaConf.load(path)
-    assert isinstance(node, DictConfig)
+    node = read_yaml(path)
     target = node.get("_target_") or (node.get(path.parent.name) or {}).get("_target_")
     if target is not None or "defaults" not in node:
         return str(target)
-    first = next(name for name in node.defaults if isinstance(name, str))
+    first = next(name for name in node["defaults"] if isinstance(name, str))
     return _target_in(path.with_name(f"{first.partition('@')[0]}.yaml"))
 
 
