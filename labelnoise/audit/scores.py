@@ -40,7 +40,7 @@ class Verdict:
             decrease when the suspicion increases.
         suggested: (n,) the most probable class other than the given class.
         order: (n,) the samples from the most to the least suspicious.
-        transition_matrix: (K, K) the estimate of T.
+        transition_matrix: (K, K), of :func:`transition_expected`; it agrees with ``wrong``.
         temperature: of :func:`fit_temperature`.
     """
 
@@ -80,7 +80,10 @@ def judge(evidence: Evidence) -> Verdict:
     wrong = regression.fit_transform(evidence.suspicion, 1.0 - given.astype(np.float64))
     np.put_along_axis(posterior, label[:, None], -1.0, 1)
     order = np.argsort(-evidence.suspicion, kind="stable")
-    return Verdict(wrong, posterior.argmax(1), order, matrix, temperature)
+    suggested = posterior.argmax(1)
+    np.put_along_axis(posterior, label[:, None], 0.0, 1)
+    expected = transition_expected(posterior, wrong, label)
+    return Verdict(wrong, suggested, order, expected, temperature)
 
 
 def fit_temperature(probability: Float[np.ndarray, "n K"], label: Int[np.ndarray, " n"]) -> float:
@@ -156,6 +159,41 @@ def transition_from_confident(
         found = np.bincount(label[members[order]], minlength=classes)
         matrix[j] = (found + 1) / (found.sum() + classes)
     return matrix
+
+
+def transition_expected(
+    other: Float[np.ndarray, "n K"], wrong: Float[np.ndarray, " n"], label: Int[np.ndarray, " n"]
+) -> Float[np.ndarray, "K K"]:
+    """T[j, g]: the expected share of given label g among the samples of true class j.
+
+        T[j, g] = sum_{i: y_i = g} q_ij / sum_i q_ij
+
+    q_ij is the estimated probability that j is the true class of sample i: 1 - wrong_i for its given
+    class, and the rest in proportion to ``other``. The matrix of
+    :func:`transition_from_confident` counts few samples and adds one to each count, so it shows more
+    noise than the labels have. A class with no expected sample counts as clean.
+
+    Args:
+        other: (n, K), the weights of the other classes; 0 for the given class.
+        wrong: (n,), the probability that the given label is wrong.
+        label: (n,), the given labels.
+
+    Example:
+        >>> other, label = np.array([[0.0, 1], [0, 1], [1, 0]]), np.array([0, 0, 1])
+        >>> transition_expected(other, np.array([0.0, 0.5, 0.0]), label).round(3).tolist()
+        [[1.0, 0.0], [0.333, 0.667]]
+    """
+    n, classes = other.shape
+    joint = np.zeros((classes, classes))
+    for g in range(classes):
+        members = label == g
+        weights = other[members].astype(np.float64)
+        total = weights.sum(1, keepdims=True)
+        shares = np.divide(weights, total, out=np.zeros_like(weights), where=total > 0)
+        joint[:, g] = (shares * wrong[members, None]).sum(0)
+        joint[g, g] = members.sum() - joint[:, g].sum()
+    found = joint.sum(1, keepdims=True)
+    return np.where(found > 0, joint / np.maximum(found, np.finfo(float).tiny), np.eye(classes))
 
 
 def deconvolve(

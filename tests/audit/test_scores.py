@@ -52,11 +52,21 @@ def test_the_estimates_agree_with_the_law_of_the_labels() -> None:
     verdict = judge(evidence)
     noisy = evidence.label != evidence.clean_label
     np.testing.assert_allclose(verdict.transition_matrix, MATRIX, atol=0.08)
+    np.testing.assert_allclose(verdict.transition_matrix.sum(1), 1)
     assert verdict.noise_rate == pytest.approx(noisy.mean(), abs=0.03)
     assert calibration_error(verdict.wrong, noisy) < 0.06
     assert verdict.temperature == pytest.approx(1, abs=0.1)
     suggested = verdict.suggested[noisy] == evidence.clean_label[noisy]  # type: ignore[index]
     assert suggested.mean() > 0.8 and (verdict.suggested != evidence.label).all()
+
+
+def test_the_matrix_of_few_samples_shows_as_much_noise_as_the_labels_have() -> None:
+    """The counts of confident predictions, plus one each, would give about three times as much."""
+    evidence = audited(200, sharpness=6.0)
+    verdict = judge(evidence)
+    true = np.bincount(evidence.clean_label, minlength=3)  # type: ignore[arg-type]
+    kept = float((true * verdict.transition_matrix.diagonal()).sum() / true.sum())
+    assert 1 - kept == pytest.approx(verdict.noise_rate, abs=0.03)
 
 
 def test_the_order_of_the_list_is_the_order_of_the_probabilities() -> None:
