@@ -1,0 +1,204 @@
+"""Call a door with wrong words in a forked process, and look at its output and at the files."""
+
+from __future__ import annotations
+
+import ctypes
+import logging
+import os
+import shlex
+import signal
+import sys
+import time
+import warnings
+from collections.abc import Callable
+from contextlib import suppress
+from dataclasses import dataclass
+from importlib import import_module
+from pathlib import Path
+
+DOORS = {
+    "run": ("run.py", "labelnoise.doors.run:main"),
+    "audit": ("audit.py", "labelnoise.doors.audit:main"),
+    "map": ("phase_diagram.py", "labelnoise.doors.phase_diagram:main"),
+    "report": ("labelnoise-report", "labelnoise.report.__main__:command"),
+}
+# A door imports these modules late. A process that forks has imported them once for all rows.
+LATE = (
+    "labelnoise.training.train",
+    "labelnoise.audit.audit",
+    "labelnoise.phase_diagram.run",
+    "labelnoise.report.pictures.metric",
+    "labelnoise.report.tables.paired",
+    "labelnoise.sweeps.search",
+)
+# A call that does not end is killed after so many seconds.
+LONGEST = 20
+
+
+@dataclass(frozen=True)
+class Row:
+    """Wrong words for a door, and the parts that the line must have.
+
+    Attributes:
+        door: a key of ``DOORS``.
+        words: the words as in a shell.
+        value: the wrong value in the line.
+        cure: the allowed values, or the remedy.
+        before: right words that come before; a key in ``words`` replaces them.
+    """
+
+    door: str
+    words: str
+    value: str
+    cure: str
+    before: str = ""
+
+
+    @property
+    def typed(self) -> list[str]:
+        """All words of the command line."""
+        own = shlex.split(self.words)
+        keys = {word.partition("=")[0] for word in own}
+        right = [w for w in shlex.split(self.before) if w.partition("=")[0] not in keys]
+        return [*own, *right] if own and own[0].startswith("-") else [*right, *own]
+
+
+def rows(door: str, table: dict[str, str], before: str = "") -> list[Row]:
+    """The rows of a table with the cure, or with "VALUE | CURE", for the words.
+
+    The value is by default what follows the last "=" in the words.
+    """
+    found = []
+    for words, said in table.items():
+        value, bar, cure = said.partition(" | ")
+        if not bar:
+            value, cure = (shlex.split(words) or [""])[-1].rpartition("=")[2], said
+        found.append(Row(door, words, value, cure, before))
+    return found
+
+
+@dataclass(frozen=True)
+class Ended:
+    """How a call ended.
+
+    Attributes:
+        status: the exit status; negative for a signal.
+        changed: the files that the call made, changed or removed.
+    """
+
+    status: int
+    stdout: str
+    stderr: str
+    seconds: float
+    changed: list[str]
+
+    def faults(self, row: Row) -> list[str]:
+        """What is wrong about this end of the row; empty if it is one line that says enough."""
+        line = self.stderr.removesuffix("\n")
+        found = []
+        if self.status != 1:
+            found.append(f"exit status {self.status}")
+        if "\n" in line or not line.startswith("error: "):
+            found.append(f"stderr is not one line: {self.stderr!r}")
+        found += [f"the line has no {part!r}" for part in (row.value, row.cure) if part not in line]
+        found += [f"stdout has {w}" for w in ("Traceback", "Warning", "rror:") if w in self.stdout]
+        found += [f"changed {name}" for name in self.changed]
+        return found
+
+
+def call(door: str, words: list[str], folder: Path) -> Ended:
+    """Run a door in a forked process with the working directory ``folder``."""
+    before, started = files_in(folder), time.monotonic()
+    streams = [folder.parent / f"{folder.name}.{name}" for name in ("stdout", "stderr")]
+    pid = os.fork()
+    if pid == 0:
+        _child(door, words, folder, streams)
+    _, status = os.waitpid(pid, 0)
+    with suppress(ProcessLookupError):  # the processes that it started and left
+        os.killpg(pid, signal.SIGKILL)
+    after = files_in(folder)
+    return Ended(
+        os.waitstatus_to_exitcode(status),
+        *(path.read_text(errors="replace") for path in streams),
+        time.monotonic() - started,
+        sorted(name for name in before.keys() | after if before.get(name) != after.get(name)),
+    )
+
+
+def files_in(folder: Path) -> dict[str, tuple[int, ...]]:
+    """Size, time and mode of all files and folders, except in ``home``."""
+    found = {}
+    for path in folder.rglob("*"):
+        name = path.relative_to(folder).as_posix()
+        if not name.startswith("home"):
+            stat = path.lstat()
+            time_ns = stat.st_mtime_ns if path.is_file() else 0
+            found[name] = (stat.st_size if path.is_file() else 0, time_ns, stat.st_mode)
+    return found
+
+
+def _child(door: str, words: list[str], folder: Path, streams: list[Path]) -> None:
+    code: object = 70
+    os.setsid()
+    try:
+        for number, path in enumerate(streams, start=1):
+            os.dup2(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC), number)
+        sys.stdout, sys.stderr = (os.fdopen(n, "w", closefd=False) for n in (1, 2))
+        _plain_process(folder)
+        script, entry = DOORS[door]
+        sys.argv = [script, *words]
+        code = _exit_code(entry_point(entry))
+    finally:
+        sys.stdout.flush()
+        sys.stderr.flush()
+        os._exit(code if isinstance(code, int) else 1)
+
+
+def _exit_code(entry: Callable[[], None]) -> object:
+    try:
+        entry()
+    except SystemExit as leaving:
+        return leaving.code or 0
+    except BaseException:
+        import traceback
+
+        traceback.print_exc()
+        return 70
+    return 0
+
+
+def _plain_process(folder: Path) -> None:
+    """Undo the settings of pytest, and take the rights of an ordinary user."""
+    for logger in (logging.getLogger(name) for name in [None, *logging.root.manager.loggerDict]):
+        for handler in logger.handlers:
+            if isinstance(handler, logging.StreamHandler):
+                handler.stream = sys.stderr
+    warnings.resetwarnings()
+    warnings.simplefilter("default")
+    signal.signal(signal.SIGINT, signal.default_int_handler)
+    signal.alarm(LONGEST)
+    os.chdir(folder)
+    os.environ["HOME"] = os.environ["XDG_CACHE_HOME"] = str(folder / "home")
+    os.environ.pop("HYDRA_FULL_ERROR", None)
+    drop_capabilities()
+
+
+def drop_capabilities() -> None:
+    """Let the modes of files and folders count for root too."""
+    if hasattr(libc := ctypes.CDLL(None), "capset"):
+        version_3 = (ctypes.c_uint32 * 2)(0x20080522, 0)
+        libc.capset(version_3, (ctypes.c_uint32 * 6)())
+
+
+def entry_point(name: str) -> Callable[[], None]:
+    module, _, function = name.partition(":")
+    found: Callable[[], None] = getattr(import_module(module), function)
+    return found
+
+
+def import_late() -> None:
+    """Import what the doors import, so that a forked process need not."""
+    for _, entry in DOORS.values():
+        entry_point(entry)
+    for module in LATE:
+        import_module(module)
