@@ -39,7 +39,15 @@ class Places(Callback):
             sys.stderr.write(f"error: {error}\n")
             raise SystemExit(1) from None
         place = Path(directory).absolute()
-        _made[:] = [folder for folder in (place, *place.parents) if not folder.exists()]
+        _made[:] = [folder for folder in (place, *place.parents) if not _exists(folder)]
+
+
+def _exists(folder: Path) -> bool:
+    """Whether a folder exists; also if it cannot be looked at, and Hydra will refuse it."""
+    try:
+        return folder.exists()
+    except OSError:
+        return True
 
 
 def remove_made() -> None:
@@ -56,8 +64,13 @@ def check_name(name: str) -> None:
     """Refuse a name that is not a folder within output_dir.
 
     Raises:
-        InputError: the name is absolute, contains "..", or is output_dir itself.
+        InputError: the name is absolute, contains "..", is output_dir itself, or has characters
+            that cannot be printed, for example a newline.
     """
+    if not str(name).isprintable():
+        raise InputError(
+            f"name={str(name)!r} has characters that cannot be printed: write a name without them"
+        )
     path = PurePath(str(name))
     if path.is_absolute() or ".." in path.parts or path == PurePath():
         raise InputError(

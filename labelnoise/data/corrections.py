@@ -200,7 +200,10 @@ def _rows(file: Path) -> list[dict[str, str]]:
     try:
         rows = read_rows(file)
     except (OSError, ValueError, csv.Error) as error:
-        raise InputError(f"{_said(file)} cannot be read ({error})") from error
+        raise InputError(
+            f"{_said(file)} cannot be read ({error}); give the corrections.csv that the review "
+            "page has saved"
+        ) from error
     # A spreadsheet may write a byte order mark.
     rows = [{key.removeprefix("\ufeff"): value for key, value in row.items()} for row in rows]
     if not rows:

@@ -102,6 +102,8 @@ def reading(path: Path) -> Iterator[None]:
     except FileNotFoundError as error:
         raise InputError(f"{path} is not complete: it lacks {error.filename}") from error
     except (ValueError, KeyError, IndexError, TypeError, OSError, BadZipFile) as error:
+        if isinstance(error, OSError) and error.errno is not None:  # the file is not damaged
+            raise
         line = f"{path} cannot be read because a file is damaged: {reason_of(error)}"
         raise InputError(line) from error
 

@@ -11,7 +11,7 @@ AUDIT = {
     "folds=101": "",
     "folds=x": "",
     "folds=2.5": "",
-    "folds=50": "",
+    "folds=100": "",
     "jobs=0": "",
     "jobs=two": "",
     "baseline=5": "",
@@ -19,7 +19,6 @@ AUDIT = {
     "data.fold=[0,5]": "",
     "data.root=nothing": "",
     "data.root=void": "",
-    "data=signal_noise": "",
     "fold=5": "",
     "name=../x": "",
     "output_dir=. name=run": "",
@@ -88,7 +87,6 @@ MAP = {
     "setting.n=0": "",
     "setting.n=2.5": "",
     "setting.d=1e30": "",
-    "setting.tau=0.6": "",
     "setting.tau=abc": "",
     "setting.snr=1": "",
     "setting.eta=1": "",
@@ -141,7 +139,6 @@ MAP = {
     "output_dir=plain.txt": "",
     "output_dir=sealed": "",
     "output_dir=. name=run": "",
-    "output_dir=. name=map": "",
     "output_dir=. name=plain.txt": "",
     "resume=map": "",
     "hydra/launcher=nothing": "",
@@ -169,7 +166,7 @@ REPORT = {
     "review run --top 1.5": "",
     "attribution theory": "",
     "attribution run --samples 0": "",
-    "attribution run --background 0": "",
+    "attribution run --background 1000": "",
     "attribution run --method nothing": "",
     "attribution run --draws 0": "",
     "attribution run --seed x": "",
@@ -191,12 +188,10 @@ REPORT = {
     "table sweep --metric noise": "",
     "table sweep --metric": "",
     "table sweep --format html": "",
-    "table run theory": "",
     "compare sweep": "",
     "compare sweep --by nothing": "",
     "compare sweep --by technique": "",
     "compare sweep --by technique --baseline nothing": "",
-    "compare run theory": "",
     "compare sweep run --baseline nothing": "",
     "compare sweep run --metric nothing": "",
     "compare sweep run --format html": "",
@@ -208,7 +203,6 @@ REPORT = {
     "plot sweep --against noise_rate seed technique": "",
     "plot sweep --to plot.gif": "",
     "plot sweep --to plot": "",
-    "plot sweep --to nothing/plot.png": "",
     "plot sweep --to images": "",
     "plot sweep --to sealed/plot.png": "",
     "comparison map": "",
@@ -218,7 +212,7 @@ REPORT = {
     "cache --dir sealed": "",
     "cache --foo": "",
     "\"figures 'a\nb'\"": "",
-    "figures \"a\nb\"": "",
+    'figures "a\nb"': "",
     "figures 'a=b\"'": "",
     "figures é": "",
     f"figures {'n' * 300}": "",
@@ -232,6 +226,9 @@ def _reports() -> dict[str, str]:
     found = dict(REPORT)
     for name in FOLDERS_OF_REPORTS:
         for folder in WRONG_FOLDERS:
+            if name == "compare":
+                found[f"compare {folder} run"] = f"{folder} | "
+                continue
             found[f"{name} {folder}"] = f"{folder} | "
     for name in ("figures", "table", "plot"):
         for folder in DAMAGED:
@@ -244,6 +241,9 @@ TINY_MAP = (
 )
 ROWS: list[Row] = [
     *rows("audit", AUDIT, f"{FAST} {IMAGES} folds=2"),
+    *rows(
+        "audit", {"data=signal_noise": "", "data=cifar10 data.root=void data.download=false": ""}
+    ),
     *rows("audit", PREDICTIONS, f"{FAST} data=predictions"),
     *rows("map", MAP, TINY_MAP),
     *rows("report", _reports()),

@@ -6,6 +6,7 @@ import ctypes
 import logging
 import os
 import shlex
+import shutil
 import signal
 import sys
 import time
@@ -35,6 +36,10 @@ LATE = (
 LONGEST = 20
 
 
+# The log may have lines about the data before the error, but none with these words.
+NOT_AROUND = ("Traceback", "Warning", "rror:")
+
+
 @dataclass(frozen=True)
 class Row:
     """Wrong words for a door, and the parts that the line must have.
@@ -52,7 +57,6 @@ class Row:
     value: str
     cure: str
     before: str = ""
-
 
     @property
     def typed(self) -> list[str]:
@@ -79,7 +83,7 @@ def rows(door: str, table: dict[str, str], before: str = "") -> list[Row]:
 
 @dataclass(frozen=True)
 class Ended:
-    """How a call ended.
+    """The end of a call.
 
     Attributes:
         status: the exit status; negative for a signal.
@@ -93,15 +97,16 @@ class Ended:
     changed: list[str]
 
     def faults(self, row: Row) -> list[str]:
-        """What is wrong about this end of the row; empty if it is one line that says enough."""
-        line = self.stderr.removesuffix("\n")
+        """The faults of this end of the row; empty for one line that says enough."""
+        *log, line = self.stderr.removesuffix("\n").split("\n")
+        around = "\n".join(log) + self.stdout
         found = []
         if self.status != 1:
             found.append(f"exit status {self.status}")
-        if "\n" in line or not line.startswith("error: "):
-            found.append(f"stderr is not one line: {self.stderr!r}")
+        if not line.startswith("error: "):
+            found.append(f"the last line is no error: {self.stderr!r}")
         found += [f"the line has no {part!r}" for part in (row.value, row.cure) if part not in line]
-        found += [f"stdout has {w}" for w in ("Traceback", "Warning", "rror:") if w in self.stdout]
+        found += [f"{word} around the line" for word in NOT_AROUND if word in around]
         found += [f"changed {name}" for name in self.changed]
         return found
 
@@ -117,6 +122,7 @@ def call(door: str, words: list[str], folder: Path) -> Ended:
     with suppress(ProcessLookupError):  # the processes that it started and left
         os.killpg(pid, signal.SIGKILL)
     after = files_in(folder)
+    shutil.rmtree(folder / "out", ignore_errors=True)
     return Ended(
         os.waitstatus_to_exitcode(status),
         *(path.read_text(errors="replace") for path in streams),

@@ -15,9 +15,7 @@ from PIL import Image
 from labelnoise.files.manifest import Manifest
 from tests.bad_input.harness import call
 
-FAST = (
-    "logger=none figures=false trainer.enable_progress_bar=false threads=1 output_dir=out "
-)
+FAST = "logger=none figures=false trainer.enable_progress_bar=false threads=1 output_dir=out "
 IMAGES = (
     "data=image_folder data.root=images data.image_size=8 data.cache=memory model=two_layer_cnn "
     "model.filters=4 optimizer=sgd optimizer.lr=0.1 batch_size=10 max_epochs=1"
@@ -36,11 +34,15 @@ def bomb() -> bytes:
     import zlib
 
     def chunk(name: bytes, body: bytes) -> bytes:
-        return struct.pack(">I", len(body)) + name + body + struct.pack(">I", zlib.crc32(name + body))
+        return (
+            struct.pack(">I", len(body)) + name + body + struct.pack(">I", zlib.crc32(name + body))
+        )
 
     header = struct.pack(">IIBBBBB", 100_000, 100_000, 8, 2, 0, 0, 0)
     body = zlib.compress(bytes(1000))
-    return b"\x89PNG\r\n\x1a\n" + chunk(b"IHDR", header) + chunk(b"IDAT", body) + chunk(b"IEND", b"")
+    return (
+        b"\x89PNG\r\n\x1a\n" + chunk(b"IHDR", header) + chunk(b"IDAT", body) + chunk(b"IEND", b"")
+    )
 
 
 def npy(array: np.ndarray) -> bytes:
@@ -223,8 +225,7 @@ def make_world(root: Path) -> None:
     for name in ("home", "void", "sealed"):
         (root / name).mkdir()
     (root / "dangling").symlink_to("nowhere")
-    finish(root, "run", f"{FAST} {IMAGES} noise=symmetric monitor=[memorization,dynamics]",
-           "run")
+    finish(root, "run", f"{FAST} {IMAGES} noise=symmetric monitor=[memorization,dynamics]", "run")
     finish(root, "run", f"{FAST} max_steps=5 data.n=20 data.d=60 data.n_test=20 data.n_val=0",
            "theory")  # fmt: skip
     tiny = "x.points=2 y.points=2 seeds=1 steps=10 setting.d=100 test_samples=10 output_dir=out"
@@ -232,16 +233,18 @@ def make_world(root: Path) -> None:
     for name, change in DAMAGES.items():
         shutil.copytree(root / "run", root / name)
         change(root / name)
-    for number in range(2):
-        shutil.copytree(root / "run", root / "sweep" / str(number))
+    for seed in range(2):
+        words = f"{FAST} {IMAGES} noise=symmetric seed={seed}"
+        finish(root, "run", words, f"sweep/{seed}")
     (root / "sealed").chmod(0)
 
 
 def finish(root: Path, door: str, words: str, name: str) -> None:
-    ended = call(door, f"{words} name={name}".split(), root)
+    ended = call(
+        door, f"{words} name={name}".replace("output_dir=out", "output_dir=.").split(), root
+    )
     assert ended.status == 0, ended.stderr
-    (root / "out" / name).rename(root / name)
-    shutil.rmtree(root / "out")
+    assert (root / name).is_dir()
 
 
 def _rewrite(name: str, change: Callable[[str], str]) -> Callable[[Path], None]:
@@ -268,7 +271,8 @@ DAMAGES: dict[str, Callable[[Path], None]] = {
     "foreign_metrics": _rewrite("metrics.csv", lambda text: "a,b\n1,2\n"),
     "broken_config": _rewrite(".hydra/config.yaml", lambda text: "a: [\n"),
     "evil_config": _rewrite(
-        ".hydra/config.yaml", lambda text: text.replace("labelnoise.models.TwoLayerCNN", "os.system")
+        ".hydra/config.yaml",
+        lambda text: text.replace("labelnoise.models.TwoLayerCNN", "os.system"),
     ),
     "no_config": lambda run: shutil.rmtree(run / ".hydra"),
     "no_noise": lambda run: (run / "noise.npz").unlink(),

@@ -130,7 +130,9 @@ def _values(runs: Sequence[LoadedRun], by: str) -> list[str]:
     found = [settings_of(config) for config in configs]
     if not any(by in settings for settings in found):
         keys = ", ".join(telling_keys(found))
-        raise InputError(f"--by {by}: no run has this option, the runs differ in: {keys}")
+        raise InputError(
+            f"--by {by}: no run has this option, the runs differ in: {keys or 'nothing'}"
+        )
     return [str(settings.get(by)) for settings in found]
 
 
