@@ -7,17 +7,14 @@ import sys
 from pathlib import Path
 from tempfile import mkdtemp
 
-import torch
-
-from tests.bad_input.harness import call, import_late
+from tests.bad_input.harness import call, warm_up
 from tests.bad_input.table import ROWS
 from tests.bad_input.world import make_world
 
 
 def main(word: str, folder: Path) -> int:
     """Call the rows that contain the word, and return the number of those that end badly."""
-    torch.set_num_threads(1)
-    import_late()
+    warm_up()
     make_world(folder)
     wrong = 0
     rows = [row for row in ROWS if word in f"{row.door} {row.words}"]

@@ -6,13 +6,11 @@ from tests.bad_input.harness import Row, rows
 from tests.bad_input.world import FAST, IMAGES
 
 AUDIT = {
-    "folds=1": "",
     "folds=0": "",
     "folds=101": "",
     "folds=x": "",
     "folds=2.5": "",
     "folds=100": "",
-    "jobs=0": "",
     "jobs=two": "",
     "baseline=5": "",
     "resume=run": "",
@@ -95,15 +93,10 @@ MAP = {
     "+setting.foo=1": "",
     "setting.orthogonal=5": "",
     "setting=5": "",
-    "y.to=0.7": "",
-    "steps=0": "",
+    "y.to=1.5": "",
     "steps=1000000000": "",
     "steps=abc": "",
-    "seeds=0": "",
-    "seed=-1": "",
-    "test_samples=0": "",
     "test_at=sometimes": "",
-    "logged_per_decade=0": "",
     "figure.quantity=nothing": "",
     "figure.kind=pie": "",
     "figure.kind=scaling": "",
@@ -119,18 +112,14 @@ MAP = {
     "dtype=float16": "",
     "device=tpu": "",
     "device=cuda": "",
-    "memory_limit_mb=0": "",
     "memory_limit_mb=0.001": "",
-    "blocks=0": "",
     "block=1": "",
     "block=2 blocks=2": "",
     "block=-1 blocks=2": "",
     "merge=nothing": "",
     "merge=[nothing]": "",
     "merge=[run]": "",
-    "merge=[map]": "",
     "merge=5": "",
-    "diagram=nothing": "",
     "technique=elr": "",
     "x.points=100000 y.points=100000": "",
     "setting.n=100000 setting.m=100000": "",
@@ -236,11 +225,12 @@ def _reports() -> dict[str, str]:
     return found
 
 
+IMAGE_AUDIT = f"{FAST} {IMAGES} folds=2"
 TINY_MAP = (
     "x.points=2 y.points=2 seeds=1 steps=10 setting.d=100 test_samples=10 output_dir=out name=x"
 )
 ROWS: list[Row] = [
-    *rows("audit", AUDIT, f"{FAST} {IMAGES} folds=2"),
+    *rows("audit", AUDIT, IMAGE_AUDIT),
     *rows(
         "audit", {"data=signal_noise": "", "data=cifar10 data.root=void data.download=false": ""}
     ),

@@ -17,6 +17,12 @@ from dataclasses import dataclass
 from importlib import import_module
 from pathlib import Path
 
+import torch
+from hydra import compose as hydra_compose
+
+from labelnoise.config.composition import compose_config
+from tests.remembered import Remembered
+
 DOORS = {
     "run": ("run.py", "labelnoise.doors.run:main"),
     "audit": ("audit.py", "labelnoise.doors.audit:main"),
@@ -32,6 +38,8 @@ LATE = (
     "labelnoise.report.tables.paired",
     "labelnoise.sweeps.search",
 )
+# The files of conf/, which are read once for all rows.
+REMEMBERED = Remembered(hydra_compose)
 # A call that does not end is killed after so many seconds.
 LONGEST = 20
 
@@ -132,11 +140,11 @@ def call(door: str, words: list[str], folder: Path) -> Ended:
 
 
 def files_in(folder: Path) -> dict[str, tuple[int, ...]]:
-    """Size, time and mode of all files and folders, except in ``home``."""
+    """Size, time and mode of all files and folders, except in ``home``, logs and locks."""
     found = {}
     for path in folder.rglob("*"):
         name = path.relative_to(folder).as_posix()
-        if not name.startswith("home"):
+        if not name.startswith("home") and path.name not in ("run.log", ".lock"):
             stat = path.lstat()
             time_ns = stat.st_mtime_ns if path.is_file() else 0
             found[name] = (stat.st_size if path.is_file() else 0, time_ns, stat.st_mode)
@@ -153,7 +161,8 @@ def _child(door: str, words: list[str], folder: Path, streams: list[Path]) -> No
         _plain_process(folder)
         script, entry = DOORS[door]
         sys.argv = [script, *words]
-        code = _exit_code(entry_point(entry))
+        with REMEMBERED.remembered_files():
+            code = _exit_code(entry_point(entry))
     finally:
         sys.stdout.flush()
         sys.stderr.flush()
@@ -202,9 +211,13 @@ def entry_point(name: str) -> Callable[[], None]:
     return found
 
 
-def import_late() -> None:
-    """Import what the doors import, so that a forked process need not."""
+def warm_up() -> None:
+    """Import what the doors import and read conf/ once, so that a forked process need not."""
+    torch.set_num_threads(1)
     for _, entry in DOORS.values():
         entry_point(entry)
     for module in LATE:
         import_module(module)
+    with REMEMBERED.remembered_files():
+        for config in ("config", "audit", "phase_diagram"):
+            compose_config(config, [])

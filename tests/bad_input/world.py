@@ -68,8 +68,9 @@ def table(rows: list[str], header: str = "x1,x2,label") -> str:
     return "\n".join([header, *rows]) + "\n"
 
 
-def correction(row: str) -> str:
-    return table([f"{row},labels-0123456789abcdef"], "sample,given_label,decision,label,data")
+def correction(row: str, data: str = "labels-de6abfde3e5d156e") -> str:
+    """A decision for the folder ``images``, with the fingerprint of its names and labels."""
+    return table([f"{row},{data}"], "sample,given_label,decision,label,data")
 
 
 POINTS = [f"{i % 7},{i % 5},{'ab'[i % 2]}" for i in range(40)]
@@ -116,7 +117,7 @@ FILES: dict[str, str | bytes] = {
     "paths_twice.csv": table([*PATHS, PATHS[0][:-1] + "b"], "path,label"),
     "paths_hole.csv": table([*PATHS, "images/test/a/00.png,"], "path,label"),
     "paths_wide.csv": table([*PATHS, "images/test/a/00.png,a,b"], "path,label"),
-    "paths_split.csv": table([p + ",train" for p in PATHS] + ["images/test/a/00.png,a,dev"],
+    "paths_split.csv": table([p + ",train" for p in PATHS] + ["images/test/a/00.png,a,other"],
                              "path,label,split"),
     "paths_test.csv": table([p + ",test" for p in PATHS], "path,label,split"),
     "paths_one.csv": table([p for p in PATHS if p.endswith("a")], "path,label"),
@@ -155,6 +156,7 @@ FILES: dict[str, str | bytes] = {
     "labels_twice.csv": table([f"{n},a" for n in [*NAMES, NAMES[0]]], "file,label"),
     "labels_no_file.csv": table(["a,a"], "image,label"),
     # corrections
+    "corrections_foreign.csv": correction("train/a/00.png,a,change,b", "labels-0"),
     "corrections_unknown.csv": correction("train/a/99.png,a,change,b"),
     "corrections_empty.csv": "",
     "corrections_columns.csv": table(["a,b"], "file,what"),

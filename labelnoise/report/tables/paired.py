@@ -48,13 +48,17 @@ def report_compare(
         format: markdown, latex or csv.
 
     Raises:
-        InputError: there is only one value or folder, or two runs have the same settings.
+        InputError: there is only one value or folder, ``baseline`` comes without ``by``, or two runs have the same settings.
     """
     check_word("--format", format, FORMATS)
     if by is None and len(folders) < 2:
         raise InputError(
             "a comparison needs two folders, or one folder and --by OPTION, for example --by "
             "technique"
+        )
+    if by is None and baseline is not None:
+        raise InputError(
+            f"--baseline {baseline} needs --by OPTION; folders are compared with the first folder"
         )
     runs = load_runs(folders)
     values = [_folder_of(run, folders) for run in runs] if by is None else _values(runs, by)
