@@ -79,6 +79,8 @@ def _existing_options(full_key: str) -> str:
     """The options that exist next to a misspelt one, found by composing without it."""
     from labelnoise.config.composition import compose_config, register_schema
 
+    if full_key.startswith("hydra."):
+        return ": python run.py --cfg hydra prints the options of Hydra"
     group, _, choice = full_key.rpartition(".")[0].partition(".")
     if choice and config_file(group, choice) and not _chosen(group, choice):
         return f" without {group}={choice}: write both"
@@ -121,9 +123,13 @@ _REWRITES: tuple[tuple[str, Callable[[re.Match[str]], str]], ...] = (
     ),
     (r"Could not override '([^']+)'.*not in struct", _no_such_option),
     (r"Could not override '([^']+)'.*No match in the defaults list", _no_such_option),
+    (r"Could not override '(hydra\.[^']+)'", _no_such_option),
     (
-        r"Could not override '(hydra\.[^']+)'",
-        lambda m: f"{m[1]} does not exist: see python run.py --hydra-help and --cfg hydra",
+        r"does not support sweep type",
+        lambda m: (
+            "interval(...) is for a search: write values as optimizer.lr=0.1,1, or add "
+            "hydra/sweeper=optuna"
+        ),
     ),
     (r"Key '([^']+)' not in '\w*Config'", _no_such_option),
     (r"Could not delete from config\. '([^']+)' does not exist", _no_such_option),

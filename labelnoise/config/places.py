@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import sys
 from contextlib import suppress
 from pathlib import Path, PurePath
@@ -39,20 +40,20 @@ class Places(Callback):
             sys.stderr.write(f"error: {error}\n")
             raise SystemExit(1) from None
         place = Path(directory).absolute()
-        _made[:] = [folder for folder in (place, *place.parents) if not _exists(folder)]
+        _made[:] = [folder for folder in (place, *place.parents) if not exists(folder)]
 
 
-def _exists(folder: Path) -> bool:
-    """Whether a folder exists; also if it cannot be looked at, and Hydra will refuse it."""
-    try:
-        return folder.exists()
-    except OSError:
-        return True
+def exists(folder: Path) -> bool:
+    """Whether a folder exists; False if the system refuses to look, and then it refuses to write.
+
+    ``Path.exists`` raises these errors, and Hydra turns an error in a callback into a warning.
+    """
+    return os.path.exists(folder)
 
 
 def remove_made() -> None:
     """Remove the folders that Hydra created, deepest first, if no job has written anything."""
-    if _made and _made[0].is_dir() and {entry.name for entry in _made[0].iterdir()} <= _OF_A_SWEEP:
+    if _made and os.path.isdir(_made[0]) and {entry.name for entry in _made[0].iterdir()} <= _OF_A_SWEEP:
         for name in _OF_A_SWEEP:
             (_made[0] / name).unlink(missing_ok=True)
     for folder in _made:

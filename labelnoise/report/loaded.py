@@ -166,7 +166,7 @@ def load_runs(folders: Sequence[Path]) -> list[LoadedRun]:
     resolved = [folder.resolve() for folder in folders]
     for folder in folders:
         if resolved.count(folder.resolve()) > 1:
-            raise InputError(f"{folder} is given twice: its runs would count twice")
+            raise InputError(f"{folder} is given twice: its runs would count twice; write it once")
     found = []
     for folder in folders:
         own = [folder] if (folder / ".hydra" / "config.yaml").is_file() else []

@@ -66,7 +66,11 @@ def parts() -> Iterator[tuple[str, str, str, Range]]:
     for group in GROUPS:
         for file in sorted((CONF_DIR / group).glob("*.yaml")):
             node = composed(group, file.stem)[group]
-            nodes = {group: node} if "_target_" in node else {f"{group}.{k}": v for k, v in node.items()}
+            nodes = (
+                {group: node}
+                if "_target_" in node
+                else {f"{group}.{k}": v for k, v in node.items()}
+            )
             for path, part in nodes.items():
                 for option in part:
                     allowed = range_of(str(part.get("_target_")), str(option))

@@ -14,7 +14,10 @@ BEFORE = {"run": THEORY, "audit": doors.IMAGE_AUDIT, "map": doors.TINY_MAP}
 ROWS = [
     *runs.ROWS,
     *doors.ROWS,
-    *(replace(row, before=BEFORE[row.door]) for row in (*generated.choices(), *generated.numbers())),
+    *(
+        replace(row, before=BEFORE[row.door])
+        for row in (*generated.choices(), *generated.numbers())
+    ),
 ]
 
 # Sweeps with one wrong job among right ones.

@@ -11,7 +11,6 @@ from labelnoise.config.options import check_options
 from labelnoise.errors import InputError
 from tests.bad_input.generated import composed, outside, parts
 
-
 # Options that also have words, which their technique checks.
 WITH_WORDS = ("forget_rate", "sample_selection.noise_rate")
 

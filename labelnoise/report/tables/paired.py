@@ -48,7 +48,8 @@ def report_compare(
         format: markdown, latex or csv.
 
     Raises:
-        InputError: there is only one value or folder, ``baseline`` comes without ``by``, or two runs have the same settings.
+        InputError: there is only one value or folder, ``baseline`` comes without ``by``, or
+            two runs have the same settings.
     """
     check_word("--format", format, FORMATS)
     if by is None and len(folders) < 2:
@@ -142,7 +143,10 @@ def _values(runs: Sequence[LoadedRun], by: str) -> list[str]:
 
 def _baseline(by: str, names: Sequence[str], baseline: str | None) -> str:
     if len(names) < 2:
-        raise InputError(f"--by {by}: all runs have {by}={names[0]}, so there is no comparison")
+        raise InputError(
+            f"--by {by}: all runs have {by}={names[0]}, so there is no comparison; give an option "
+            "in which the runs differ"
+        )
     if baseline is None:
         return "none" if "none" in names else names[0]
     check_word("--baseline", baseline, names)
