@@ -162,8 +162,8 @@ def explain(error: BaseException) -> str | None:
         remedy = _REMEDIES.get(error.errno or 0)
         line = f"cannot use {error.filename or 'the output directory'}: {error.strerror}"
         return f"{line}; {remedy}" if remedy else line
-    if (line := explain_yaml(error)) is not None:
-        return line
+    if (mistake := explain_yaml(error)) is not None:
+        return mistake
     if isinstance(error, HydraException | OmegaConfBaseException) or raised_in_hydra(error):
         return explain_hydra(error, _config_name)
     return None

@@ -53,7 +53,11 @@ def exists(folder: Path) -> bool:
 
 def remove_made() -> None:
     """Remove the folders that Hydra created, deepest first, if no job has written anything."""
-    if _made and os.path.isdir(_made[0]) and {entry.name for entry in _made[0].iterdir()} <= _OF_A_SWEEP:
+    if (
+        _made
+        and os.path.isdir(_made[0])
+        and {entry.name for entry in _made[0].iterdir()} <= _OF_A_SWEEP
+    ):
         for name in _OF_A_SWEEP:
             (_made[0] / name).unlink(missing_ok=True)
     for folder in _made:

@@ -112,7 +112,7 @@ MAP = {
     "dtype=float16": "one of float32, float64",
     "device=tpu": "one of cpu, cuda",
     "device=cuda": "leave device= out",
-    "memory_limit_mb=0.001": "write a larger memory_limit_mb",
+    "memory_limit_mb=0.0625": "write a larger memory_limit_mb",
     "block=1": "must be a whole number from 0 to 0",
     "block=2 blocks=2": "must be a whole number from 0 to 1",
     "block=-1 blocks=2": "-1 | must be a whole number from 0 to 1",
@@ -233,7 +233,11 @@ TINY_MAP = (
 ROWS: list[Row] = [
     *rows("audit", AUDIT, IMAGE_AUDIT),
     *rows(
-        "audit", {"data=signal_noise": "SignalNoiseDataModule | audit images or features", "data=cifar10 data.download=false data.root=void": "or data.download=true"}
+        "audit",
+        {
+            "data=signal_noise": "SignalNoiseDataModule | audit images or features",
+            "data=cifar10 data.download=false data.root=void": "or data.download=true",
+        },
     ),
     *rows("audit", PREDICTIONS, f"{FAST} data=predictions"),
     *rows("map", MAP, TINY_MAP),

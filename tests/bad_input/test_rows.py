@@ -4,19 +4,17 @@ from __future__ import annotations
 
 import subprocess
 import sys
-from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
-from tests.bad_input.harness import DOORS, Row, call, drop_capabilities, warm_up
+from labelnoise.config.own_parts import config_dir_of, own_config_dir
+from tests.bad_input.harness import DOORS, Ended, Row, call, drop_capabilities, warm_up
 from tests.bad_input.table import JOBS, ROWS
 from tests.bad_input.world import make_world
 
 ROOT = Path(__file__).resolve().parents[2]
-# Rows for the fast tests: one for each door. All other rows are slow tests.
-FAST = {"sed=1", "folds=1", "x.points=0", "figures nothing"}
-World = Callable[[], Path]
 
 
 @pytest.fixture(scope="module")
@@ -41,13 +39,26 @@ def test_wrong_input_ends_with_one_line(row: Row, world: Path) -> None:
     assert ended.faults(row) == [], ended.stderr
 
 
-def test_a_right_command_is_no_bad_input(tmp_path: Path) -> None:
-    """A harness that calls nothing would find no fault."""
-    warm_up()
-    (tmp_path / "world" / "home").mkdir(parents=True)
-    row = Row("report", "--help", "value", "cure")
-    faults = call(row.door, row.typed, tmp_path / "world").faults(row)
-    assert faults[0] == "exit status 0" and "the line has no 'cure'" in faults
+def test_each_kind_of_fault_is_seen() -> None:
+    row = Row("run", "seed=x", "got x", "a whole number")
+    right = Ended(1, "", "error: seed must be a whole number, got x\n", [])
+    assert right.faults(row) == []
+    for change in (
+        {"status": 0},
+        {"stderr": ""},
+        {"stderr": "error: seed must be a whole number, got y\n"},
+        {"stderr": "error: wrong seed, got x\n"},
+        {"stderr": f"UserWarning: x\n{right.stderr}"},
+        {"stderr": f"{right.stderr}{right.stderr}"},
+        {"stdout": "Traceback (most recent call last)"},
+        {"changed": ["out/summary.json"]},
+    ):
+        assert replace(right, **change).faults(row) != [], change
+
+
+def test_a_command_may_have_no_words() -> None:
+    with config_dir_of([]):
+        assert own_config_dir() is None
 
 
 @pytest.mark.slow
