@@ -242,7 +242,9 @@ def _load(path: Path, option: str) -> NDArray[Any]:
     try:
         found = np.load(path, mmap_mode="r", allow_pickle=False)
     except (OSError, ValueError, EOFError, BadZipFile) as error:
-        reason = "it has Python objects or is no .npy file" if "pickle" in str(error) else error
+        reason = str(error)
+        if "pickle" in reason or "objects" in reason:  # numpy advises to execute code of the file
+            reason = "it has Python objects, or it is no .npy file"
         raise InputError(
             f"{option}={path} cannot be read ({reason}): write plain numbers with numpy.save"
         ) from error
