@@ -17,7 +17,7 @@ JOBS ?= 2
 unexport PYTHONDONTWRITEBYTECODE
 
 .DEFAULT_GOAL := help
-.PHONY: help install run test test-slow test-all lint format bench faults status board figures constraints clean
+.PHONY: help install run test test-slow test-all lint format bench faults bad-input status board figures constraints clean
 
 help: ## List the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-12s %s\n", $$1, $$2}' Makefile
@@ -66,6 +66,9 @@ bench: $(INSTALLED) ## Measure speed and memory
 
 faults: $(INSTALLED) ## Kill runs, damage their files and fill their disk, 200 times
 	$(PYTHON) -m tests.faults $(ARGS)
+
+bad-input: $(INSTALLED) ## Print the error line of every wrong input in the table (or ARGS=WORD: rows with a word)
+	$(PYTHON) -m tests.bad_input $(ARGS)
 
 status: $(INSTALLED) ## Show the state of the newest sweep in outputs/ (or DIR=outputs/NAME)
 	@$(PYTHON) -m labelnoise.report sweep $(DIR)

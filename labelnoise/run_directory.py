@@ -72,7 +72,10 @@ class RunDirectory:
                 f"{self.path / 'fold_0'}"
             )
         if not self.summary.is_file():
-            raise InputError(f"{self.path} holds no finished run: it has no summary.json")
+            raise InputError(
+                f"{self.path} holds no finished run: it has no summary.json; give the "
+                "directory of a finished run"
+            )
         return self.read_json(self.summary)
 
     def read_json(self, path: Path) -> dict[str, Any]:
@@ -103,7 +106,10 @@ class RunDirectory:
             InputError: there is no run, or the file is damaged.
         """
         if not self.config.is_file():
-            raise InputError(f"{self.path} holds no run: it has no .hydra/config.yaml")
+            raise InputError(
+                f"{self.path} holds no run: it has no .hydra/config.yaml; give the directory of "
+                "a run"
+            )
         config = self._read_yaml(self.config)
         if not isinstance(config, DictConfig):
             raise InputError(f"{self.config} is damaged: it cannot be read as a mapping")
@@ -116,7 +122,10 @@ class RunDirectory:
             InputError: as :meth:`read_config`.
         """
         if not self.config.is_file():
-            raise InputError(f"{self.path} holds no run: it has no .hydra/config.yaml")
+            raise InputError(
+                f"{self.path} holds no run: it has no .hydra/config.yaml; give the directory of "
+                "a run"
+            )
         self.manifest.check(self.config)
         try:
             settings = read_yaml(self.config)

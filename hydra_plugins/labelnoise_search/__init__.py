@@ -26,7 +26,8 @@ class OptunaSweeper(Sweeper):
         )
 
     def sweep(self, arguments: list[str]) -> None:
-        from labelnoise.sweeps.search import search
+        from labelnoise.sweeps.search import check_params, search
 
+        check_params(self.params)
         words = [*(f"{key}={value}" for key, value in self.params.items()), *arguments]
         search(self, words, **self.options)

@@ -84,7 +84,8 @@ def read_network(file: Path) -> dict[str, Tensor]:
         contents: Any = torch.load(file, map_location="cpu", weights_only=True)
     except Exception as error:  # a damaged file can fail in any way
         raise InputError(
-            f"{file} cannot be read: it is damaged, or contains more than tensors and plain values"
+            f"{file} cannot be read: it is damaged, or contains more than tensors and plain "
+            "values; give a checkpoint of the run"
         ) from error
     state = contents.get("state_dict") if isinstance(contents, Mapping) else None
     weights = {

@@ -30,7 +30,7 @@ class AuditConfig(Config):
 
     folds: int = MISSING
     jobs: int | None = MISSING
-    baseline: bool = MISSING
+    baseline: Any = MISSING  # not bool: OmegaConf would convert any number to true
 
 
 @cache
@@ -60,6 +60,7 @@ def check(cfg: DictConfig) -> None:
     composition.check(cfg, AuditConfig)
     check_value("folds", cfg.folds, int, RANGES["folds"])
     check_value("jobs", cfg.jobs, int | None, RANGES["jobs"])
+    check_value("baseline", cfg.baseline, bool, None)
     if cfg.resume is not None:
         raise InputError(
             "resume= is for run.py; the same audit command with its name= continues it"

@@ -145,7 +145,10 @@ class Predictions:
         try:
             columns = read_columns(path, ("sample", "file", "label"))
         except (OSError, ValueError, csv.Error) as error:
-            raise InputError(f"data.labels={path} cannot be read: {error}") from error
+            raise InputError(
+                f"data.labels={path} cannot be read ({error}): write a CSV file with the column "
+                "label, or an .npy file"
+            ) from error
         if "label" not in columns:
             raise InputError(f"{path} has no column label; name it in the first line of the file")
         words = columns.pop("label")
@@ -239,7 +242,12 @@ def _load(path: Path, option: str) -> NDArray[Any]:
     try:
         found = np.load(path, mmap_mode="r", allow_pickle=False)
     except (OSError, ValueError, EOFError, BadZipFile) as error:
-        raise InputError(f"{option}={path} cannot be read as an .npy file: {error}") from error
+        reason = str(error)
+        if "pickle" in reason or "objects" in reason:  # numpy advises to execute code of the file
+            reason = "it has Python objects, or it is no .npy file"
+        raise InputError(
+            f"{option}={path} cannot be read ({reason}): write plain numbers with numpy.save"
+        ) from error
     if not isinstance(found, np.ndarray):
         found.close()
         raise InputError(f"{option}={path} is an archive of arrays; write one array with np.save")

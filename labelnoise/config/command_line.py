@@ -6,20 +6,20 @@ The exit status is then 1.
 from __future__ import annotations
 
 import argparse
+import errno
 import os
-import re
 import shlex
 import sys
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import NoReturn
 
 from hydra.errors import HydraException
-from omegaconf import OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
-from labelnoise.config.own_parts import check_own_names, config_dir_of, config_file
+from labelnoise.config.hydra_errors import explain_hydra, explain_yaml, raised_in_hydra
+from labelnoise.config.own_parts import check_own_names, config_dir_of
 from labelnoise.config.places import remove_made
 from labelnoise.config.words import check_words
 from labelnoise.errors import InputError
@@ -116,6 +116,19 @@ def repeat_command(name: str) -> str:
     return shlex.join(words)
 
 
+# What helps against an error of the system, by its number.
+_REMEDIES = {
+    errno.EACCES: "choose another place, or give yourself the right to use it",
+    errno.EEXIST: "a file or a broken link is in the place of a folder, choose another name",
+    errno.EISDIR: "a folder has this name, give a file",
+    errno.ENAMETOOLONG: "write a shorter name",
+    errno.ENOENT: "choose a folder in which you can write",
+    errno.ENOSPC: "free some space on the disk, and give the same command again",
+    errno.ENOTDIR: "a file is in the place of a folder, choose another name",
+    errno.EROFS: "choose a place that can be written",
+}
+
+
 def _refuse_flag(parser: argparse.ArgumentParser, message: str) -> NoReturn:
     """Replaces the usage page that Hydra's parser prints for words that it cannot read."""
     raise InputError(f"{message} (write -m and other flags first, see --help)")
@@ -124,8 +137,18 @@ def _refuse_flag(parser: argparse.ArgumentParser, message: str) -> NoReturn:
 def exit_with_one_line(error: Exception) -> None:
     line = explain(error)
     if line is not None and not _TRACEBACKS:
-        sys.stderr.write(f"error: {line}\n")
+        sys.stderr.write(f"error: {printable(line)}\n")
         raise SystemExit(1) from None
+
+
+def printable(line: str) -> str:
+    """The line with an escape for each character that cannot be printed, such as a newline.
+
+    Example:
+        >>> printable("a\\nb é")
+        'a\\\\nb é'
+    """
+    return "".join(sign if sign.isprintable() else repr(sign)[1:-1] for sign in line)
 
 
 def explain(error: BaseException) -> str | None:
@@ -136,156 +159,11 @@ def explain(error: BaseException) -> str | None:
             return str(cause)
         cause = cause.__cause__
     if isinstance(error, OSError) and error.strerror is not None:
-        return f"cannot use {error.filename or 'the output directory'}: {error.strerror}"
-    if isinstance(error, HydraException | OmegaConfBaseException) or _raised_in_hydra(error):
-        return _explain_hydra(error)
+        remedy = _REMEDIES.get(error.errno or 0)
+        line = f"cannot use {error.filename or 'the output directory'}: {error.strerror}"
+        return f"{line}; {remedy}" if remedy else line
+    if (mistake := explain_yaml(error)) is not None:
+        return mistake
+    if isinstance(error, HydraException | OmegaConfBaseException) or raised_in_hydra(error):
+        return explain_hydra(error, _config_name)
     return None
-
-
-def _raised_in_hydra(error: BaseException) -> bool:
-    trace = error.__traceback__
-    while trace is not None and trace.tb_next is not None:
-        trace = trace.tb_next
-    return trace is not None and trace.tb_frame.f_globals.get("__name__", "").startswith("hydra.")
-
-
-def _explain_hydra(error: BaseException) -> str:
-    text = str(error)
-    if error.__cause__ is not None and str(error.__cause__) not in text:
-        text += f"\n{error.__cause__}"
-    for pattern, rewrite in _REWRITES:
-        if match := re.search(pattern, text, re.DOTALL):
-            return rewrite(match)
-    return " ".join(text.split())
-
-
-def _no_such_choice(match: re.Match[str]) -> str:
-    group, choice, options = match.groups()
-    line = f"{group}={choice} does not exist, choose from: {', '.join(options.split())}"
-    if group not in ("hydra/launcher", "hydra/sweeper"):
-        return line
-    package = f"hydra-{choice.split('_')[0]}-{group.rpartition('/')[2]}"
-    return f"{line}; if it is a plugin of Hydra's, install it: pip install {package}"
-
-
-def _no_such_option(match: re.Match[str]) -> str:
-    full_key = match[1]
-    return f"{full_key} does not exist{_existing_options(full_key)}"
-
-
-def _existing_options(full_key: str) -> str:
-    """The options that exist next to a misspelt one, found by composing without it."""
-    from labelnoise.config.composition import compose_config, register_schema
-
-    group, _, choice = full_key.rpartition(".")[0].partition(".")
-    if choice and config_file(group, choice) and not _chosen(group, choice):
-        return f" without {group}={choice}: write both"
-    parent = full_key.rpartition(".")[0]
-    others = [
-        word
-        for word in sys.argv[1:]
-        if "=" in word and not word.startswith("-") and word.split("=")[0].lstrip("+~") != full_key
-    ]
-    try:
-        register_schema()
-        cfg = compose_config(_config_name, others)
-        node = OmegaConf.select(cfg, parent) if parent else cfg
-        keys = sorted(str(key) for key in node if key != "_target_" and key != "_partial_")
-    except Exception:
-        return ""
-    where = f"{parent} has" if parent else "there are"
-    return f", {where}: {', '.join(keys)}" if keys else ""
-
-
-def _chosen(group: str, choice: str) -> bool:
-    return any(
-        word.startswith(f"{group}=") and choice in re.split(r"[=,\[\]]", word)
-        for word in sys.argv[1:]
-    )
-
-
-_REWRITES: tuple[tuple[str, Callable[[re.Match[str]], str]], ...] = (
-    (
-        r"Could not find '([^']+)/([^'/]*)'\s+Available options in '[^']+':\s+"
-        r"(.*?)\s*(?:Config search|$)",
-        _no_such_choice,
-    ),
-    (r"Could not override '([^']+)'.*not in struct", _no_such_option),
-    (r"Could not override '([^']+)'.*No match in the defaults list", _no_such_option),
-    (r"Key '([^']+)' not in '\w*Config'", _no_such_option),
-    (
-        r"unexpected keyword argument '(\w+)'.*full_key: (\S+)",
-        lambda m: f"{m[2]}.{m[1]} does not exist{_existing_options(f'{m[2]}.{m[1]}')}",
-    ),
-    (
-        r"Error parsing override '([^']*)'\s+(.*?)(?:\s+See https\S*)?$",
-        lambda m: f"cannot read {m[1]!r}, write NAME=VALUE ({' '.join(m[2].split())})",
-    ),
-    (
-        r"Value '(.*?)' of type '\w+' could not be converted to (\w+)\s+full_key: (\S+)",
-        lambda m: f"{m[3]} must be of type {m[2]}, got {m[1]}",
-    ),
-    (
-        r"Missing mandatory value: (\S+)",
-        lambda m: f"{m[1]} has no default, give it as {m[1]}=...",
-    ),
-    (
-        r"Cannot convert '(\w+)' to string: '(.*)'\s+full_key: (\S+)",
-        lambda m: f"{m[3]} must be a word, got {m[2]}",
-    ),
-    (
-        r"Cannot merge DictConfig with ListConfig\s+full_key: (\S+)",
-        lambda m: f"{m[1]} is not a list: set its options as {m[1]}.NAME=VALUE",
-    ),
-    (
-        r"field '([^']+)' is not Optional",
-        lambda m: f"{m[1]} cannot be null, leave it out for its default",
-    ),
-    (
-        r"Ambiguous value for argument '(\w+)=([^']*)'",
-        lambda m: (
-            f"{m[1]}={m[2]} is two choices: write {m[1]}=[{m[2]}] for both in one run, "
-            "or -m first for one run each"
-        ),
-    ),
-    (
-        r"LexerNoViableAltException: (.*?)\n",
-        lambda m: (
-            f"cannot read {m[1]}, put quotes around unusual characters, as name=\"'Übung {{1}}'\""
-        ),
-    ),
-    (
-        r"no viable alternative at input '(.*?)'",
-        lambda m: f"cannot read {m[1]}, a bracket or a quote is not closed there",
-    ),
-    (
-        r"Interpolation key '([^']+)' not found\s+full_key: (\S+)",
-        lambda m: f"{m[2]} refers to {m[1]}, which does not exist",
-    ),
-    (
-        r"raised while resolving interpolation: \"?(.*?)\"?\s+full_key: (\S+)",
-        lambda m: f"{m[2]} cannot be resolved: {m[1]}",
-    ),
-    (
-        r"Error in call to target '([^']*)':.*missing \d+ required (?:positional|keyword-only) "
-        r"arguments?: ([\w', ]+)[^\n]*\s*(?:full_key: (\S+)|$)",
-        lambda m: (
-            f"{m[3] or m[1]} lacks the arguments {m[2]}: write _partial_: true in its YAML file if "
-            "the run adds them, or write them as options"
-        ),
-    ),
-    (
-        r"Error in call to target '[^']*':\s+\w+\((['\"])(.*)\1\).*?(?:full_key: (\S+)|$)",
-        lambda m: f"{m[3] or 'this configuration'} cannot be built: {' '.join(m[2].split())}",
-    ),
-    (
-        r"override must be a string or a list. Got (?!None)(\w+)",
-        lambda m: "a choice must be a name or a list of names, as technique=[a,b]",
-    ),
-    (
-        r"override must be a string or a list. Got NoneType",
-        lambda m: (
-            "a group cannot be null, write none instead, as in technique=none, or leave it out"
-        ),
-    ),
-)

@@ -166,7 +166,7 @@ def check_places(cfg: DictConfig, schema: type) -> None:
 
 
 def _check_part(group: str, node: Any) -> None:
-    if not OmegaConf.is_dict(node) or (node and "_target_" not in node):
+    if not OmegaConf.is_dict(node) or ((group != "scheduler" or node) and "_target_" not in node):
         raise InputError(f"{group} must be a choice as {group}=NAME, got {node}")
 
 

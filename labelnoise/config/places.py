@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import sys
 from contextlib import suppress
 from pathlib import Path, PurePath
@@ -39,12 +40,24 @@ class Places(Callback):
             sys.stderr.write(f"error: {error}\n")
             raise SystemExit(1) from None
         place = Path(directory).absolute()
-        _made[:] = [folder for folder in (place, *place.parents) if not folder.exists()]
+        _made[:] = [folder for folder in (place, *place.parents) if not exists(folder)]
+
+
+def exists(folder: Path) -> bool:
+    """Whether a folder exists; False if the system refuses to look, and then it refuses to write.
+
+    ``Path.exists`` raises these errors, and Hydra turns an error in a callback into a warning.
+    """
+    return os.path.exists(folder)
 
 
 def remove_made() -> None:
     """Remove the folders that Hydra created, deepest first, if no job has written anything."""
-    if _made and _made[0].is_dir() and {entry.name for entry in _made[0].iterdir()} <= _OF_A_SWEEP:
+    if (
+        _made
+        and os.path.isdir(_made[0])
+        and {entry.name for entry in _made[0].iterdir()} <= _OF_A_SWEEP
+    ):
         for name in _OF_A_SWEEP:
             (_made[0] / name).unlink(missing_ok=True)
     for folder in _made:
@@ -56,8 +69,13 @@ def check_name(name: str) -> None:
     """Refuse a name that is not a folder within output_dir.
 
     Raises:
-        InputError: the name is absolute, contains "..", or is output_dir itself.
+        InputError: the name is absolute, contains "..", is output_dir itself, or has characters
+            that cannot be printed, for example a newline.
     """
+    if not str(name).isprintable():
+        raise InputError(
+            f"name={str(name)!r} has characters that cannot be printed: write a name without them"
+        )
     path = PurePath(str(name))
     if path.is_absolute() or ".." in path.parts or path == PurePath():
         raise InputError(

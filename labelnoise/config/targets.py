@@ -169,7 +169,10 @@ def find(target: Any, allowed: Sequence[str] | None = None, path: str = "") -> A
     try:
         found = getattr(holder, name)
     except AttributeError:
-        raise InputError(f"{where}={target} does not exist in {holder.__name__}") from None
+        raise InputError(
+            f"{where}={target} does not exist in {holder.__name__}, which has: "
+            f"{', '.join(_parts_in(holder)) or 'no classes'}"
+        ) from None
     defined = str(getattr(found, "__module__", None))
     kind = "class" if inspect.isclass(found) else "function"
     if not (inspect.isclass(found) or inspect.isfunction(found)) or "." in found.__qualname__:
@@ -180,6 +183,16 @@ def find(target: Any, allowed: Sequence[str] | None = None, path: str = "") -> A
             f"{_ADVICE}"
         )
     return found
+
+
+def _parts_in(holder: ModuleType) -> list[str]:
+    """The names of the classes and functions of a module, sorted."""
+    parts = vars(holder).items()
+    return sorted(
+        name
+        for name, part in parts
+        if not name.startswith("_") and (inspect.isclass(part) or inspect.isfunction(part))
+    )
 
 
 def _check_path(target: Any, allowed: Sequence[str], path: str) -> None:

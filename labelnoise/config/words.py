@@ -29,6 +29,8 @@ def check_words(words: Iterable[str]) -> None:
     for word in words:
         key, equals, value = word.partition("=")
         key = key.lstrip("+~")
+        if equals and not key:
+            raise InputError(f"cannot read {word!r}, write NAME=VALUE")
         if not equals or key.startswith("-"):
             continue
         if typed.setdefault(key, value) != value:

@@ -173,11 +173,11 @@ def _decision(
     name = written if written in given else by_form.get(plain(written), "")
     where = f"{_said(file)}, sample {written!r}:"
     if name not in given:
-        raise InputError(f"{where} the data have no such sample")
+        raise InputError(f"{where} the data have no such sample; leave the row out")
     if plain(row["given_label"]) != plain(given[name]):
         raise InputError(
             f"{where} its given_label is {row['given_label']!r}, but the data give it "
-            f"{given[name]!r}"
+            f"{given[name]!r}; use the data and the noise of the reviewed run"
         )
     if decision not in DECISIONS:
         raise InputError(f"{where} the decision must be keep, change or drop, got {decision!r}")
@@ -200,7 +200,10 @@ def _rows(file: Path) -> list[dict[str, str]]:
     try:
         rows = read_rows(file)
     except (OSError, ValueError, csv.Error) as error:
-        raise InputError(f"{_said(file)} cannot be read ({error})") from error
+        raise InputError(
+            f"{_said(file)} cannot be read ({error}); give the corrections.csv that the review "
+            "page has saved"
+        ) from error
     # A spreadsheet may write a byte order mark.
     rows = [{key.removeprefix("\ufeff"): value for key, value in row.items()} for row in rows]
     if not rows:

@@ -73,7 +73,7 @@ def read_features(path: Path, label_column: str = "label") -> FeatureTable:
     if reader is None:
         raise InputError(f"features file '{path}' must end in {', '.join(READERS)}")
     if not path.is_file():
-        raise InputError(f"features file '{path}' is not a file; write data.path=FILE")
+        raise InputError(f"features file '{path}' is not a file; write the path of a file")
     check_fits(2 * size_in_memory(path) * world_size(), f"the features in {path}",
                "write a smaller file")  # fmt: skip
     try:
@@ -82,10 +82,17 @@ def read_features(path: Path, label_column: str = "label") -> FeatureTable:
         raise
     except Exception as error:  # a damaged or foreign file can raise anything
         raise InputError(
-            f"features file '{path}' cannot be read ({reason_of(error)}); write plain numbers "
+            f"features file '{path}' cannot be read ({_reason(error)}); write plain numbers "
             "and words, as .npz without objects, CSV in UTF-8, or Parquet"
         ) from error
     return _checked(str(path), read)
+
+
+def _reason(error: Exception) -> str:
+    reason = reason_of(error)
+    if "allow_pickle" in reason:  # numpy's advice would execute code of the file
+        return "it has Python objects, or it is not an .npz file"
+    return reason
 
 
 def _checked(source: str, read: Columns) -> FeatureTable:

@@ -119,7 +119,9 @@ class FeaturesDataModule(PoolDataModule):
             return table, None
         train, test = table.rows("train"), table.rows("test")
         if not len(train):
-            raise InputError(f"{self.path} has no row with split=train")
+            raise InputError(
+                f"{self.path} has no row with split=train; write train in the column split"
+            )
         return train, test if len(test) else None
 
     def _samples(self, table: FeatureTable, part: str) -> Samples:

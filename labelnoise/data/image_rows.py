@@ -81,7 +81,8 @@ def read_rows(table: Table, root: Path, columns: Mapping[str, str]) -> tuple[lis
     empty = [""] * len(table.rows)
     for key in ("path", "label", "clean"):
         missing = [p for p, cell in zip(table.places, cells.get(key, ()), strict=False) if not cell]
-        _refuse(table, f"rows without a word in column {columns.get(key)!r}", missing)
+        _refuse(table, f"rows without a word in column {columns.get(key)!r}", missing,
+                "; write one, or leave the rows out")  # fmt: skip
     splits = _splits(table, cells["split"]) if "split" in cells else ["train"] * len(table.rows)
     files = _files(table, root, table.column(columns["path"]))
     rows = [
@@ -98,7 +99,7 @@ def read_rows(table: Table, root: Path, columns: Mapping[str, str]) -> tuple[lis
             differ.append(
                 f"{row.file}: {_words(other)} in {other.place}, {_words(row)} in {row.place}"
             )
-    _refuse(table, "images with rows that differ", differ)
+    _refuse(table, "images with rows that differ", differ, "; write one row for each")
     if not rows:
         raise InputError(
             f"{table.path} has no rows below its first line; write a row for each image"

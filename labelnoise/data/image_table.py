@@ -168,7 +168,9 @@ class ImageTableDataModule(ImageListDataModule):
     def _rows(self) -> tuple[list[Row], int]:
         """The rows of different files, and the number of repeated rows."""
         if not self.root.is_dir():
-            raise InputError(f"there is no folder data.root={self.root}")
+            raise InputError(
+                f"there is no folder data.root={self.root}; give the folder of the images"
+            )
         return read_rows(self._table, self.root, find_columns(self._table, self.columns))
 
     @cached_property
@@ -219,7 +221,8 @@ class ImageTableDataModule(ImageListDataModule):
         if lost:
             raise InputError(
                 f"{self.path} has {len({row.label for row in lost})} of {len(names)} classes "
-                f"without training rows, the first is {lost[0].label!r} in {lost[0].place}"
+                f"without training rows, the first is {lost[0].label!r} in {lost[0].place}; "
+                "write the split train in some of their rows"
             )
 
     def _say(self, columns: dict[str, str], names: Sequence[str]) -> None:

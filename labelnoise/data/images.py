@@ -86,7 +86,9 @@ class ImageDataModule(PoolDataModule):
     ) -> None:
         super().__init__(noise, **options)
         if augment and self.mirrored_class is not None:
-            raise InputError(f"data.augment mirrors images, but {self.mirrored_class}")
+            raise InputError(
+                f"data.augment mirrors images, but {self.mirrored_class}: leave it out"
+            )
         self.normalize = Normalize(mean, std)
         self.augment = augment
 

@@ -40,7 +40,7 @@ def read_given_labels(
     place |= {f"{folder}/{file}": i for file, i in place.items()}
     rows = [(_found(file, place), label) for file, label in rows]
     unknown = [repr(f) for f, _ in rows if f not in place]
-    _refuse(path, "files that are not training images", unknown)
+    _refuse(path, "files that are not training images", unknown, "leave these rows out")
     # As in suspects.csv, text that a spreadsheet would execute may have an apostrophe before it.
     words = [label if label in class_names else unescape(label) for _, label in rows]
     names = [file for file, _ in rows]
@@ -51,9 +51,9 @@ def read_given_labels(
         if label[place[file]] >= 0:
             doubled.append(repr(file))
         label[place[file]] = k
-    _refuse(path, "files in more than one row", doubled)
+    _refuse(path, "files in more than one row", doubled, "write one row for each file")
     missing = [repr(files[i]) for i in (label < 0).nonzero().flatten().tolist()]
-    _refuse(path, "training images without a row", missing)
+    _refuse(path, "training images without a row", missing, "write a row for each image")
     if len(label.unique()) == 1:
         raise InputError(
             f"{path} gives all {len(label)} training images one class, "
@@ -82,6 +82,8 @@ def _rows(path: Path) -> list[tuple[str, str]]:
     return list(zip(table.column("file"), table.column("label"), strict=True))
 
 
-def _refuse(path: Path, problem: str, offenders: Sequence[str]) -> None:
+def _refuse(path: Path, problem: str, offenders: Sequence[str], remedy: str) -> None:
     if offenders:
-        raise InputError(f"{path} has {len(offenders)} {problem}, the first is {offenders[0]}")
+        raise InputError(
+            f"{path} has {len(offenders)} {problem}, the first is {offenders[0]}; {remedy}"
+        )

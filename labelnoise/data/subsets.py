@@ -105,7 +105,9 @@ def fold_of(label: Int[Tensor, " n"], folds: int, generator: torch.Generator) ->
     """
     n = len(label)
     if folds > n:
-        raise InputError(f"there are {n} samples, too few for {folds} folds")
+        raise InputError(
+            f"there are {n} samples, too few for {folds} folds: write at most {n} folds"
+        )
     order = torch.randperm(n, generator=generator)
     order = order[label[order].argsort(stable=True)]
     fold = torch.empty(n, dtype=torch.int64)

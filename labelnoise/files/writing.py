@@ -6,7 +6,7 @@ import hashlib
 import json
 import os
 from collections.abc import Iterable, Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from socket import gethostname
 from typing import IO, Any
@@ -52,7 +52,8 @@ def replacing(path: Path, mode: str = "wb", **options: Any) -> Iterator[IO[Any]]
             raise OSError(error.errno, error.strerror or str(error), str(path)) from error
         raise
     finally:
-        part.unlink(missing_ok=True)
+        with suppress(OSError):  # the first error has the reason
+            part.unlink(missing_ok=True)
 
 
 def part_of(path: Path) -> Path:

@@ -69,7 +69,8 @@ def _parts(
 ) -> tuple[list[str] | None, list[str] | None, list[list[str]]]:
     """The names of the columns and of the rows, None without, and the K x K other cells."""
     lines, k = _lines(path), len(names)
-    columns = lines.pop(0) if len(lines) == k + 1 else None
+    larger = {len(line) for line in lines} == {k + 1} and _is_number(lines[0][0])  # K + 1 classes
+    columns = lines.pop(0) if len(lines) == k + 1 and not larger else None
     rows = None
     if columns is not None and all(len(line) == k + 1 for line in lines):
         rows = [line.pop(0) for line in lines]
@@ -94,6 +95,14 @@ def _lines(path: Path) -> list[list[str]]:
             f"noise.matrix={path} cannot be read ({error}); write a CSV file of probabilities"
         ) from error
     return [row for row in rows if any(row)]
+
+
+def _is_number(cell: str) -> bool:
+    try:
+        float(cell)
+    except ValueError:
+        return False
+    return True
 
 
 def _probability(path: Path, cell: str) -> float:

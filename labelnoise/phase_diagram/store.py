@@ -114,7 +114,10 @@ class Store:
             InputError: the directory has no diagram or another one.
         """
         if not (other / "manifest.json").is_file():
-            raise InputError(f"merge: {other} holds no diagram: it has no manifest.json")
+            raise InputError(
+                f"merge: {other} holds no diagram: it has no manifest.json; give the directory of "
+                "a diagram"
+            )
         self._refuse_another(other / "manifest.json", "leave it out of merge=")
 
     def take_over(self, other: Path) -> int:
@@ -155,7 +158,7 @@ class Store:
             whole = json.loads(manifest.read_text(encoding="utf-8"))
             other, theirs = flat(whole["config"]), dict(whole["versions"])
         except (ValueError, KeyError, TypeError, AttributeError):
-            raise InputError(f"{manifest} is damaged: {advice}") from None
+            raise InputError(f"{manifest} is damaged or not of a diagram: {advice}") from None
         changed = composition.changes(flat(self.config), other, _as_text)
         changed += changed_versions(versions(), theirs)
         if changed:

@@ -8,6 +8,7 @@ python -m labelnoise.report attribution --help
 from __future__ import annotations
 
 import argparse
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from importlib import import_module
@@ -259,6 +260,7 @@ COMMANDS = {
 
 class _Parser(argparse.ArgumentParser):
     def error(self, message: str) -> NoReturn:
+        message = re.sub(r": invalid int value: (.*)", r" must be a whole number, got \1", message)
         raise InputError(f"{message} (see {self.prog} --help)")
 
 

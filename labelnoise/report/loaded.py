@@ -102,6 +102,8 @@ def reading(path: Path) -> Iterator[None]:
     except FileNotFoundError as error:
         raise InputError(f"{path} is not complete: it lacks {error.filename}") from error
     except (ValueError, KeyError, IndexError, TypeError, OSError, BadZipFile) as error:
+        if isinstance(error, OSError) and error.errno is not None:  # the file is not damaged
+            raise
         line = f"{path} cannot be read because a file is damaged: {reason_of(error)}"
         raise InputError(line) from error
 
@@ -164,7 +166,7 @@ def load_runs(folders: Sequence[Path]) -> list[LoadedRun]:
     resolved = [folder.resolve() for folder in folders]
     for folder in folders:
         if resolved.count(folder.resolve()) > 1:
-            raise InputError(f"{folder} is given twice: its runs would count twice")
+            raise InputError(f"{folder} is given twice: its runs would count twice; write it once")
     found = []
     for folder in folders:
         own = [folder] if (folder / ".hydra" / "config.yaml").is_file() else []

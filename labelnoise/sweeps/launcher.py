@@ -27,6 +27,7 @@ from labelnoise.config.command_line import explain
 from labelnoise.config.composition import config_hash
 from labelnoise.config.options import check_value
 from labelnoise.config.remembered import RememberingLoader
+from labelnoise.errors import InputError
 from labelnoise.processes.devices import cores, gpu_of
 from labelnoise.processes.pool import Ended, Job, Pool, Started
 from labelnoise.processes.server import start_server
@@ -80,8 +81,14 @@ class Sweep:
         """Run a job for each list of options; ``first`` is the number of the first job.
 
         Raises:
+            InputError: there are no jobs.
             SystemExit: the sweep was interrupted.
         """
+        if not overrides:
+            raise InputError(
+                "the sweep has no jobs, because an option has no values: write values as "
+                "seed=0,1,2, and glob(...) only for the choices of a group"
+            )
         setup_globals()
         configure_log(self.config.hydra.hydra_logging, self.config.hydra.verbose)
         self.folder.mkdir(parents=True, exist_ok=True)

@@ -12,6 +12,7 @@ from hydra.experimental.callback import Callback
 from omegaconf import DictConfig
 
 from labelnoise.config.command_line import exit_with_one_line
+from labelnoise.config.places import exists
 from labelnoise.errors import InputError
 from labelnoise.files.tables import write_rows
 from labelnoise.processes.server import call_in_fork
@@ -31,7 +32,7 @@ class SweepReport(Callback):
     def on_multirun_start(self, config: DictConfig, **kwargs: Any) -> None:
         global _directory
         directory = Path(config.hydra.sweep.dir)
-        if (directory / ".hydra").exists():
+        if exists(directory / ".hydra"):
             # Hydra turns exceptions of a callback into warnings, but SystemExit works.
             sys.stderr.write(f"error: {directory} contains a run: choose another name= to sweep\n")
             raise SystemExit(1)

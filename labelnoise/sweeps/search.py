@@ -50,6 +50,18 @@ _OPTIONS: dict[str, tuple[Any, Range | None]] = {
 }
 
 
+def check_params(params: Any) -> None:
+    """Refuse options of the space that are not a mapping.
+
+    Raises:
+        InputError: names the value.
+    """
+    if not isinstance(params, Mapping):
+        raise InputError(
+            f"hydra.sweeper.params must be as {{optimizer.lr: interval(0.01,1)}}, got {params}"
+        )
+
+
 def search(
     sweeper: Any,
     words: Sequence[str],

@@ -67,7 +67,10 @@ def state_of(sweep: Path) -> State:
         InputError: the folder has no ledger.
     """
     if not ledger_of(sweep).is_file():
-        raise InputError(f"{sweep} is not the folder of a sweep: it has no {ledger_of(sweep).name}")
+        raise InputError(
+            f"{sweep} is not the folder of a sweep: it has no {ledger_of(sweep).name}; give the "
+            "directory of a sweep"
+        )
     events, damaged = read_events(sweep)
     starts = [i for i, event in enumerate(events) if event["status"] == "sweep"]
     before, since = (events[: starts[-1]], events[starts[-1] + 1 :]) if starts else ([], events)

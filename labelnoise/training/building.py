@@ -21,7 +21,7 @@ from labelnoise.config.refusals import in_one_line
 from labelnoise.config.schedules import check_schedule, run_steps
 from labelnoise.config.targets import allowed_modules, find, instantiate
 from labelnoise.data.module import NoisyLabelDataModule
-from labelnoise.errors import InputError
+from labelnoise.errors import InputError, reason_of
 from labelnoise.learner.batch_norm import check_single_samples, smallest_batch
 from labelnoise.learner.classifier import NoisyLabelClassifier
 from labelnoise.monitors import Monitor, missing_monitor
@@ -217,7 +217,13 @@ def _networks(cfg: DictConfig, datamodule: NoisyLabelDataModule, count: int) -> 
         )
     seeds = [{"seed": derive_seed(cfg.model.seed, "network", i)} for i in range(1, count)]
     make = instantiate(cfg.model, allowed_modules(cfg))
-    networks = [make(**shape, **seed) for seed in ({}, *seeds)]
+    try:
+        networks = [make(**shape, **seed) for seed in ({}, *seeds)]
+    except TypeError as error:
+        raise InputError(
+            f"model._target_={cfg.model._target_} cannot be built ({reason_of(error)}): write a "
+            "class that takes input_shape and num_classes"
+        ) from error
     for network in networks:
         check_kind("model", network, nn.Module, "a subclass of torch.nn.Module")
         network.to(dtype)

@@ -20,6 +20,7 @@ from typing import Any
 from omegaconf import DictConfig, OmegaConf
 
 from labelnoise.errors import InputError
+from labelnoise.processes.devices import cores
 from labelnoise.processes.distributed import RANK, WORLD_SIZE
 from labelnoise.processes.interrupts import Interrupted, deferred, received
 from labelnoise.processes.server import import_path
@@ -47,8 +48,11 @@ def processes_of(trainer: DictConfig, allowed: Sequence[str] | None = None) -> i
             f"trainer.num_nodes is {trainer.num_nodes}: one run trains on the devices of one "
             "machine, write 1"
         )
+    _check_accelerator(trainer.get("accelerator"))
     if devices in (1, "1") and strategy == "auto":
         return 0
+    from pytorch_lightning.accelerators import CPUAccelerator
+
     from labelnoise.config.targets import instantiate
 
     # Lightning resolves "auto", -1, "0,2" and similar values to the devices of this machine.
@@ -61,7 +65,28 @@ def processes_of(trainer: DictConfig, allowed: Sequence[str] | None = None) -> i
             f"trainer.strategy is {strategy}; for several devices it must be one of "
             f"{', '.join(STRATEGIES)}"
         )
+    if asked.world_size > (most := max(8, cores())) and isinstance(
+        asked.accelerator, CPUAccelerator
+    ):
+        raise InputError(
+            f"trainer.devices={devices} starts {asked.world_size} processes on the {cores()} cores "
+            f"of this machine: write at most {most}"
+        )
     return asked.world_size if several or "ddp" in str(strategy) else 0
+
+
+def _check_accelerator(name: object) -> None:
+    """Refuse a GPU where there is none; Lightning's message does not name the option."""
+    if name not in ("gpu", "cuda", "mps"):
+        return
+    from pytorch_lightning.accelerators import CUDAAccelerator, MPSAccelerator
+
+    there = {"cuda": CUDAAccelerator.is_available(), "mps": MPSAccelerator.is_available()}
+    if not there.get(str(name), any(there.values())):
+        raise InputError(
+            f"trainer.accelerator={name}, but torch finds no such GPU on this machine: write "
+            "trainer=cpu, or trainer.accelerator=auto"
+        )
 
 
 def plugins() -> list[Any]:

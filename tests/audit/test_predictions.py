@@ -137,10 +137,10 @@ def test_files_that_are_missing_pickled_or_of_another_kind_are_refused(tmp_path:
     refused("absent.npy", probabilities="absent.npy")
     refused("absent.npy", labels="absent.npy")
     refused("absent.csv", labels="absent.csv")
-    refused("pickled.npy cannot be read as an .npy file", probabilities="pickled.npy")
-    refused("pickled.npy cannot be read as an .npy file", labels="pickled.npy")
+    refused("pickled.npy cannot be read", probabilities="pickled.npy")
+    refused("pickled.npy cannot be read", labels="pickled.npy")
     refused("archive.npz is an archive of arrays", probabilities="archive.npz")
-    refused("torn.npy cannot be read as an .npy file", probabilities="torn.npy")
+    refused("torn.npy cannot be read", probabilities="torn.npy")
     refused("folder.csv", labels="folder.csv")
     refused("p.npy", labels="p.npy")
 

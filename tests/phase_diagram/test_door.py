@@ -30,7 +30,7 @@ def run(*words: str) -> subprocess.CompletedProcess[str]:
         ("xx=3", "error: xx does not exist, there are: block, blocks, device"),
         ("setting.foo=3", "error: setting.foo does not exist, setting has: d, d_over_n, eta"),
         ("diagram=nothing", "error: diagram=nothing does not exist, choose from: asymmetric_map"),
-        ("seeds=abc", "error: seeds must be of type Integer, got abc"),
+        ("seeds=abc", "error: seeds must be a whole number, got abc"),
         ("x.points=0", "error: x.points must be a whole number from 1 to 100,000, got 0"),
     ),
 )

@@ -288,7 +288,7 @@ def test_a_power_law_is_found_with_its_interval() -> None:
         ),
         (
             ["memory_limit_mb=1", "setting.n=400"],
-            r"takes \d MB but the memory limit is 1 MB: raise",
+            r"takes [\d.]+ MB but the memory limit is 1 MB: write",
         ),
         (
             ["setting.eta=abc", "setting.theory_t1=null"],

@@ -44,7 +44,7 @@ def test_every_command_exists(name: str) -> None:
         ("", "the following arguments are required: COMMAND"),
         ("magic", "invalid choice: 'magic'"),
         ("attribution", "the following arguments are required: RUN_DIR"),
-        ("attribution RUN --samples many", "--samples: invalid int value: 'many'"),
+        ("attribution RUN --samples many", "--samples must be a whole number, got 'many'"),
         ("attribution RUN --sample", "unrecognized arguments|ambiguous|expected one argument"),
         ("attribution RUN", "RUN holds no run: it has no .hydra/config.yaml"),
         ("attribution RUN --method magic", "method must be one of"),
@@ -62,7 +62,7 @@ def test_an_error_is_one_line_and_status_1() -> None:
     )  # fmt: skip
     assert result.returncode == 1 and result.stdout == ""
     assert result.stderr == (
-        "error: argument --samples: invalid int value: 'many' "
+        "error: argument --samples must be a whole number, got 'many' "
         "(see python -m labelnoise.report attribution --help)\n"
     )
 

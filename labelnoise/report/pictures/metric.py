@@ -172,7 +172,9 @@ def _by_options(
     for option in options:
         if not any(option in settings for settings in found):
             there = ", ".join(telling_keys(found))
-            raise InputError(f"no run has the option {option}, the runs differ in: {there}")
+            raise InputError(
+                f"no run has the option {option}, the runs differ in: {there or 'nothing'}"
+            )
     given = [tuple(settings.get(option) for option in options) for settings in found]
     others = [
         {k: v for k, v in settings.items() if not _follows(k, found, given)}

@@ -86,19 +86,19 @@ def report_caches(dir: Path | None = None, clear: bool = False) -> str:
         clear: remove the caches that no process is writing.
 
     Raises:
-        InputError: the folder cannot be read or changed.
+        InputError: ``dir`` is not a folder.
+        OSError: the folder cannot be read or changed.
     """
     folder = default_folder() if dir is None else dir
-    try:
-        caches = find_caches(folder)
-        lines = [_line(cache) for cache in caches if cache.bytes]
-        total = f"{in_units(sum(cache.bytes for cache in caches))} in {folder}"
-        if not clear:
-            return "\n".join([*lines, f"{len(lines)} image caches, {total}"])
-        busy = [cache for cache in caches if not remove_cache(cache.files)]
-        remove_parts(folder)
-    except OSError as error:
-        raise InputError(f"{error.filename}: {error.strerror}") from error
+    if dir is not None and not dir.is_dir():
+        raise InputError(f"--dir {dir} is not a folder: give the data.cache_dir of the runs")
+    caches = find_caches(folder)
+    lines = [_line(cache) for cache in caches if cache.bytes]
+    total = f"{in_units(sum(cache.bytes for cache in caches))} in {folder}"
+    if not clear:
+        return "\n".join([*lines, f"{len(lines)} image caches, {total}"])
+    busy = [cache for cache in caches if not remove_cache(cache.files)]
+    remove_parts(folder)
     removed = [cache.bytes for cache in caches if cache.bytes and cache not in busy]
     line = f"removed {len(removed)} image caches, {in_units(sum(removed))}, from {folder}"
     return f"{line}; {len(busy)} are being written and stay" if busy else line

@@ -48,13 +48,18 @@ def report_compare(
         format: markdown, latex or csv.
 
     Raises:
-        InputError: there is only one value or folder, or two runs have the same settings.
+        InputError: there is only one value or folder, ``baseline`` comes without ``by``, or
+            two runs have the same settings.
     """
     check_word("--format", format, FORMATS)
     if by is None and len(folders) < 2:
         raise InputError(
             "a comparison needs two folders, or one folder and --by OPTION, for example --by "
             "technique"
+        )
+    if by is None and baseline is not None:
+        raise InputError(
+            f"--baseline {baseline} needs --by OPTION; folders are compared with the first folder"
         )
     runs = load_runs(folders)
     values = [_folder_of(run, folders) for run in runs] if by is None else _values(runs, by)
@@ -130,13 +135,18 @@ def _values(runs: Sequence[LoadedRun], by: str) -> list[str]:
     found = [settings_of(config) for config in configs]
     if not any(by in settings for settings in found):
         keys = ", ".join(telling_keys(found))
-        raise InputError(f"--by {by}: no run has this option, the runs differ in: {keys}")
+        raise InputError(
+            f"--by {by}: no run has this option, the runs differ in: {keys or 'nothing'}"
+        )
     return [str(settings.get(by)) for settings in found]
 
 
 def _baseline(by: str, names: Sequence[str], baseline: str | None) -> str:
     if len(names) < 2:
-        raise InputError(f"--by {by}: all runs have {by}={names[0]}, so there is no comparison")
+        raise InputError(
+            f"--by {by}: all runs have {by}={names[0]}, so there is no comparison; give an option "
+            "in which the runs differ"
+        )
     if baseline is None:
         return "none" if "none" in names else names[0]
     check_word("--baseline", baseline, names)

@@ -58,8 +58,8 @@ def chunks_of(
     count = memory_limit // each
     if count < 1:
         raise InputError(
-            f"a run of n = {n} and m = {m} takes {each / 2**20:.0f} MB but the memory limit is "
-            f"{memory_limit / 2**20:.0f} MB: raise the limit"
+            f"a run of n = {n} and m = {m} takes {each / 2**20:.4g} MB but the memory limit is "
+            f"{memory_limit / 2**20:.4g} MB: write a larger memory_limit_mb"
         )
     chunks = -(-len(settings) // count)
     if cache is not None:
