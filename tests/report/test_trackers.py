@@ -1,0 +1,318 @@
+"""Everything of a run arrives in every tracker, with each step once, and failures cost nothing."""
+
+from __future__ import annotations
+
+import csv
+import json
+import logging
+import socket
+import struct
+import time
+from collections import defaultdict
+from collections.abc import Mapping
+from importlib import util
+from pathlib import Path
+from typing import Any
+
+import pytest
+from omegaconf import OmegaConf
+from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
+
+from labelnoise.config.composition import compose, flat
+from labelnoise.errors import InputError
+from labelnoise.learner.history import History
+from labelnoise.report.tables.numbers import numbers_of
+from labelnoise.report.trackers.tracker import Tracker
+from labelnoise.run_directory import RunDirectory
+from labelnoise.training.train import train
+from labelnoise.training.trainer import check_loggers
+from tests.conftest import TINY, Kill, latest
+
+Curves = dict[tuple[str, int], list[float]]
+ALL = "logger=[tensorboard,csv,wandb,mlflow]"
+
+
+def run(top: Path, *words: str, name: str = "run") -> dict[str, Any]:
+    cfg = compose(latest(*TINY, f"output_dir={top}", f"name={name}", *words))
+    return train(cfg, top / name, words)
+
+
+def test_the_csv_file_has_the_metrics_the_options_and_the_results(tmp_path: Path) -> None:
+    summary = run(tmp_path, "logger=csv")
+    assert curves_of_csv(tmp_path) == history(tmp_path)
+    options = OmegaConf.to_container(OmegaConf.load(tmp_path / "run" / "csv" / "hparams.yaml"))
+    assert options == config(tmp_path)
+    with (tmp_path / "run" / "csv" / "summary.csv").open() as file:
+        found = {row["name"]: float(row["value"]) for row in csv.DictReader(file)}
+    assert found == pytest.approx(results(summary))
+
+
+def test_a_resumed_run_writes_the_csv_file_anew(tmp_path: Path, killed_at: Kill) -> None:
+    with killed_at(57):
+        run(tmp_path, "logger=csv")
+    assert 0 < len(curves_of_csv(tmp_path))
+    run(tmp_path, "logger=csv")
+    assert curves_of_csv(tmp_path) == history(tmp_path)
+
+
+def test_the_csv_file_grows_while_the_run_trains(tmp_path: Path) -> None:
+    seen: list[int] = []
+    with pytest.MonkeyPatch.context() as patch:
+        send = Tracker._send
+
+        def watched(self: Tracker) -> None:
+            send(self)
+            file = tmp_path / "run" / "csv" / "metrics.csv"
+            seen.append(len(file.read_text().splitlines()) if file.exists() else 0)
+
+        patch.setattr(Tracker, "_send", watched)
+        run(tmp_path, "logger=csv")
+    assert seen == sorted(seen) and len(set(seen)) > 5
+
+
+@pytest.mark.slow
+def test_every_tracker_has_metrics_options_results_and_figures(tmp_path: Path) -> None:
+    words = ("figures=true", "noise_rate=0.3", "technique=elr")
+    summary = run(tmp_path, ALL, *words)
+    quiet = run(tmp_path, *words, name="quiet")
+    one, other = (tmp_path / name / "metrics.csv" for name in ("run", "quiet"))
+    assert one.read_bytes() == other.read_bytes()  # a tracker draws no random number
+    assert quiet["final"] == summary["final"]
+
+    expected = history(tmp_path)
+    assert len(expected) > 100
+    options = config(tmp_path)
+    label = "run noise_rate=0.3,technique=elr"
+
+    offline = read_wandb(tmp_path / "run")
+    assert offline["curves"] == expected
+    assert offline["config"] == options
+    assert {k: offline["summary"][k] for k in results(summary, "summary/")} == pytest.approx(
+        results(summary, "summary/")
+    )
+    image = offline["folder"] / "files" / offline["summary"]["figures/two_stages/path"]
+    assert image.read_bytes() == (tmp_path / "run" / "figures" / "two_stages.png").read_bytes()
+    assert (offline["name"], offline["exit"]) == (label, 0)
+
+    client, found = mlflow_run(tmp_path)
+    curves = curves_of_mlflow(client, found)
+    assert {k: v for k, v in curves.items() if not k[0].startswith("summary/")} == expected
+    last = {name: v for name, v in found.data.metrics.items() if name.startswith("summary/")}
+    assert last == pytest.approx(results(summary, "summary/"))
+    assert found.data.params == {name: str(value) for name, value in options.items()}
+    assert found.info.run_name == label and found.info.status == "FINISHED"
+    files = {f.path for f in client.list_artifacts(found.info.run_id, "figures")}
+    assert files == {"figures/two_stages.png"}
+    stored = client.download_artifacts(found.info.run_id, "config.yaml", str(tmp_path))
+    assert OmegaConf.load(stored) == OmegaConf.load(tmp_path / "run" / ".hydra" / "config.yaml")
+
+    board = curves_of_tensorboard(tmp_path)
+    assert {k: v for k, v in board.items() if not k[0].startswith("summary/")} == {
+        k: pytest.approx(v, rel=1e-6) for k, v in expected.items()  # TensorBoard has float32
+    }  # fmt: skip
+
+
+@pytest.mark.slow
+def test_a_killed_and_resumed_run_has_each_step_once(tmp_path: Path, killed_at: Kill) -> None:
+    for step in (15, 57):  # before the first checkpoint, and between two
+        with killed_at(step):
+            run(tmp_path, ALL)
+        time.sleep(1.1)  # TensorBoard files of one second are read in another order
+    run(tmp_path, ALL)
+    expected = history(tmp_path)
+    client, found = mlflow_run(tmp_path)  # one run only
+    for curves in (
+        curves_of_csv(tmp_path),
+        read_wandb(tmp_path / "run")["curves"],
+        curves_of_mlflow(client, found),
+    ):
+        kept = {k: v for k, v in curves.items() if not k[0].startswith("summary/")}
+        assert kept == expected
+    board = curves_of_tensorboard(tmp_path)
+    assert {k: len(v) for k, v in board.items()} == dict.fromkeys(board, 1)
+    assert board.keys() >= expected.keys()
+
+
+@pytest.mark.slow
+def test_trackers_that_join_at_a_resume_get_the_steps_before_it(
+    tmp_path: Path, killed_at: Kill
+) -> None:
+    with killed_at(57):
+        run(tmp_path)
+    run(tmp_path, "logger=[tensorboard,mlflow]")
+    assert curves_of_tensorboard(tmp_path).keys() >= history(tmp_path).keys()
+    curves = curves_of_mlflow(*mlflow_run(tmp_path))
+    assert {k: v for k, v in curves.items() if not k[0].startswith("summary/")} == history(tmp_path)
+
+
+@pytest.mark.parametrize("hook", ["_start", "_log", "_finish", "_close"])
+def test_a_tracker_that_fails_costs_nothing(
+    hook: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    from labelnoise.report.trackers.csv_file import CsvFile
+
+    calls = []
+
+    def fail(*_: Any) -> None:
+        calls.append(hook)
+        raise RuntimeError("the server\nis gone")
+
+    monkeypatch.setattr(CsvFile, hook, fail)
+    with caplog.at_level(logging.WARNING, "labelnoise"):
+        assert run(tmp_path, "logger=csv")["status"] == "finished"
+    said = [r.getMessage() for r in caplog.records if "logger=csv failed" in r.getMessage()]
+    assert len(said) == len(calls) == 1 and "(the server is gone)" in said[0]
+
+
+@pytest.mark.parametrize("name", ["wandb", "mlflow"])
+def test_a_missing_package_is_named(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("labelnoise.report.trackers.tracker.find_spec", lambda _: None)
+    with pytest.raises(InputError, match=rf'logger={name} .*pip install "labelnoise\[{name}\]"$'):
+        check_loggers(compose([f"logger={name}"]))
+
+
+def test_an_online_run_without_a_key_is_refused(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    pytest.importorskip("wandb")
+    for name in ("WANDB_API_KEY", "WANDB_IDENTITY_TOKEN_FILE"):
+        monkeypatch.delenv(name, raising=False)
+    monkeypatch.setenv("NETRC", str(tmp_path / "none"))
+    with pytest.raises(InputError, match=r"logger.wandb.mode=online needs a key.*WANDB_API_KEY"):
+        check_loggers(compose(["logger=wandb", "logger.wandb.mode=online"]))
+    with pytest.raises(InputError, match="logger.wandb.mode must be one of .*, got dryrun"):
+        check_loggers(compose(["logger=wandb", "logger.wandb.mode=dryrun"]))
+
+
+def test_a_server_that_does_not_answer_is_named_at_once() -> None:
+    with socket.socket() as unused:
+        unused.bind(("127.0.0.1", 0))  # not listening, so a connection is refused
+        uri = f"http://127.0.0.1:{unused.getsockname()[1]}"
+        with pytest.raises(InputError, match=rf"logger.mlflow.tracking_uri={uri} cannot be reach"):
+            check_loggers(compose(["logger=mlflow", f"logger.mlflow.tracking_uri={uri}"]))
+
+
+def test_options_that_the_run_sets_are_refused() -> None:
+    with pytest.raises(InputError, match=r"logger.csv.prefix is set by the run"):
+        check_loggers(compose(["logger=csv", "+logger.csv.prefix=mine"]))
+
+
+def test_a_run_of_another_package_is_not_changed_by_it(tmp_path: Path) -> None:
+    """A logger without a class of its own gets metrics, options and results."""
+    words = ("logger=none", "+logger.own._target_=tests.report.own_logger.Own")
+    summary = run(tmp_path, *words)
+    from tests.report.own_logger import RECEIVED
+
+    assert RECEIVED["options"]["noise_rate"] == 0.2
+    assert RECEIVED["status"] == "success"
+    assert {k: v for k, v in RECEIVED["summary"].items()} == results(summary, "summary/")
+
+
+def test_packages_of_the_extras_are_installed_here() -> None:
+    assert all(util.find_spec(name) for name in ("wandb", "mlflow"))
+
+
+def history(top: Path) -> Curves:
+    rows = History.read_csv(top / "run" / "metrics.csv").rows
+    return {(name, step): [v] for step, row in rows.items() for name, v in row.items()}
+
+
+def config(top: Path) -> dict[str, Any]:
+    return flat(OmegaConf.to_container(RunDirectory(top / "run").read_config()))
+
+
+def results(summary: Mapping[str, Any], prefix: str = "") -> dict[str, float]:
+    found = numbers_of(summary)
+    return {f"{prefix}{k}": float(v) for k, v in found if isinstance(v, int | float)}
+
+
+def curves_of_csv(top: Path) -> Curves:
+    curves: Curves = defaultdict(list)
+    with (top / "run" / "csv" / "metrics.csv").open() as file:
+        for row in csv.DictReader(file):
+            step = int(row.pop("step"))
+            for name, value in row.items():
+                if value:
+                    curves[name, step].append(float(value))
+    return dict(curves)
+
+
+def curves_of_tensorboard(top: Path) -> Curves:
+    events = EventAccumulator(str(top / "run" / "tensorboard"), {"scalars": 0}).Reload()
+    curves: Curves = defaultdict(list)
+    for tag in events.Tags()["scalars"]:
+        for event in events.Scalars(tag):
+            curves[tag, event.step].append(event.value)
+    return dict(curves)
+
+
+def mlflow_run(top: Path) -> tuple[Any, Any]:
+    from mlflow.tracking import MlflowClient
+
+    client = MlflowClient(f"sqlite:///{top / 'mlflow' / 'mlflow.db'}")
+    experiment = client.get_experiment_by_name("labelnoise")
+    assert experiment is not None
+    (found,) = client.search_runs([experiment.experiment_id])
+    return client, found
+
+
+def curves_of_mlflow(client: Any, found: Any) -> Curves:
+    curves: Curves = defaultdict(list)
+    for name in found.data.metrics:
+        for point in client.get_metric_history(found.info.run_id, name):
+            curves[name, point.step].append(point.value)
+    return dict(curves)
+
+
+def read_wandb(run: Path) -> dict[str, Any]:
+    """The only offline run in a run directory."""
+    from wandb.proto import wandb_internal_pb2
+
+    (file,) = run.glob("wandb/offline-run-*/*.wandb")
+    found: dict[str, Any] = {"folder": file.parent, "config": {}, "summary": {}}
+    curves: Curves = defaultdict(list)
+    for data in records(file.read_bytes()):
+        record = wandb_internal_pb2.Record.FromString(data)
+        if record.HasField("history"):
+            row = {"/".join(i.nested_key) or i.key: json.loads(i.value_json)
+                   for i in record.history.item}  # fmt: skip
+            step = record.history.step.num
+            assert row.pop("trainer/global_step", step) == step
+            for name, value in row.items():
+                if not name.startswith(("_", "figures/")) and isinstance(value, int | float):
+                    curves[name, step].append(value)
+        update(found["config"], record.run.config.update)
+        update(found["config"], record.config.update)
+        update(found["summary"], record.summary.update)
+        if record.HasField("run"):
+            found["name"] = record.run.display_name
+        if record.HasField("exit"):
+            found["exit"] = record.exit.exit_code
+    found["config"].pop("_wandb", None)
+    return {**found, "curves": dict(curves)}
+
+
+def update(into: dict[str, Any], items: Any) -> None:
+    into |= {"/".join(i.nested_key) or i.key: json.loads(i.value_json) for i in items}
+
+
+def records(content: bytes) -> list[bytes]:
+    """The records of a .wandb file: LevelDB's log format behind 7 bytes.
+
+    Source: github.com/google/leveldb, doc/log_format.md.
+    """
+    block = 32768
+    found, part, at = [], b"", 7
+    while at + 7 <= len(content):
+        left = block - at % block
+        if left < 7:
+            at += left
+            continue
+        length, kind = struct.unpack("<HB", content[at + 4 : at + 7])
+        part += content[at + 7 : at + 7 + length]
+        at += 7 + length
+        if kind in (1, 4):  # whole, or the last part
+            found.append(part)
+            part = b""
+    assert not part
+    return found
