@@ -5,8 +5,11 @@ from __future__ import annotations
 import csv
 import json
 import logging
+import shutil
 import socket
 import struct
+import subprocess
+import sys
 import time
 from collections import defaultdict
 from collections.abc import Mapping
@@ -18,7 +21,7 @@ import pytest
 from omegaconf import OmegaConf
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
-from labelnoise.config.composition import compose, flat
+from labelnoise.config.composition import compose, flat, run_config
 from labelnoise.errors import InputError
 from labelnoise.learner.history import History
 from labelnoise.report.tables.numbers import numbers_of
@@ -28,6 +31,7 @@ from labelnoise.training.train import train
 from labelnoise.training.trainer import check_loggers
 from tests.conftest import TINY, Kill, latest
 
+ROOT = Path(__file__).parents[2]
 Curves = dict[tuple[str, int], list[float]]
 ALL = "logger=[tensorboard,csv,wandb,mlflow]"
 
@@ -212,6 +216,109 @@ def test_packages_of_the_extras_are_installed_here() -> None:
     assert all(util.find_spec(name) for name in ("wandb", "mlflow"))
 
 
+@pytest.mark.slow
+def test_hparams_show_every_option_and_number_of_every_run_of_a_sweep(tmp_path: Path) -> None:
+    command = [
+        sys.executable, "run.py", "-m", *TINY[:-1], f"output_dir={tmp_path}", "name=sweep",
+        "seed=0,1", "noise_rate=0.2,0.3", "technique=none,elr",
+    ]  # fmt: skip
+    words = [word.replace("logger=none", "logger=[tensorboard,mlflow]") for word in command]
+    subprocess.run(words, check=True, capture_output=True, cwd=ROOT)
+    experiment, groups = hparams_page(tmp_path)
+    assert len(groups) == 8
+    shown = {info.name for info in experiment.hparam_infos}
+    numbers = {info.name.tag for info in experiment.metric_infos}
+    for number, group in enumerate(groups):
+        run = RunDirectory(tmp_path / "sweep" / str(number))
+        rate, technique = ("0.2", "0.3")[number // 2 % 2], ("none", "elr")[number % 2]
+        told = f"seed={number // 4},noise_rate={rate},technique={technique}"
+        assert group.name == f"sweep/{number} {told}"
+        options = {k: v for k, v in options_of(run).items() if v is not None}
+        assert options.keys() <= group.hparams.keys() <= shown
+        for name, value in options.items():
+            listed = f"[{','.join(map(str, value))}]" if isinstance(value, list) else value
+            found = group.hparams[name]
+            assert getattr(found, found.WhichOneof("kind")) == listed, name
+        summary = results(json.loads(run.summary.read_text()), "summary/")
+        values = {m.name.tag: m.value for m in group.metric_values}
+        assert summary.keys() <= values.keys() <= numbers
+        assert {name: values[name] for name in summary} == pytest.approx(summary, rel=1e-6)
+    assert {"technique.elr.beta", "noise.rate", "optimizer.lr", "technique"} <= shown
+    _, runs = mlflow_runs(tmp_path)  # several processes wrote to one database
+    assert {found.info.run_name for found in runs} == {group.name for group in groups}
+    assert {found.info.status for found in runs} == {"FINISHED"}
+
+
+@pytest.mark.slow
+def test_nothing_reaches_the_network(tmp_path: Path) -> None:
+    """wandb and mlflow would report on their use, also from other processes."""
+    if shutil.which("strace") is None:
+        pytest.skip("strace is not installed")
+    trace = tmp_path / "trace"
+    command = [
+        "strace", "-f", "-e", "trace=connect,sendto", "-o", str(trace),
+        sys.executable, "run.py", *TINY[:-1], ALL, f"output_dir={tmp_path}", "name=run",
+    ]  # fmt: skip
+    subprocess.run([w for w in command if w != "logger=none"], check=True, cwd=ROOT,
+                   capture_output=True)  # fmt: skip
+    assert (tmp_path / "run" / "summary.json").exists()
+    calls = [line for line in trace.read_text().splitlines() if "sin_addr" in line or "sin6" in line]
+    assert not [line for line in calls if "127.0.0.1" not in line and '"::1"' not in line]
+
+
+@pytest.mark.slow
+def test_of_several_processes_only_the_first_logs(tmp_path: Path) -> None:
+    summary = run(tmp_path, ALL, "trainer=ddp", "trainer.accelerator=cpu", "trainer.devices=2",
+                  "batch_size=10")  # fmt: skip
+    assert summary["status"] == "finished"
+    expected = history(tmp_path)
+    assert curves_of_csv(tmp_path) == expected
+    assert read_wandb(tmp_path / "run")["curves"] == expected  # one folder
+    curves = curves_of_mlflow(*mlflow_run(tmp_path))  # one run
+    assert {k: v for k, v in curves.items() if not k[0].startswith("summary/")} == expected
+
+
+def test_make_board_serves_this_machine_only() -> None:
+    lines = (ROOT / "Makefile").read_text().splitlines()
+    (served,) = [line for line in lines if "tensorboard.main" in line]
+    assert "--host localhost" in served
+
+
+def hparams_page(logdir: Path) -> tuple[Any, Any]:
+    """The contents of the HPARAMS page, from the plugin of TensorBoard."""
+    from tensorboard import context
+    from tensorboard.backend.event_processing.data_provider import MultiplexerDataProvider
+    from tensorboard.backend.event_processing.plugin_event_multiplexer import EventMultiplexer
+    from tensorboard.plugins import base_plugin
+    from tensorboard.plugins.hparams import api_pb2, backend_context, list_session_groups
+
+    events = EventMultiplexer().AddRunsFromDirectory(str(logdir)).Reload()
+    provider = MultiplexerDataProvider(events, str(logdir))
+    page = backend_context.Context(base_plugin.TBContext(data_provider=provider))
+    asked = context.RequestContext()
+    metadata = page.hparams_metadata(asked, "")
+    experiment = page.experiment_from_metadata(asked, "", True, metadata, [])
+    statuses = [api_pb2.STATUS_SUCCESS]
+    request = api_pb2.ListSessionGroupsRequest(slice_size=100, allowed_statuses=statuses)
+    for info in experiment.metric_infos:
+        request.col_params.add(metric=info.name)
+    for info in experiment.hparam_infos:
+        request.col_params.add(hparam=info.name)
+    found = list_session_groups.Handler(asked, page, "", request).run().session_groups
+    return experiment, sorted(found, key=lambda group: group.name)
+
+
+def options_of(run: RunDirectory) -> dict[str, Any]:
+    """The options in the configuration; a choice stands for its class."""
+    options = flat(run_config(run.read_config()))
+    left_out = ("_target_", "_partial_")
+    return {
+        name: value for name, value in options.items()
+        if name.rpartition(".")[2] not in left_out and not isinstance(value, dict)
+        and not name.startswith("technique_preset.")
+    }  # fmt: skip
+
+
 def history(top: Path) -> Curves:
     rows = History.read_csv(top / "run" / "metrics.csv").rows
     return {(name, step): [v] for step, row in rows.items() for name, v in row.items()}
@@ -247,13 +354,17 @@ def curves_of_tensorboard(top: Path) -> Curves:
 
 
 def mlflow_run(top: Path) -> tuple[Any, Any]:
+    client, (found,) = mlflow_runs(top)
+    return client, found
+
+
+def mlflow_runs(top: Path) -> tuple[Any, Any]:
     from mlflow.tracking import MlflowClient
 
     client = MlflowClient(f"sqlite:///{top / 'mlflow' / 'mlflow.db'}")
     experiment = client.get_experiment_by_name("labelnoise")
     assert experiment is not None
-    (found,) = client.search_runs([experiment.experiment_id])
-    return client, found
+    return client, client.search_runs([experiment.experiment_id])
 
 
 def curves_of_mlflow(client: Any, found: Any) -> Curves:

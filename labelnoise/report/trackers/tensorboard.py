@@ -9,8 +9,6 @@ from typing import Any
 import numpy as np
 from omegaconf import OmegaConf
 from PIL import Image
-from tensorboard.plugins.hparams.summary_v2 import hparams_pb
-from torch.utils.tensorboard.summary import hparams as hparams_of_torch
 
 from labelnoise.report.pictures.two_stages import ACCURACIES, COEFFICIENTS, ERRORS
 from labelnoise.report.tables.settings import settings_of
@@ -52,6 +50,8 @@ class TensorBoard(Tracker):
 
     def _start(self, truth_known: bool, has_test: bool) -> None:
         """Set the custom-scalars page (gamma and rho_bar, the accuracies), and add to HPARAMS."""
+        from tensorboard.plugins.hparams.summary_v2 import hparams_pb
+
         if self.continues and self.resumed_step is not None:
             return
         charts = CHARTS if truth_known else CHARTS_AS_GIVEN
@@ -70,11 +70,13 @@ class TensorBoard(Tracker):
             super()._resume(rows)
 
     def _finish(self, summary: Mapping[str, Any], figures: Mapping[str, Path]) -> None:
+        from torch.utils.tensorboard.summary import hparams
+
         writer = self.logger.experiment
         for name, path in figures.items():
             with Image.open(path) as opened:  # add_figure would draw it again
                 pixels = np.asarray(opened.convert("RGB"))
             writer.add_image(name, pixels, summary["step"], dataformats="HWC")
         self._log(numbers(summary), summary["step"])
-        *_, end = hparams_of_torch({}, {})
+        *_, end = hparams({}, {})
         writer.file_writer.add_summary(end)

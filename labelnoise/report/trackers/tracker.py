@@ -185,7 +185,7 @@ class Tracker(Logger):
         words = self.run.read_overrides()
         told = [w for w in words if w.partition("=")[0].split(".")[0] not in NOT_PART_OF_THE_RUN]
         common = _common_words(self.run.path.parent / "multirun.yaml")
-        told = [word for word in told if word not in common]
+        told = [word for word in told if word.casefold() not in common]
         return f"{self.place().as_posix()} {','.join(told)}".rstrip()[:_LONGEST]
 
     def place(self) -> Path:
@@ -195,12 +195,15 @@ class Tracker(Logger):
 
 
 def _common_words(multirun: Path) -> Sequence[str]:
-    """The options that a sweep's command line gives to all jobs; none if the file is not there."""
+    """The options that a sweep's command line gives to all jobs; none if the file is not there.
+
+    Without upper case, because Hydra gives ``a=false`` to a job as ``a=False``.
+    """
     try:
         task = yaml.load(multirun.read_text(encoding="utf-8"), _YAML)["hydra"]["overrides"]["task"]
     except (OSError, ValueError, yaml.YAMLError, LookupError, TypeError):
         return ()
-    return [str(word) for word in task]
+    return [str(word).casefold() for word in task]
 
 
 def numbers(summary: Mapping[str, Any]) -> dict[str, float]:
