@@ -38,7 +38,7 @@ from labelnoise.training.building import Parts, Watcher, build, data_to_read, on
 from labelnoise.training.checkpoints import newest
 from labelnoise.training.isolation import isolated, seed_globally
 from labelnoise.training.launcher import launch, processes_of
-from labelnoise.training.trainer import check_loggers, closed_at_the_end
+from labelnoise.training.trainer import check_loggers, closed_at_the_end, trackers_of
 
 log = logging.getLogger(__name__)
 
@@ -226,8 +226,8 @@ def _list_unreadable(unreadable: Mapping[str, str], run: RunDirectory) -> None:
 
 def _fit(parts: Parts, checkpoint: Path | None) -> None:
     trainer, classifier, data = parts.trainer, parts.classifier, parts.datamodule
-    for tracker in trainer.loggers:
-        tracker.start(data.train.truth_known, has_test=data.test is not None)  # type: ignore[attr-defined]
+    for tracker in trackers_of(trainer):
+        tracker.start(data.train.truth_known, has_test=data.test is not None)
     trainer.fit(classifier, datamodule=parts.datamodule, ckpt_path=checkpoint, weights_only=True)
     classifier.to(trainer.strategy.root_device)  # Lightning has moved it to the CPU
 
@@ -256,8 +256,8 @@ def _report(
     )
     # The configuration of a run from an earlier version may lack this key.
     figures = write_figures(run, history, summary) if cfg.get("figures", True) else {}
-    for tracker in parts.trainer.loggers:
-        tracker.finish(summary, figures)  # type: ignore[attr-defined]
+    for tracker in trackers_of(parts.trainer):
+        tracker.finish(summary, figures)
         tracker.close("success")
     results = [run.metrics, run.coefficients, run.gradients, run.held_out, run.selected_checkpoint]
     results += sorted(run.dynamics.glob("*.np[yz]"))

@@ -118,17 +118,28 @@ def _loggers(cfg: DictConfig, run: RunDirectory, resumed_step: int | None) -> li
     if not is_rank_zero():
         return []
     allowed = allowed_modules(cfg)
-    return [
-        _tracker_of(node, allowed)(
-            str(name), partial(instantiate, node, allowed), cfg, run, resumed_step
-        )
-        for name, node in cfg.logger.items()
-    ]
+    trackers: list[Tracker] = []
+    try:
+        for name, node in cfg.logger.items():
+            make = partial(instantiate, node, allowed)
+            trackers.append(_tracker_of(node, allowed)(str(name), make, cfg, run, resumed_step))
+    except Exception:
+        for tracker in trackers:
+            tracker.close("failed")
+        raise
+    return trackers
 
 
 def _tracker_of(node: DictConfig, allowed: list[str]) -> type[Tracker]:
     logger = find(node._target_, allowed)
-    return next((tracker for kind, tracker in TRACKERS.items() if issubclass(logger, kind)), Tracker)
+    return next(
+        (tracker for kind, tracker in TRACKERS.items() if issubclass(logger, kind)), Tracker
+    )
+
+
+def trackers_of(trainer: pl.Trainer) -> list[Tracker]:
+    """The trackers of a run; Lightning knows them as loggers."""
+    return [logger for logger in trainer.loggers if isinstance(logger, Tracker)]
 
 
 @contextmanager
@@ -139,8 +150,7 @@ def closed_at_the_end(trainer: pl.Trainer) -> Iterator[None]:
         yield
         status = "success"
     finally:
-        for tracker in trainer.loggers:
-            assert isinstance(tracker, Tracker)
+        for tracker in trackers_of(trainer):
             tracker.close(status)
 
 
@@ -148,14 +158,14 @@ class KeepTrackers(pl.Callback):
     """Gives the trackers the metrics of a checkpoint, and has them write theirs before one."""
 
     def on_save_checkpoint(self, trainer: pl.Trainer, *_: Any) -> None:
-        for tracker in trainer.loggers:
-            tracker.flush()  # type: ignore[attr-defined]
+        for tracker in trackers_of(trainer):
+            tracker.flush()
 
     def on_load_checkpoint(
         self, trainer: pl.Trainer, pl_module: pl.LightningModule, checkpoint: dict[str, Any]
     ) -> None:
-        for tracker in trainer.loggers:
-            tracker.resume(checkpoint["history"])  # type: ignore[attr-defined]
+        for tracker in trackers_of(trainer):
+            tracker.resume(checkpoint["history"])
 
 
 class ProgressBar(RichProgressBar):

@@ -15,7 +15,7 @@ class Own(Logger):
     name = "own"
     version = ""
 
-    def log_hyperparams(self, params: dict[str, Any], *args: Any, **kwargs: Any) -> None:
+    def log_hyperparams(self, params: Any, *args: Any, **kwargs: Any) -> None:
         RECEIVED["options"] = params
 
     def log_metrics(self, metrics: dict[str, float], step: int | None = None) -> None:

@@ -7,32 +7,38 @@ import json
 import logging
 import shutil
 import socket
-import struct
 import subprocess
 import sys
 import time
-from collections import defaultdict
-from collections.abc import Mapping
 from importlib import util
 from pathlib import Path
 from typing import Any
 
 import pytest
 from omegaconf import OmegaConf
-from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
-from labelnoise.config.composition import compose, flat, run_config
+from labelnoise.config.composition import compose
 from labelnoise.errors import InputError
-from labelnoise.learner.history import History
-from labelnoise.report.tables.numbers import numbers_of
 from labelnoise.report.trackers.tracker import Tracker
 from labelnoise.run_directory import RunDirectory
 from labelnoise.training.train import train
 from labelnoise.training.trainer import check_loggers
 from tests.conftest import TINY, Kill, latest
+from tests.report.tracked import (
+    config,
+    curves_of_csv,
+    curves_of_mlflow,
+    curves_of_tensorboard,
+    history,
+    hparams_page,
+    mlflow_run,
+    mlflow_runs,
+    options_of,
+    read_wandb,
+    results,
+)
 
 ROOT = Path(__file__).parents[2]
-Curves = dict[tuple[str, int], list[float]]
 ALL = "logger=[tensorboard,csv,wandb,mlflow]"
 
 
@@ -54,7 +60,7 @@ def test_the_csv_file_has_the_metrics_the_options_and_the_results(tmp_path: Path
 def test_a_resumed_run_writes_the_csv_file_anew(tmp_path: Path, killed_at: Kill) -> None:
     with killed_at(57):
         run(tmp_path, "logger=csv")
-    assert 0 < len(curves_of_csv(tmp_path))
+    assert len(curves_of_csv(tmp_path)) > 0
     run(tmp_path, "logger=csv")
     assert curves_of_csv(tmp_path) == history(tmp_path)
 
@@ -196,6 +202,18 @@ def test_a_server_that_does_not_answer_is_named_at_once() -> None:
             check_loggers(compose(["logger=mlflow", f"logger.mlflow.tracking_uri={uri}"]))
 
 
+@pytest.mark.slow
+def test_a_store_that_cannot_be_opened_ends_the_others_and_is_named(tmp_path: Path) -> None:
+    import wandb
+
+    uri = f"sqlite:///{tmp_path / 'absent' / 'folder'}/x.db"
+    (tmp_path / "absent").write_text("a file where MLflow wants a folder")
+    with pytest.raises(InputError, match="logger=mlflow cannot be opened .*leave it out"):
+        run(tmp_path, "logger=[wandb,mlflow]", f"logger.mlflow.tracking_uri={uri}")
+    assert wandb.run is None
+    assert not (tmp_path / "run").exists()  # the name is free again
+
+
 def test_options_that_the_run_sets_are_refused() -> None:
     with pytest.raises(InputError, match=r"logger.csv.prefix is set by the run"):
         check_loggers(compose(["logger=csv", "+logger.csv.prefix=mine"]))
@@ -262,7 +280,9 @@ def test_nothing_reaches_the_network(tmp_path: Path) -> None:
     subprocess.run([w for w in command if w != "logger=none"], check=True, cwd=ROOT,
                    capture_output=True)  # fmt: skip
     assert (tmp_path / "run" / "summary.json").exists()
-    calls = [line for line in trace.read_text().splitlines() if "sin_addr" in line or "sin6" in line]
+    calls = [
+        line for line in trace.read_text().splitlines() if "sin_addr" in line or "sin6" in line
+    ]
     assert not [line for line in calls if "127.0.0.1" not in line and '"::1"' not in line]
 
 
@@ -282,148 +302,3 @@ def test_make_board_serves_this_machine_only() -> None:
     lines = (ROOT / "Makefile").read_text().splitlines()
     (served,) = [line for line in lines if "tensorboard.main" in line]
     assert "--host localhost" in served
-
-
-def hparams_page(logdir: Path) -> tuple[Any, Any]:
-    """The contents of the HPARAMS page, from the plugin of TensorBoard."""
-    from tensorboard import context
-    from tensorboard.backend.event_processing.data_provider import MultiplexerDataProvider
-    from tensorboard.backend.event_processing.plugin_event_multiplexer import EventMultiplexer
-    from tensorboard.plugins import base_plugin
-    from tensorboard.plugins.hparams import api_pb2, backend_context, list_session_groups
-
-    events = EventMultiplexer().AddRunsFromDirectory(str(logdir)).Reload()
-    provider = MultiplexerDataProvider(events, str(logdir))
-    page = backend_context.Context(base_plugin.TBContext(data_provider=provider))
-    asked = context.RequestContext()
-    metadata = page.hparams_metadata(asked, "")
-    experiment = page.experiment_from_metadata(asked, "", True, metadata, [])
-    statuses = [api_pb2.STATUS_SUCCESS]
-    request = api_pb2.ListSessionGroupsRequest(slice_size=100, allowed_statuses=statuses)
-    for info in experiment.metric_infos:
-        request.col_params.add(metric=info.name)
-    for info in experiment.hparam_infos:
-        request.col_params.add(hparam=info.name)
-    found = list_session_groups.Handler(asked, page, "", request).run().session_groups
-    return experiment, sorted(found, key=lambda group: group.name)
-
-
-def options_of(run: RunDirectory) -> dict[str, Any]:
-    """The options in the configuration; a choice stands for its class."""
-    options = flat(run_config(run.read_config()))
-    left_out = ("_target_", "_partial_")
-    return {
-        name: value for name, value in options.items()
-        if name.rpartition(".")[2] not in left_out and not isinstance(value, dict)
-        and not name.startswith("technique_preset.")
-    }  # fmt: skip
-
-
-def history(top: Path) -> Curves:
-    rows = History.read_csv(top / "run" / "metrics.csv").rows
-    return {(name, step): [v] for step, row in rows.items() for name, v in row.items()}
-
-
-def config(top: Path) -> dict[str, Any]:
-    return flat(OmegaConf.to_container(RunDirectory(top / "run").read_config()))
-
-
-def results(summary: Mapping[str, Any], prefix: str = "") -> dict[str, float]:
-    found = numbers_of(summary)
-    return {f"{prefix}{k}": float(v) for k, v in found if isinstance(v, int | float)}
-
-
-def curves_of_csv(top: Path) -> Curves:
-    curves: Curves = defaultdict(list)
-    with (top / "run" / "csv" / "metrics.csv").open() as file:
-        for row in csv.DictReader(file):
-            step = int(row.pop("step"))
-            for name, value in row.items():
-                if value:
-                    curves[name, step].append(float(value))
-    return dict(curves)
-
-
-def curves_of_tensorboard(top: Path) -> Curves:
-    events = EventAccumulator(str(top / "run" / "tensorboard"), {"scalars": 0}).Reload()
-    curves: Curves = defaultdict(list)
-    for tag in events.Tags()["scalars"]:
-        for event in events.Scalars(tag):
-            curves[tag, event.step].append(event.value)
-    return dict(curves)
-
-
-def mlflow_run(top: Path) -> tuple[Any, Any]:
-    client, (found,) = mlflow_runs(top)
-    return client, found
-
-
-def mlflow_runs(top: Path) -> tuple[Any, Any]:
-    from mlflow.tracking import MlflowClient
-
-    client = MlflowClient(f"sqlite:///{top / 'mlflow' / 'mlflow.db'}")
-    experiment = client.get_experiment_by_name("labelnoise")
-    assert experiment is not None
-    return client, client.search_runs([experiment.experiment_id])
-
-
-def curves_of_mlflow(client: Any, found: Any) -> Curves:
-    curves: Curves = defaultdict(list)
-    for name in found.data.metrics:
-        for point in client.get_metric_history(found.info.run_id, name):
-            curves[name, point.step].append(point.value)
-    return dict(curves)
-
-
-def read_wandb(run: Path) -> dict[str, Any]:
-    """The only offline run in a run directory."""
-    from wandb.proto import wandb_internal_pb2
-
-    (file,) = run.glob("wandb/offline-run-*/*.wandb")
-    found: dict[str, Any] = {"folder": file.parent, "config": {}, "summary": {}}
-    curves: Curves = defaultdict(list)
-    for data in records(file.read_bytes()):
-        record = wandb_internal_pb2.Record.FromString(data)
-        if record.HasField("history"):
-            row = {"/".join(i.nested_key) or i.key: json.loads(i.value_json)
-                   for i in record.history.item}  # fmt: skip
-            step = record.history.step.num
-            assert row.pop("trainer/global_step", step) == step
-            for name, value in row.items():
-                if not name.startswith(("_", "figures/")) and isinstance(value, int | float):
-                    curves[name, step].append(value)
-        update(found["config"], record.run.config.update)
-        update(found["config"], record.config.update)
-        update(found["summary"], record.summary.update)
-        if record.HasField("run"):
-            found["name"] = record.run.display_name
-        if record.HasField("exit"):
-            found["exit"] = record.exit.exit_code
-    found["config"].pop("_wandb", None)
-    return {**found, "curves": dict(curves)}
-
-
-def update(into: dict[str, Any], items: Any) -> None:
-    into |= {"/".join(i.nested_key) or i.key: json.loads(i.value_json) for i in items}
-
-
-def records(content: bytes) -> list[bytes]:
-    """The records of a .wandb file: LevelDB's log format behind 7 bytes.
-
-    Source: github.com/google/leveldb, doc/log_format.md.
-    """
-    block = 32768
-    found, part, at = [], b"", 7
-    while at + 7 <= len(content):
-        left = block - at % block
-        if left < 7:
-            at += left
-            continue
-        length, kind = struct.unpack("<HB", content[at + 4 : at + 7])
-        part += content[at + 7 : at + 7 + length]
-        at += 7 + length
-        if kind in (1, 4):  # whole, or the last part
-            found.append(part)
-            part = b""
-    assert not part
-    return found

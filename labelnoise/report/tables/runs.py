@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Sequence
 from pathlib import Path
-from typing import Any
 
 import pandas as pd
 
@@ -13,6 +12,7 @@ from labelnoise.files.tables import write_columns
 from labelnoise.report.loaded import LoadedRun, load_runs
 from labelnoise.report.tables.numbers import numbers_of
 from labelnoise.report.tables.settings import settings_of, telling_keys
+
 
 def runs_table(runs: Sequence[LoadedRun]) -> pd.DataFrame:
     """A table with a row for each run; the index is the directory of the run.

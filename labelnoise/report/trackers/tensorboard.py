@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 from omegaconf import OmegaConf
@@ -62,7 +62,7 @@ class TensorBoard(Tracker):
         writer = self.logger.experiment
         writer.add_custom_scalars({"two stages" if truth_known else "run": layout})
         # All options, because a run does not know which of them a sweep compares.
-        settings = settings_of(OmegaConf.to_container(self.cfg, resolve=True))
+        settings = settings_of(cast(dict[str, Any], OmegaConf.to_container(self.cfg, resolve=True)))
         writer.file_writer.add_summary(hparams_pb(settings, trial_id=self.label()))
 
     def _resume(self, rows: Mapping[int, Mapping[str, float]]) -> None:

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import yaml
+from hydra.errors import HydraException
 from omegaconf import DictConfig, OmegaConf
 from pytorch_lightning.loggers import Logger
 
@@ -60,7 +61,16 @@ class Tracker(Logger):
         self.failed = self.closed = False
         self.row: dict[str, float] = {}  # the metrics of the present step
         self.step = 0
-        self.logger: Any = make(**self.arguments())
+        try:
+            self.logger: Any = make(**self.arguments())
+            self._open()
+        except (InputError, HydraException):
+            raise
+        except Exception as error:  # the libraries raise errors of many kinds
+            raise InputError(
+                f"logger={choice} cannot be opened ({reason_of(error)}): change its options, or "
+                "leave it out"
+            ) from error
 
     @classmethod
     def check(cls, choice: str, node: DictConfig) -> None:
@@ -80,11 +90,14 @@ class Tracker(Logger):
                 f'pip install "labelnoise[{cls.package}]"'
             )
 
-    # A subclass overrides these six methods. Only the first may refuse the run.
+    # A subclass overrides these methods. Only the first two may refuse the run.
 
     def arguments(self) -> dict[str, Any]:
         """Arguments of the logger that the run sets."""
         return {}
+
+    def _open(self) -> None:
+        """Reach the server of the logger, if this is possible before the run starts."""
 
     def _start(self, truth_known: bool, has_test: bool) -> None:
         self.logger.log_hyperparams(self.options())

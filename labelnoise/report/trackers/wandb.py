@@ -30,7 +30,17 @@ class Wandb(Tracker):
     """
 
     package = "wandb"
-    taken = ("save_dir", "dir", "name", "id", "version", "prefix", "offline", "experiment", "settings")
+    taken = (
+        "save_dir",
+        "dir",
+        "name",
+        "id",
+        "version",
+        "prefix",
+        "offline",
+        "experiment",
+        "settings",
+    )
 
     @classmethod
     def check(cls, choice: str, node: DictConfig) -> None:
@@ -63,6 +73,9 @@ class Wandb(Tracker):
             "group": node.get("group") or (None if sweep == "." else sweep),
             "settings": wandb.Settings(silent=True, console="off", init_timeout=_SECONDS),
         }
+
+    def _open(self) -> None:
+        _ = self.logger.experiment
 
     def _start(self, truth_known: bool, has_test: bool) -> None:
         self.logger.experiment.config.update(self.options(), allow_val_change=True)
