@@ -73,8 +73,9 @@ bad-input: $(INSTALLED) ## Print the error line of every wrong input in the tabl
 status: $(INSTALLED) ## Show the state of the newest sweep in outputs/ (or DIR=outputs/NAME)
 	@$(PYTHON) -m labelnoise.report sweep $(DIR)
 
+# On localhost, so that other machines cannot read it.
 board: $(INSTALLED) ## Open TensorBoard on outputs/ (or LOGDIR=...)
-	$(PYTHON) -m tensorboard.main --logdir $(LOGDIR)
+	$(PYTHON) -m tensorboard.main --host localhost --logdir $(LOGDIR)
 
 figures: $(INSTALLED) ## Draw figures and tables of README and docs again: ARGS="two_stages --cifar10 data"
 	$(PYTHON) docs/make_figures.py $(ARGS)

@@ -50,6 +50,8 @@ class RunDirectory:
         self.unreadable = path / "unreadable.csv"
         self.figures = path / "figures"
         self.tensorboard = path / "tensorboard"
+        self.csv = path / "csv"
+        self.wandb = path / "wandb"
         self.checkpoints = path / "checkpoints"
         self.last_checkpoint = self.checkpoints / "last.ckpt"
         self.previous_checkpoint = self.checkpoints / "previous.ckpt"
@@ -286,7 +288,7 @@ def _free(directory: RunDirectory) -> None:
         directory.unreadable, directory.manifest.path, directory.path / ".lock",
     ):  # fmt: skip
         file.unlink(missing_ok=True)
-    for folder in (directory.tensorboard, directory.dynamics):
+    for folder in (directory.tensorboard, directory.csv, directory.wandb, directory.dynamics):
         shutil.rmtree(folder, ignore_errors=True)
     with suppress(OSError):
         directory.config.parent.rmdir()

@@ -308,7 +308,7 @@ WORDS = {
     "hydra/launcher=submitit_pbs": r"pip install hydra-submitit-launcher$",
     "hydra/sweeper=ax": r"pip install hydra-ax-sweeper",
     "trainer=tpu": r"trainer=tpu does not exist, choose from: cpu, ddp, gpu, smoke",
-    "logger=wandb": r"logger=wandb does not exist, choose from: none, tensorboard",
+    "logger=comet": r"logger=comet does not exist, choose from: csv, mlflow, none, tens.*, wandb",
     "technique_preset=mine": r"technique_preset=mine does not exist",
     "technique_preset=paper technique=mae": r"technique_preset=paper has no entry for mae",
 }

@@ -165,8 +165,9 @@ def _fits(value: Any, kinds: tuple[Any, ...]) -> bool:
     if not kinds:
         return True
     lists = [get_args(kind)[0] for kind in kinds if get_origin(kind) is list]
-    if value in [word for kind in kinds if get_origin(kind) is Literal for word in get_args(kind)]:
-        return not isinstance(value, bool) or bool in kinds
+    words = [word for kind in kinds if get_origin(kind) is Literal for word in get_args(kind)]
+    if any(type(value) is type(word) and value == word for word in words):  # true is not 1
+        return True
     if isinstance(value, list):
         return any(all(_fits(each, _kinds(inner)) for each in value) for inner in lists)
     if isinstance(value, bool):  # bool is a subclass of int

@@ -44,7 +44,7 @@ MODULES = (
     "labelnoise.report.pictures.sweep",
     "matplotlib.backends.backend_agg",
     *(f"PIL.{kind}ImagePlugin" for kind in ("Bmp", "Gif", "Jpeg", "Ppm", "Png")),
-    "tensorboard.plugins.hparams.metadata",
+    "tensorboard.plugins.hparams.summary_v2",
     "torch.utils.tensorboard",
     "fsspec.implementations.chained",
     "torch.utils.serialization",

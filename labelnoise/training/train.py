@@ -33,12 +33,12 @@ from labelnoise.report.pictures.run import write_figures
 from labelnoise.report.tables.console import print_summary
 from labelnoise.report.tables.summary import selecting_metric, summarize, write_summary
 from labelnoise.report.tables.suspects import summarize_suspects
-from labelnoise.report.tensorboard import add_layout, add_results
 from labelnoise.run_directory import RunDirectory, claim
 from labelnoise.training.building import Parts, Watcher, build, data_to_read, one_line_refusals
 from labelnoise.training.checkpoints import newest
 from labelnoise.training.isolation import isolated, seed_globally
 from labelnoise.training.launcher import launch, processes_of
+from labelnoise.training.trainer import check_loggers, closed_at_the_end, trackers_of
 
 log = logging.getLogger(__name__)
 
@@ -112,6 +112,7 @@ def _complete(
         log.info("%s is already finished", run.path)
         return
     with one_line_refusals():
+        check_loggers(cfg)
         datamodule.prepare_data()  # once, before all processes read the files
         run.check_data(datamodule.sources())
         processes = processes_of(cfg.trainer, allowed_modules(cfg))
@@ -163,10 +164,10 @@ def _run(
         parts = build(cfg, run, datamodule, resumed_step=step, watcher=watcher)
     if rank() > 0:
         seed_globally(cfg.seed, rank())  # the weights are equal, the dropout masks differ
-    _keep_noise(parts.datamodule.noise_record, run)
-    if is_rank_zero() and parts.datamodule.unreadable:
-        _list_unreadable(parts.datamodule.unreadable, run)
-    with _pointing_to_resume(run, cfg), deferred():
+    with closed_at_the_end(parts.trainer), _pointing_to_resume(run, cfg), deferred():
+        _keep_noise(parts.datamodule.noise_record, run)
+        if is_rank_zero() and parts.datamodule.unreadable:
+            _list_unreadable(parts.datamodule.unreadable, run)
         _fit(parts, checkpoint)
         final = parts.classifier.final_metrics()
         if is_rank_zero():
@@ -224,11 +225,9 @@ def _list_unreadable(unreadable: Mapping[str, str], run: RunDirectory) -> None:
 
 
 def _fit(parts: Parts, checkpoint: Path | None) -> None:
-    trainer, classifier = parts.trainer, parts.classifier
-    if checkpoint is None:
-        for logger in trainer.loggers:
-            data = parts.datamodule
-            add_layout(logger, data.train.truth_known, has_test=data.test is not None)
+    trainer, classifier, data = parts.trainer, parts.classifier, parts.datamodule
+    for tracker in trackers_of(trainer):
+        tracker.start(data.train.truth_known, has_test=data.test is not None)
     trainer.fit(classifier, datamodule=parts.datamodule, ckpt_path=checkpoint, weights_only=True)
     classifier.to(trainer.strategy.root_device)  # Lightning has moved it to the CPU
 
@@ -257,9 +256,9 @@ def _report(
     )
     # The configuration of a run from an earlier version may lack this key.
     figures = write_figures(run, history, summary) if cfg.get("figures", True) else {}
-    for logger in parts.trainer.loggers:
-        add_results(logger, cfg, summary, figures)
-        logger.finalize("success")
+    for tracker in trackers_of(parts.trainer):
+        tracker.finish(summary, figures)
+        tracker.close("success")
     results = [run.metrics, run.coefficients, run.gradients, run.held_out, run.selected_checkpoint]
     results += sorted(run.dynamics.glob("*.np[yz]"))
     run.manifest.add_files({file: sha256(file) for file in results if file.is_file()})

@@ -2,21 +2,42 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from functools import partial
 from typing import Any
 
 import pytorch_lightning as pl
 from omegaconf import DictConfig
 from pytorch_lightning.callbacks import ModelCheckpoint, RichProgressBar
-from pytorch_lightning.loggers import Logger, TensorBoardLogger
+from pytorch_lightning.loggers import (
+    CSVLogger,
+    Logger,
+    MLFlowLogger,
+    TensorBoardLogger,
+    WandbLogger,
+)
 
 from labelnoise.config.targets import allowed_modules, find, instantiate
 from labelnoise.monitors import Monitor
 from labelnoise.processes.distributed import EqualBuffers, is_rank_zero, world_size
+from labelnoise.report.trackers.csv_file import CsvFile
+from labelnoise.report.trackers.mlflow import MLflow
+from labelnoise.report.trackers.tensorboard import TensorBoard
+from labelnoise.report.trackers.tracker import Tracker
+from labelnoise.report.trackers.wandb import Wandb
 from labelnoise.run_directory import RunDirectory
 from labelnoise.techniques import Technique
 from labelnoise.training.checkpoints import ResumeCheckpoint, WholeFiles
 from labelnoise.training.launcher import plugins
+
+# The tracker for each of Lightning's loggers; for another logger it is Tracker itself.
+TRACKERS: dict[type[Logger], type[Tracker]] = {
+    TensorBoardLogger: TensorBoard,
+    CSVLogger: CsvFile,
+    WandbLogger: Wandb,
+    MLFlowLogger: MLflow,
+}
 
 
 def build_trainer(
@@ -51,6 +72,7 @@ def _callbacks(
     callbacks: list[pl.Callback] = [*monitors.values(), *techniques.values()]
     if world_size() > 1:
         callbacks.insert(0, EqualBuffers())
+    callbacks.append(KeepTrackers())
     callbacks.append(ResumeCheckpoint(run, cfg.checkpoint_every_n_steps))
     if cfg.keep_checkpoint_every_n_epochs is not None:
         callbacks.append(_kept_checkpoints(run, cfg.keep_checkpoint_every_n_epochs))
@@ -81,27 +103,69 @@ def _kept_checkpoints(run: RunDirectory, every_n_epochs: int) -> ModelCheckpoint
     )
 
 
-def _loggers(cfg: DictConfig, run: RunDirectory, resumed_step: int | None) -> list[Logger]:
-    """The loggers of the run; TensorBoard drops the old entries after the resumed checkpoint.
+def check_loggers(cfg: DictConfig) -> None:
+    """Refuse a logger without its package, key or server, before any work.
 
-    The resumed run logs the steps after this checkpoint again.
+    Raises:
+        InputError: names the logger and the remedy.
     """
+    for name, node in cfg.logger.items():
+        _tracker_of(node, allowed_modules(cfg)).check(str(name), node)
+
+
+def _loggers(cfg: DictConfig, run: RunDirectory, resumed_step: int | None) -> list[Tracker]:
+    """The trackers of the run; only one of its processes has them."""
     if not is_rank_zero():
         return []
     allowed = allowed_modules(cfg)
-    purge = {"purge_step": 0 if resumed_step is None else resumed_step + 1}
-    again = purge if run.tensorboard.exists() else {}
-    return [
-        instantiate(
-            node,
-            allowed,
-            save_dir=str(run.path),
-            name="",
-            version="tensorboard",
-            **(again if issubclass(find(node._target_, allowed), TensorBoardLogger) else {}),
-        )
-        for node in cfg.logger.values()
-    ]
+    trackers: list[Tracker] = []
+    try:
+        for name, node in cfg.logger.items():
+            make = partial(instantiate, node, allowed)
+            trackers.append(_tracker_of(node, allowed)(str(name), make, cfg, run, resumed_step))
+    except Exception:
+        for tracker in trackers:
+            tracker.close("failed")
+        raise
+    return trackers
+
+
+def _tracker_of(node: DictConfig, allowed: list[str]) -> type[Tracker]:
+    logger = find(node._target_, allowed)
+    return next(
+        (tracker for kind, tracker in TRACKERS.items() if issubclass(logger, kind)), Tracker
+    )
+
+
+def trackers_of(trainer: pl.Trainer) -> list[Tracker]:
+    """The trackers of a run; Lightning knows them as loggers."""
+    return [logger for logger in trainer.loggers if isinstance(logger, Tracker)]
+
+
+@contextmanager
+def closed_at_the_end(trainer: pl.Trainer) -> Iterator[None]:
+    """End the records of the trackers, also if the run fails or is interrupted."""
+    status = "failed"
+    try:
+        yield
+        status = "success"
+    finally:
+        for tracker in trackers_of(trainer):
+            tracker.close(status)
+
+
+class KeepTrackers(pl.Callback):
+    """Gives the trackers the metrics of a checkpoint, and has them write theirs before one."""
+
+    def on_save_checkpoint(self, trainer: pl.Trainer, *_: Any) -> None:
+        for tracker in trackers_of(trainer):
+            tracker.flush()
+
+    def on_load_checkpoint(
+        self, trainer: pl.Trainer, pl_module: pl.LightningModule, checkpoint: dict[str, Any]
+    ) -> None:
+        for tracker in trackers_of(trainer):
+            tracker.resume(checkpoint["history"])
 
 
 class ProgressBar(RichProgressBar):

@@ -84,7 +84,7 @@ def test_tensorboard_holds_charts_figures_and_final_metrics(run_tiny: Run, tmp_p
 
     hparams = hparams_of(events)
     assert hparams["noise_rate"] == 0.2 and hparams["noise"] == "symmetric"
-    final = events.Scalars("final/test/acc")[-1].value
+    final = events.Scalars("summary/final.test/acc")[-1].value
     assert final == np.float32(summary["final"]["test/acc"])
 
 

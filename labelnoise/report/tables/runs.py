@@ -2,19 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Sequence
 from pathlib import Path
-from typing import Any
 
 import pandas as pd
 
 from labelnoise.errors import InputError
 from labelnoise.files.tables import write_columns
 from labelnoise.report.loaded import LoadedRun, load_runs
+from labelnoise.report.tables.numbers import numbers_of
 from labelnoise.report.tables.settings import settings_of, telling_keys
-
-# Keys of summary.json that describe the command and the place of a run.
-_NOT_RESULTS = ("overrides", "config_hash")
 
 
 def runs_table(runs: Sequence[LoadedRun]) -> pd.DataFrame:
@@ -33,24 +30,6 @@ def runs_table(runs: Sequence[LoadedRun]) -> pd.DataFrame:
     ]
     index = pd.Index([str(run.directory.path) for run in runs], name="run")
     return pd.DataFrame(rows, index=index)
-
-
-def numbers_of(summary: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, Any]]:
-    """The numbers of a summary by their dotted names, and its status.
-
-    Example:
-        >>> dict(numbers_of({"status": "finished", "final": {"test/acc": 0.9}, "data": "x"}))
-        {'status': 'finished', 'final.test/acc': 0.9}
-    """
-    for key, value in summary.items():
-        if isinstance(value, Mapping):
-            yield from numbers_of(value, f"{prefix}{key}.")
-        elif (
-            prefix + key == "status"
-            or (value is None and key not in _NOT_RESULTS)
-            or isinstance(value, int | float)
-        ):
-            yield prefix + key, value
 
 
 def write_runs_table(path: Path, runs: Sequence[LoadedRun]) -> None:
