@@ -208,6 +208,15 @@ PLOT = Command(
     ),
 )
 
+HTML = Command(
+    "a run, sweep, audit or phase diagram as one HTML page (writes report.html)",
+    "labelnoise.doors.page:report_html",
+    (
+        ("folder", {"metavar": "DIR", "type": Path, "help": "its directory"}),
+        ("--to", {"type": Path, "metavar": "FILE", "help": "the file; None: DIR/report.html"}),
+    ),
+)
+
 SWEEP = Command(
     "the state of a sweep: counts, time left, failures and the best score so far",
     "labelnoise.sweeps.status:report_status",
@@ -249,6 +258,7 @@ COMMANDS = {
     "compare": COMPARE,
     "comparison": COMPARISON,
     "figures": FIGURES,
+    "html": HTML,
     "plot": PLOT,
     "review": REVIEW,
     "runs": RUNS,

@@ -132,7 +132,9 @@ class Chart:
             for part, points in (("line", curve.points), ("high", curve.high), ("low", curve.low))
             if points is not None
         ]
-        x = _thinned(sorted({x for *_, points in series for x in points if x > 0 or not self.log_x}))
+        x = _thinned(
+            sorted({x for *_, points in series for x in points if x > 0 or not self.log_x})
+        )
         return {
             "xLabel": self.x_label,
             "yLabel": self.y_label,

@@ -38,6 +38,11 @@ Summary = Mapping[str, Any]
 
 MOST_CLASSES = 20  # of a matrix on the page
 MOST_SUSPECTS = 25
+TRUTHS = {
+    "made": "known, the run made the noise",
+    "given": "known, from a file",
+    "unknown": "not known",
+}
 CITATION = (
     "On the Role of Label Noise in the Feature Learning Process, ICML 2025 (arXiv 2505.18909), for "
     "the two stages; labelnoise for the measurements, with the versions below."
@@ -212,7 +217,9 @@ def _accuracies(summary: Summary) -> list[tuple[str, str]]:
         "test/acc": f"test accuracy, {labels_of_test([summary])} labels",
         "test/acc_second": "test accuracy of the second network",
     }
-    return [(words, percent(final[key])) for key, words in names.items() if final.get(key) is not None]
+    return [
+        (words, percent(final[key])) for key, words in names.items() if final.get(key) is not None
+    ]
 
 
 def _log_steps(history: History) -> bool:
@@ -242,8 +249,8 @@ def _curves(run: LoadedRun) -> tuple[list[Block], list[Block]]:
         ]
     ]
     hint = Words(
-        "Drag over a chart to zoom, and double-click to see all of it. The slider at the top of the "
-        "page moves all charts to one step. The letters are those of the time line."
+        "Drag over a chart to zoom, and double-click to see all of it. The slider at the top of "
+        "the page moves all charts to one step. The letters are those of the time line."
     )
     return [hint, *main], [*others]
 
@@ -291,14 +298,20 @@ def _report_card(summary: Summary) -> list[Block]:
         return [Words("There are no test samples, so no network has a test accuracy.")]
     names = [*(name for name in card if name != "oracle_best"), "oracle_best"]
     rows = [_card_row(name, card[name]) for name in names]
-    caption = f"Test accuracy with {labels_of_test([summary])} labels, by the rule that chooses the network"
+    labels = labels_of_test([summary])
+    caption = f"Test accuracy with {labels} labels, by the rule that chooses the network"
     return [
         Words(
             "Each rule chooses one network of this run. The rules read the training and the noisy "
             "validation samples only. The oracle in the last row reads test labels: its number is "
             "an upper bound and not a result."
         ),
-        Table(("rule", "test accuracy", "step", "points below the oracle", "reads"), rows, caption, apart=1),
+        Table(
+            ("rule", "test accuracy", "step", "points below the oracle", "reads"),
+            rows,
+            caption,
+            apart=1,
+        ),
     ]
 
 
@@ -318,7 +331,7 @@ def _noise(run: LoadedRun) -> list[Block]:
     noise = run.summary["noise"]
     facts = [
         ("kind", str(noise["kind"])),
-        ("true labels", {"made": "known, the run made the noise", "given": "known, from a file"}.get(noise["truth"], "not known")),
+        ("true labels", TRUTHS[noise["truth"]]),
         ("rate, requested", percent(noise["rate_requested"])),
         ("rate, realised", percent(noise["rate_realised"])),
         ("seed of the noise", str(noise["seed"])),
@@ -329,7 +342,10 @@ def _noise(run: LoadedRun) -> list[Block]:
     matrix = noise.get("transition_matrix")
     if matrix is None:
         return [Facts(facts)]
-    return [Facts(facts), matrix_block(matrix, "Share of each given label (columns) among the samples of a true label (rows), as realised", _class_names(run))]  # fmt: skip
+    caption = (
+        "Share of each given label (columns) among the samples of a true label (rows), as realised"
+    )
+    return [Facts(facts), matrix_block(matrix, caption, _class_names(run))]
 
 
 def matrix_block(
@@ -359,9 +375,12 @@ def _techniques(summary: Summary) -> list[Section]:
     if not summary["techniques"]:
         return []
     blocks: list[Block] = [
-        Facts([("technique", name), *_flat(report)]) for name, report in summary["techniques"].items()
+        Facts([("technique", name), *_flat(report)])
+        for name, report in summary["techniques"].items()
     ]
-    knowledge = ", ".join(summary.get("oracle_knowledge") or ()) or "nothing that a user does not know"
+    knowledge = (
+        ", ".join(summary.get("oracle_knowledge") or ()) or "nothing that a user does not know"
+    )
     return [Section("Techniques", [Words(f"The techniques were told: {knowledge}."), *blocks])]
 
 
@@ -419,7 +438,11 @@ def _figures(run: LoadedRun) -> list[Section]:
     if not paths:
         return []
     pictures = [Picture(path, path.stem.replace("_", " ")) for path in paths]
-    return [Section("Figures", [], pictures, f"{len(paths)} figures as in {run.directory.figures.name}/")]
+    return [
+        Section(
+            "Figures", [], pictures, f"{len(paths)} figures as in {run.directory.figures.name}/"
+        )
+    ]
 
 
 def _again(run: LoadedRun) -> list[Block]:

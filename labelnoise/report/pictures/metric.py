@@ -17,6 +17,7 @@ from labelnoise.files.writing import replacing
 from labelnoise.report.loaded import LoadedRun, load_runs
 from labelnoise.report.pictures.style import CYCLE, finish, legend, many_decades, new_figure
 from labelnoise.report.tables.runs import metric_of, runs_table
+from labelnoise.report.tables.seeds import mean_curve
 from labelnoise.report.tables.settings import (
     Settings,
     by_setting,
@@ -80,11 +81,10 @@ def draw_learning_curves(runs: Sequence[LoadedRun], metric: str) -> Figure:
     figure = new_figure(6.4, 4.2)
     axes = figure.add_subplot()
     for number, (setting, members) in enumerate(groups.items()):
-        series = [dict(zip(*run.history.series(metric), strict=True)) for run in members]
-        steps = sorted(step for step in set.intersection(*map(set, series)) if step > 0)
-        means = [mean_of([one[step] for one in series]) for step in steps]
-        _draw_band(axes, np.asarray(steps), means, f"{setting} (n {len(members)})", number)
-        if many_decades(np.asarray(steps)):
+        curve = mean_curve(members, metric)
+        steps, means = np.asarray([*curve]), [*curve.values()]
+        _draw_band(axes, steps, means, f"{setting} (n {len(members)})", number)
+        if many_decades(steps):
             axes.set_xscale("log")
     finish(axes, "step", metric, "mean over seeds and 95 % interval")
     legend(axes)
@@ -101,7 +101,7 @@ def draw_against(runs: Sequence[LoadedRun], values: pd.Series[float], option: st
         InputError: no run has the option, or there are too many lines.
     """
     found = [settings_of(run.config) for run in runs]
-    table = _by_options(found, values, [option])
+    table = by_options(found, values, [option])
     numeric = all(isinstance(x, int | float) and not isinstance(x, bool) for x in table[option])
     places = {x: x if numeric else i for i, x in enumerate(dict.fromkeys(table[option]))}
     figure = new_figure(6.4, 4.2)
@@ -135,7 +135,7 @@ def draw_heat_map(
         InputError: no run has an option, or the runs also differ in another option.
     """
     found = [settings_of(run.config) for run in runs]
-    table = _by_options(found, values, [across, down])
+    table = by_options(found, values, [across, down])
     if (lines := table["line"].unique()).size > 1:
         raise InputError(
             f"the runs also differ in {' and in '.join(map(str, lines[:2]))}: a heat map needs "
@@ -161,7 +161,7 @@ def draw_heat_map(
     return figure
 
 
-def _by_options(
+def by_options(
     found: Sequence[Settings], values: pd.Series[float], options: Sequence[str]
 ) -> pd.DataFrame:
     """A row for each run: its value, the given options, and the other options as text (``line``).

@@ -11,7 +11,7 @@ import pandas as pd
 
 from labelnoise.checks import check_word
 from labelnoise.files.tables import text_of_columns
-from labelnoise.report.loaded import load_runs
+from labelnoise.report.loaded import LoadedRun, load_runs
 from labelnoise.report.tables.runs import metric_of, runs_table
 from labelnoise.report.tables.settings import by_setting
 from labelnoise.report.tables.statistics import Mean, mean_of
@@ -49,6 +49,13 @@ def report_table(folders: Sequence[Path], metric: Sequence[str], format: Format)
     wide = long.pivot(index="setting", columns="metric", values="cell")
     wide = wide.loc[list(dict.fromkeys(long["setting"])), names].reset_index()
     return as_text(wide, format)
+
+
+def mean_curve(members: Sequence[LoadedRun], metric: str) -> dict[int, Mean]:
+    """The mean of a metric over runs by step, at the steps at which all runs have measured it."""
+    series = [dict(zip(*run.history.series(metric), strict=True)) for run in members]
+    steps = sorted(int(step) for step in set.intersection(*map(set, series)) if step > 0)
+    return {step: mean_of([one[step] for one in series]) for step in steps}
 
 
 def in_words(mean: Mean) -> str:
