@@ -168,10 +168,10 @@ def transition_expected(
 
         T[j, g] = sum_{i: y_i = g} q_ij / sum_i q_ij
 
-    q_ij is the estimated probability that j is the true class of sample i: 1 - wrong_i for its given
-    class, and the rest in proportion to ``other``. The matrix of
-    :func:`transition_from_confident` counts few samples and adds one to each count, so it shows more
-    noise than the labels have. A class with no expected sample counts as clean.
+    q_ij is the estimated probability that j is the true class of sample i: 1 - wrong_i for its
+    given class, and the rest in proportion to ``other``. The matrix of
+    :func:`transition_from_confident` counts few samples and adds one to each count, so it shows
+    more noise than the labels have. A class with no expected sample counts as clean.
 
     Args:
         other: (n, K), the weights of the other classes; 0 for the given class.

@@ -5,7 +5,9 @@ from __future__ import annotations
 from collections.abc import Callable
 from pathlib import Path
 
+from labelnoise.audit.page import page_of_audit
 from labelnoise.errors import InputError
+from labelnoise.phase_diagram.page import page_of_diagram
 from labelnoise.report.html.blocks import Block, Page, Words
 from labelnoise.report.html.render import write_page
 from labelnoise.report.html.run import page_of_run
@@ -29,6 +31,8 @@ def _sweep(folder: Path) -> Page:
 # The file that only a directory of this kind has, and the function that makes its page.
 KINDS: tuple[tuple[str, Callable[[Path], Page]], ...] = (
     ("summary.json", _run),
+    ("audit.json", page_of_audit),
+    ("diagram.npz", page_of_diagram),
     ("*/.hydra/config.yaml", _sweep),
 )
 

@@ -311,7 +311,7 @@ def _again(folder: Path, runs: Sequence[LoadedRun], seconds: float) -> list[Bloc
     if len(runs) == int(np.prod([len(found) for found in values.values()])):
         blocks.append(Code(shlex.join(["python", "run.py", "-m", *grid, *common])))
     else:
-        blocks.append(Words(f"The runs are no full grid of {', '.join(keys) or 'options'}; the table of all runs has their options."))  # fmt: skip
+        blocks.append(Words("The table of all runs has their options; they are no full grid."))
     versions = runs[0].directory.manifest.section("versions")
     same = all(run.directory.manifest.section("versions") == versions for run in runs)
     facts = [("training time, all runs", f"{seconds:,.0f} s")]
