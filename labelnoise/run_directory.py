@@ -47,6 +47,7 @@ class RunDirectory:
         self.held_out = path / "held_out.npz"
         self.dynamics = path / "dynamics"
         self.suspects = path / "suspects.csv"
+        self.report = path / "report.html"
         self.unreadable = path / "unreadable.csv"
         self.figures = path / "figures"
         self.tensorboard = path / "tensorboard"

@@ -82,7 +82,7 @@ def fold_config(cfg: DictConfig, fold: int) -> DictConfig:
     for key in ONLY_AUDIT:
         del plain[key]
     plain["data"]["fold"] = [fold, cfg.folds]
-    plain["name"], plain["rerun"] = f"{cfg.name}/fold_{fold}", False
+    plain["name"], plain["rerun"], plain["report"] = f"{cfg.name}/fold_{fold}", False, "none"
     run = OmegaConf.create(plain)
     for name in NEEDED_MONITORS:
         if name not in run.monitor:

@@ -79,7 +79,7 @@ def _found(found: Mapping[str, Any]) -> list[Block]:
         ("given labels predicted out of fold", percent(found["out_of_fold_accuracy"])),
         ("temperature of the predictions", f"{found['temperature']:.3g}"),
         *_counts("not audited", found["not_audited"]),
-        *_counts("left out", found["data_left_out"]),
+        *_counts("left out", found.get("data_left_out") or {}),
     ]
     blocks: list[Block] = [Facts(facts)]
     tables = {"truth": "Against the true labels", "baseline": "Baseline without a network"}

@@ -14,7 +14,7 @@ from rich.table import Table
 # The choices of conf/audit.yaml that differ from those of conf/config.yaml.
 DEFAULTS = {"data": "image_folder", "model": "cnn"}
 # Options that a run does not have, or that belong to the directory of the audit.
-AUDIT_ONLY = ("folds", "jobs", "baseline", "name", "rerun", "data.corrections")
+AUDIT_ONLY = ("folds", "jobs", "baseline", "name", "rerun", "report", "data.corrections")
 # Below this accuracy out of fold, the estimates say more about the network than about the labels.
 WEAK = 0.6
 

@@ -6,7 +6,7 @@ import hashlib
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, fields
 from functools import cache
-from typing import Any, get_type_hints
+from typing import Any, Literal, get_type_hints
 
 from hydra.core.config_store import ConfigStore
 from omegaconf import MISSING, DictConfig, OmegaConf
@@ -29,6 +29,7 @@ _ADDED = (
     "rerun",
     "allow_targets",
     "figures",
+    "report",
     "score",
 )
 
@@ -41,6 +42,7 @@ NOT_PART_OF_THE_RUN = (
     "logger",
     "allow_targets",
     "figures",
+    "report",
     "score",
     "jobs",
 )
@@ -79,6 +81,7 @@ class Config:
     resume: str | None = MISSING
     rerun: Any = MISSING
     figures: Any = MISSING
+    report: Any = MISSING  # as score
     score: Any = MISSING  # not Literal, which OmegaConf does not support
     allow_targets: Any = MISSING
 
@@ -88,6 +91,7 @@ _TOP_TYPES = {key: hint for key, hint in get_type_hints(Config).items() if hint 
     "compile": bool,
     "rerun": bool,
     "figures": bool,
+    "report": Literal["none", "html"],
     "score": score.Name,
 }
 

@@ -13,6 +13,7 @@ from labelnoise.report.html.render import write_page
 from labelnoise.report.html.run import page_of_run
 from labelnoise.report.html.sweep import page_of_sweep
 from labelnoise.report.loaded import load_run, load_runs, reading
+from labelnoise.run_directory import RunDirectory
 from labelnoise.sweeps.ledger import ledger_of
 from labelnoise.sweeps.status import report_status
 
@@ -54,4 +55,4 @@ def report_html(folder: Path, to: Path | None) -> str:
         )
     with reading(folder):
         page = make(folder)
-        return write_page(page, folder / "report.html" if to is None else to)
+        return write_page(page, RunDirectory(folder).report if to is None else to)

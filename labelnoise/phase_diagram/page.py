@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shlex
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -10,6 +11,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from labelnoise.config import composition
 from labelnoise.errors import InputError
 from labelnoise.phase_diagram.quantities import QUANTITIES
 from labelnoise.phase_diagram.store import flat
@@ -127,14 +129,30 @@ def _cut(
 
 def _setting(manifest: Mapping[str, Any]) -> Facts:
     found = flat(manifest["config"])
-    return Facts([(key, str(value)) for key, value in found.items() if value is not None])
+    return Facts([(key, _shown(value)) for key, value in found.items() if value is not None])
+
+
+def _shown(value: Any) -> str:
+    return f"{value:g}" if isinstance(value, float) else str(value)
+
+
+def _command(folder: Path, manifest: Mapping[str, Any]) -> str:
+    """The command with all options of the diagram, also those that are null."""
+    options = manifest["config"] | {"figure.quantity": manifest["figure"]["quantity"]}
+    words = [f"{key}={_typed(value)}" for key, value in composition.flat(options).items()]
+    return shlex.join(["python", "phase_diagram.py", *words, f"name={folder.resolve().name}"])
+
+
+def _typed(value: Any) -> str:
+    """A value as Hydra reads it."""
+    return json.dumps(value, separators=(",", ":")).strip('"')
 
 
 def _again(folder: Path, manifest: Mapping[str, Any]) -> list[Block]:
     versions = manifest["versions"].items()
     return [
-        Words("The options of the setting above, with this name, read the finished diagram again:"),
-        Code(f"python phase_diagram.py name={folder.resolve().name} ..."),
+        Code(_command(folder, manifest)),
+        Words("In the same output directory the command reads the finished diagram."),
         Facts(
             [
                 ("duration", f"{manifest['seconds']:,.1f} s"),

@@ -29,6 +29,9 @@ from labelnoise.processes.distributed import (
 )
 from labelnoise.processes.interrupts import deferred, interruptible
 from labelnoise.processes.logs import logging_to
+from labelnoise.report.html.render import write_page
+from labelnoise.report.html.run import page_of_run
+from labelnoise.report.loaded import load_run
 from labelnoise.report.pictures.run import write_figures
 from labelnoise.report.tables.console import print_summary
 from labelnoise.report.tables.summary import selecting_metric, summarize, write_summary
@@ -81,6 +84,8 @@ def train(
         ):
             _complete(cfg, run, overrides, watcher)
             summary = run.read_summary()
+            if cfg.get("report", "none") == "html":
+                log.info("%s", write_page(page_of_run(load_run(run.path)), run.report))
             if cfg.trainer.get("enable_progress_bar", True):
                 print_summary(summary, run.path)
             return summary

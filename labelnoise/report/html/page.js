@@ -141,7 +141,7 @@
 
   function open(root) {
     for (const figure of root.querySelectorAll(".chart")) {
-      if (figure.querySelector(".uplot") || !figure.querySelector(".plot").clientWidth) continue;
+      if (figure.querySelector(".uplot") || figure.closest("details:not([open])")) continue;
       draw(figure);
     }
     const shared = drawn.filter(({ chart }) => chart.xLabel === "training step" || chart.xLabel.startsWith("step"));

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import shlex
 from collections.abc import Mapping, Sequence
-from pathlib import Path
 from typing import Any, NamedTuple
 
 from labelnoise.files.tables import read_rows
@@ -470,8 +469,3 @@ def _again(run: LoadedRun) -> list[Block]:
         ),
         Words(f"To cite: {CITATION}"),
     ]
-
-
-def page_path(folder: Path) -> Path:
-    """The file of the report in a directory."""
-    return folder / "report.html"
