@@ -85,8 +85,8 @@ def _found(found: Mapping[str, Any]) -> list[Block]:
     tables = {"truth": "Against the true labels", "baseline": "Baseline without a network"}
     for name, words in tables.items():
         if values := found.get(name):
-            rows = [(key.replace("_", " "), _cell(value)) for key, value in values.items()]
-            blocks.append(Table((words, "value"), rows, words))
+            measured = [(key.replace("_", " "), _cell(value)) for key, value in values.items()]
+            blocks.append(Table(("measure", "value"), measured, words))
     classes = sorted(found["by_class"].items(), key=lambda item: -(item[1]["wrong"] or 0))
     rows = [
         (name, f"{each['samples']:,}", percent(each["wrong"]))

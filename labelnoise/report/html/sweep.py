@@ -42,6 +42,7 @@ from labelnoise.report.tables.statistics import Mean, mean_of
 
 MOST_CURVES = len(CYCLE)
 MOST_BANDS = 4  # more bands hide each other
+MOST_CHARTS = 8  # of numbers against options
 MOST_ROWS = 1000
 # The numbers of summary.json in the tables, with their names and the factor of their unit.
 NUMBERS = {
@@ -235,17 +236,25 @@ def _banded(
 def _against(found: Sequence[Settings], numbers: Sequence[Mapping[str, Any]]) -> list[Section]:
     """Charts of the numbers against each option with at least three numeric values."""
     seedless = without_seeds(found)
-    charts = []
+    charts: list[Chart] = []
+    left = 0
     for option in telling_keys(seedless):
         values = {settings.get(option) for settings in found}
         if len(values) < 3 or not all(_is_number(value) for value in values):
             continue
         for key, (title, factor) in NUMBERS.items():
             known = pd.Series([factor * _number(row.get(key)) for row in numbers], name=key)
-            if known.notna().any():
-                charts.append(_chart_against(found, known, option, title, factor))
-    charts = [chart for chart in charts if chart is not None][:8]
-    return [Section("Against the options", charts)] if charts else []
+            if not known.notna().any():
+                continue
+            chart = _chart_against(found, known, option, title, factor)
+            if chart is None or len(charts) == MOST_CHARTS:
+                left += 1
+            else:
+                charts.append(chart)
+    words = "Each point is the mean over the seeds; the band is its 95 % interval."
+    if left:
+        words += f" The page leaves out {left} charts; `report plot` draws them."
+    return [Section("Against the options", [Words(words), *charts])] if charts or left else []
 
 
 def _is_number(value: Any) -> bool:
@@ -260,7 +269,11 @@ def _chart_against(
     if len(lines) > MOST_CURVES:
         return None
     curves = [
-        _banded(str(line), i, {x: mean_of(group["value"]) for x, group in rows.groupby(option)})
+        _banded(
+            str(line),
+            i,
+            {float(str(x)): mean_of(group["value"]) for x, group in rows.groupby(option)},
+        )
         for i, (line, rows) in enumerate(lines)
     ]
     x = np.asarray(sorted({float(each) for each in table[option]}))

@@ -13,7 +13,7 @@ import pytest
 
 from labelnoise.doors.page import report_html
 from labelnoise.errors import InputError
-from labelnoise.report.html.blocks import Chart, Curve, Facts, Page, Section, Table, Words
+from labelnoise.report.html.blocks import Block, Chart, Curve, Facts, Page, Section, Table, Words
 from labelnoise.report.html.render import COLORS, render
 from labelnoise.report.html.run import events_of, page_of_run
 from labelnoise.report.html.sweep import page_of_sweep
@@ -33,7 +33,7 @@ def charts_of(page: str) -> list[dict[str, Any]]:
 def nasty_page() -> Page:
     chart = Chart(NASTY, [Curve(NASTY, "clean", {1.0: 0.5, 2.0: 0.25})], NASTY)
     table = Table((NASTY, "b"), [(NASTY, NASTY)], NASTY)
-    blocks = [Words(NASTY), Facts([(NASTY, NASTY)]), table, chart]
+    blocks: list[Block] = [Words(NASTY), Facts([(NASTY, NASTY)]), table, chart]
     return Page(NASTY, "run", [NASTY], [Section(NASTY, blocks, [table], NASTY)])
 
 
@@ -107,7 +107,7 @@ def test_the_means_of_a_sweep_are_those_of_its_runs(run_tiny: Any, tmp_path: Pat
         mean = np.mean([100 * run.summary["final"]["test/acc"] for run in pair])
         assert float(row[column].split(" ")[0]) == pytest.approx(mean, abs=0.005)
     [against] = [s for s in page.sections if s.title == "Against the options"]
-    first = against.blocks[0]
+    first = against.blocks[1]
     assert isinstance(first, Chart) and [*first.curves[0].points] == [0.1, 0.2, 0.3]
     assert "<h2>Settings</h2>" in render(page)
 
