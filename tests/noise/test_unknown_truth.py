@@ -112,7 +112,9 @@ def tensorboard_words(folder: Path) -> list[str]:
     tags = events.Tags()
     words = [tag for kind in tags.values() if isinstance(kind, list) for tag in kind]
     layout = layout_pb2.Layout()
-    layout.ParseFromString(events.Tensors("custom_scalars__config__")[0].tensor_proto.string_val[0])
+    layout.ParseFromString(
+        events.Tensors("custom_scalars__config__")[-1].tensor_proto.string_val[0]
+    )
     for category in layout.category:
         words.append(category.title)
         for chart in category.chart:
