@@ -85,7 +85,7 @@ def add_samples(writer: Any, dynamics: LoadedDynamics) -> None:
         np.unique(np.linspace(0, len(log) - 1, MOST_ROWS).round().astype(int)) if len(log) else []
     )
     noisy = dynamics.is_noisy if dynamics.truth_known else None
-    for row in rows:
+    for row in rows.tolist():
         step = int(log.step[row])
         loss = np.asarray(log.arrays["loss"][row], dtype=np.float64)
         for name, part in _parts(loss, noisy).items():
