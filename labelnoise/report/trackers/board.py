@@ -81,9 +81,9 @@ def add_samples(writer: Any, dynamics: LoadedDynamics) -> None:
     histogram of all losses and no curve. At most ``MOST_ROWS`` evenly spaced rows are added.
     """
     log = dynamics.log
-    rows = (
-        np.unique(np.linspace(0, len(log) - 1, MOST_ROWS).round().astype(int)) if len(log) else []
-    )
+    if not len(log):
+        return
+    rows = np.unique(np.linspace(0, len(log) - 1, MOST_ROWS).round().astype(int))
     noisy = dynamics.is_noisy if dynamics.truth_known else None
     for row in rows.tolist():
         step = int(log.step[row])
