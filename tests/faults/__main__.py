@@ -1,0 +1,136 @@
+"""python -m tests.faults --count 200 (make faults): cause faults, and print a table of outcomes."""
+
+from __future__ import annotations
+
+import argparse
+import gc
+import os
+import random
+import shutil
+import sys
+import time
+from collections import Counter
+from collections.abc import Sequence
+from pathlib import Path
+from tempfile import mkdtemp
+
+import torch
+
+from labelnoise.sweeps.launcher import MODULES
+from tests.faults.doors import DOORS, Case, Undisturbed, make_images, undisturbed
+from tests.faults.kinds import KINDS, Kind, is_busy
+from tests.faults.mounts import can_mount
+from tests.faults.process import (
+    TIME_LIMIT,
+    Outcome,
+    adopt_orphans,
+    import_all,
+    wait_for_orphans,
+)
+from tests.faults.results import different, results
+
+ENDS = ("same bits", "refused", "wrong")
+
+
+def inject(case: Case, kind: Kind, whole: Undisturbed) -> tuple[str, str]:
+    """Cause a fault, and give the command until it ends.
+
+    Returns:
+        One of :data:`ENDS`, and the reason for "wrong".
+    """
+    with kind.disturb(case):
+        if case.wrong:
+            return "wrong", f"the disturbed command: {case.wrong}"
+        if case.draw.random() < 0.5:
+            wait_for_orphans()
+        outcome = _until_the_end(case)
+        if outcome.status == 0:
+            if other := different(results(case.run), whole.results):
+                return "wrong", f"exit 0 with other results: {', '.join(other)}"
+            return "same bits", ""
+        if case.target and outcome.is_one_line_refusal:
+            named = str(case.target) in outcome.stderr
+            return ("refused", "") if named else ("wrong", f"names another file: {outcome}")
+        return "wrong", str(outcome)
+
+
+def _until_the_end(case: Case) -> Outcome:
+    """Give the command again while processes of the killed command still save their work."""
+    until = time.monotonic() + TIME_LIMIT
+    while is_busy(outcome := case.start().end()) and time.monotonic() < until:
+        time.sleep(0.1)
+    return outcome
+
+
+def faults(names: Sequence[str]) -> list[tuple[str, str]]:
+    """The pairs of a door and a kind of fault."""
+    return [
+        (door.name, name)
+        for name in names
+        for door in DOORS
+        if door.has_children or not KINDS[name].needs_children
+    ]
+
+
+def main(count: int, seed: int, only: int | None) -> int:
+    """Cause ``count`` faults, print a table, and return the number of wrong outcomes."""
+    torch.set_num_threads(1)
+    make_images(Path("images"))
+    adopt_orphans()
+    import_all(MODULES)
+    doors = {door.name: door for door in DOORS}
+    whole = {name: undisturbed(door) for name, door in doors.items()}
+    for name, result in whole.items():
+        print(f"{name}: {len(result.results)} files in {result.seconds:.1f} s", flush=True)
+    gc.freeze()  # the forks share the memory
+    names = [name for name, kind in KINDS.items() if can_mount() or not kind.needs_mount]
+    for name in KINDS.keys() - names:
+        print(f"skipped, because this process may not mount: {name}")
+    pairs = faults(names)
+    random.Random(seed).shuffle(pairs)
+    ends: Counter[tuple[str, str]] = Counter()
+    for number in range(count) if only is None else [only]:
+        name, kind = pairs[number % len(pairs)]
+        place = Path(f"fault-{number:03}")
+        case = Case(doors[name], place, random.Random(f"{seed}/{number}"), whole[name].seconds)
+        started = time.monotonic()
+        try:
+            end, reason = inject(case, KINDS[kind], whole[name])
+        except TimeoutError as error:
+            end, reason = "wrong", str(error)
+        wait_for_orphans()
+        seconds = time.monotonic() - started
+        print(f"{number} {name}, {kind} ({case.hit}): {end} in {seconds:.1f} s", flush=True)
+        if end == "wrong":
+            print(reason, flush=True)
+        elif only is None:
+            shutil.rmtree(place, ignore_errors=True)
+        ends[kind, end] += 1
+    print(f"\n{'fault':18}" + "".join(f"{end:>11}" for end in ENDS))
+    for kind in names:
+        print(f"{kind:18}" + "".join(f"{ends[kind, end]:11}" for end in ENDS))
+    wrong = sum(number for (_, end), number in ends.items() if end == "wrong")
+    total = sum(ends.values())
+    print(f"{total - wrong} of {total} faults ended with the same bits or a refusal in one line")
+    return wrong
+
+
+if __name__ == "__main__":
+    parser = argparse.ArgumentParser(description=__doc__, allow_abbrev=False)
+    parser.add_argument("--count", type=int, default=200)
+    parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--only", type=int, help="the number of the only fault to cause")
+    parser.add_argument("--keep", action="store_true", help="keep the folder")
+    options = parser.parse_args()
+    home, folder = Path.cwd(), Path(mkdtemp(prefix="faults-"))
+    try:
+        os.chdir(folder)
+        status = int(main(options.count, options.seed, options.only) > 0)
+    finally:
+        gc.unfreeze()
+        os.chdir(home)
+        if options.keep:
+            print(f"kept: {folder}")
+        else:
+            shutil.rmtree(folder, ignore_errors=True)
+    sys.exit(status)
