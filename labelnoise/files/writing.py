@@ -119,6 +119,11 @@ def sha256(path: Path) -> str:
         return hashlib.file_digest(file, "sha256").hexdigest()
 
 
+def checksum_of(contents: Mapping[str, Any]) -> str:
+    """The SHA-256 of plain values, whatever the order of the keys."""
+    return hashlib.sha256(json.dumps(contents, sort_keys=True).encode()).hexdigest()
+
+
 def content_of(*files: Path) -> str | None:
     """One SHA-256 of the contents of files in this order; None if a file does not exist.
 

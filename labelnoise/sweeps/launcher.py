@@ -30,6 +30,7 @@ from labelnoise.config.remembered import RememberingLoader
 from labelnoise.processes.devices import cores, gpu_of
 from labelnoise.processes.pool import Ended, Job, Pool, Started
 from labelnoise.processes.server import start_server
+from labelnoise.processes.worker import Report
 from labelnoise.sweeps import ledger
 from labelnoise.sweeps.jobs import jobs_left, leave
 from labelnoise.sweeps.shares import Shares, shares_of
@@ -136,7 +137,13 @@ def print_line(line: str) -> None:
 
 
 class _Failed(JobReturn):
-    """The result of a job that did not finish; Hydra's own class would end the sweep."""
+    """The result of a job that did not finish; Hydra's own class would end the sweep.
+
+    Attributes:
+        report: its end; None if it was not started.
+    """
+
+    report: Report | None = None
 
     @property
     def return_value(self) -> float:
@@ -226,6 +233,8 @@ class _Job:
     def returned(self) -> JobReturn:
         """The result for Hydra's sweeper."""
         found = JobReturn() if self.finished else _Failed()
+        if isinstance(found, _Failed) and self.event is not None:
+            found.report = self.event.report
         found.overrides, found.working_dir = self.overrides, str(Path.cwd())
         found.task_name = JobRuntime.instance().get("name")
         found.return_value = self.value

@@ -16,10 +16,10 @@ from pathlib import Path
 
 from tests.faults import mounts
 from tests.faults.doors import Case
-from tests.faults.process import Command, Outcome, wait_for_orphans
+from tests.faults.process import Outcome, wait_for_orphans
 
 SIGNALS = (signal.SIGKILL, signal.SIGTERM, signal.SIGINT)
-# Files and folders that show a run and are not read again. They are not damaged.
+# Files and folders that show a run and are not read again, so the harness does not damage them.
 NOT_DAMAGED = {"run.log", "output.log", "tensorboard", "figures"}
 
 
@@ -157,8 +157,8 @@ def _moment(draw: random.Random) -> float:
 
 def _killed(case: Case) -> None:
     """Kill the command at a random moment, and wait for its processes."""
-    share = draw_end if (draw_end := case.draw.uniform(0.1, 1.4)) < 1 else 99.0
-    case.hit = "after the end" if share > 1 else f"killed after {share:.0%} of the time"
+    share = case.draw.uniform(0.1, 1.4)
+    case.hit = f"killed after {share:.0%} of the time" if share < 1 else "after the end"
     command = case.start()
     if share < 1:
         time.sleep(share * case.seconds)
@@ -169,9 +169,9 @@ def _killed(case: Case) -> None:
 
 def _check_signalled(case: Case, outcome: Outcome, number: int) -> None:
     allowed = {0, -number} if number == signal.SIGKILL else {0, -number, 128 + number}
-    if outcome.status not in allowed or outcome.has_traceback:
-        if "labelnoise/doors" in outcome.stderr or number == signal.SIGKILL:
-            case.wrong = str(outcome)  # else Python itself was starting
+    starting = outcome.has_traceback and "labelnoise/doors" not in outcome.stderr
+    if (outcome.status not in allowed or outcome.has_traceback) and not starting:
+        case.wrong = str(outcome)
 
 
 def _check_refused_or_done(case: Case, outcome: Outcome) -> None:

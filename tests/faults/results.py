@@ -1,4 +1,4 @@
-"""The results of a command, read from its folder: two calls of it must leave the same, bit for bit."""
+"""The results of a command, read from its folder, without those that depend on the time."""
 
 from __future__ import annotations
 
@@ -28,13 +28,17 @@ TIMES = {"seconds": "is the duration of the last attempt"}
 
 
 def results(run: Path) -> dict[str, Any]:
-    """The results in the folder of a command, by file; the folder of the output has another name."""
+    """The results in the folder of a command, by file, with OUTPUT for its output_dir."""
     found: dict[str, Any] = {}
     for path in sorted(run.rglob("*")):
         name = path.relative_to(run).as_posix()
         if path.is_file() and not _is_left_out(name):
             reader = READERS.get(path.name, _content)
-            if (value := reader(path, run.parent.name)) is not None:
+            try:
+                value = reader(path, run.parent.name)
+            except Exception as error:
+                value = f"cannot be read: {error!r}"
+            if value is not None:
                 found[name] = value
     return found
 
