@@ -161,7 +161,7 @@ class Pool:
         try:
             process = _Process(job, place, self.places[place], self.explain)
         except Exception as error:
-            report = Report("failed", reason=f"the job cannot be started: {error}")
+            report = Report("failed", reason=f"the job cannot be started: {error}", lost=True)
             yield Ended(job, 0, 0.0, report)
             return
         self._running.append(process)

@@ -11,13 +11,14 @@ import sys
 import time
 from collections import Counter
 from collections.abc import Sequence
+from itertools import zip_longest
 from pathlib import Path
 from tempfile import mkdtemp
 
 import torch
 
 from labelnoise.sweeps.launcher import MODULES
-from tests.faults.doors import DOORS, Case, Undisturbed, make_images, undisturbed
+from tests.faults.doors import DOORS, Case, Door, Undisturbed, make_images, undisturbed
 from tests.faults.kinds import KINDS, Kind, is_busy
 from tests.faults.mounts import can_mount
 from tests.faults.process import (
@@ -62,14 +63,20 @@ def _until_the_end(case: Case) -> Outcome:
     return outcome
 
 
-def faults(names: Sequence[str]) -> list[tuple[str, str]]:
-    """The pairs of a door and a kind of fault."""
-    return [
-        (door.name, name)
-        for name in names
-        for door in DOORS
-        if door.has_children or not KINDS[name].needs_children
-    ]
+def faults(names: Sequence[str], draw: random.Random) -> list[tuple[Door, str]]:
+    """The pairs of a door and a kind of fault: every kind with one door, then with another one."""
+    columns = []
+    for name in names:
+        doors = [door for door in DOORS if door.has_children or not KINDS[name].needs_children]
+        columns.append([(door, name) for door in draw.sample(doors, len(doors))])
+    return [pair for row in zip_longest(*columns) for pair in row if pair is not None]
+
+
+def print_table(title: str, names: Sequence[str], ends: Counter[tuple[str, str]]) -> None:
+    """Print the number of each outcome for each name."""
+    print(f"\n{title:18}" + "".join(f"{end:>11}" for end in ENDS))
+    for name in names:
+        print(f"{name:18}" + "".join(f"{ends[name, end]:11}" for end in ENDS))
 
 
 def main(count: int, seed: int, only: int | None) -> int:
@@ -78,40 +85,37 @@ def main(count: int, seed: int, only: int | None) -> int:
     make_images(Path("images"))
     adopt_orphans()
     import_all(MODULES)
-    doors = {door.name: door for door in DOORS}
-    whole = {name: undisturbed(door) for name, door in doors.items()}
+    whole = {door.name: undisturbed(door) for door in DOORS}
     for name, result in whole.items():
         print(f"{name}: {len(result.results)} files in {result.seconds:.1f} s", flush=True)
     gc.freeze()  # the forks share the memory
     names = [name for name, kind in KINDS.items() if can_mount() or not kind.needs_mount]
     for name in KINDS.keys() - names:
         print(f"skipped, because this process may not mount: {name}")
-    pairs = faults(names)
-    random.Random(seed).shuffle(pairs)
+    pairs = faults(names, random.Random(seed))
     ends: Counter[tuple[str, str]] = Counter()
     for number in range(count) if only is None else [only]:
-        name, kind = pairs[number % len(pairs)]
-        place = Path(f"fault-{number:03}")
-        case = Case(doors[name], place, random.Random(f"{seed}/{number}"), whole[name].seconds)
+        door, kind = pairs[number % len(pairs)]
+        place, undamaged = Path(f"fault-{number:03}"), whole[door.name]
+        case = Case(door, place, random.Random(f"{seed}/{number}"), undamaged.seconds)
         started = time.monotonic()
         try:
-            end, reason = inject(case, KINDS[kind], whole[name])
+            end, reason = inject(case, KINDS[kind], undamaged)
         except TimeoutError as error:
             end, reason = "wrong", str(error)
         wait_for_orphans()
         seconds = time.monotonic() - started
-        print(f"{number} {name}, {kind} ({case.hit}): {end} in {seconds:.1f} s", flush=True)
+        print(f"{number} {door.name}, {kind} ({case.hit}): {end} in {seconds:.1f} s", flush=True)
         if end == "wrong":
             print(reason, flush=True)
         elif only is None:
             shutil.rmtree(place, ignore_errors=True)
-        ends[kind, end] += 1
-    print(f"\n{'fault':18}" + "".join(f"{end:>11}" for end in ENDS))
-    for kind in names:
-        print(f"{kind:18}" + "".join(f"{ends[kind, end]:11}" for end in ENDS))
-    wrong = sum(number for (_, end), number in ends.items() if end == "wrong")
-    total = sum(ends.values())
-    print(f"{total - wrong} of {total} faults ended with the same bits or a refusal in one line")
+        ends.update([(kind, end), (door.name, end)])
+    print_table("fault", names, ends)
+    print_table("command", [door.name for door in DOORS], ends)
+    total = sum(ends[kind, end] for kind in names for end in ENDS)
+    wrong = sum(ends[kind, "wrong"] for kind in names)
+    print(f"\n{total - wrong} of {total} faults ended with the same bits or a refusal in one line")
     return wrong
 
 

@@ -25,13 +25,14 @@ NOT_DAMAGED = {"run.log", "output.log", "tensorboard", "figures"}
 
 @contextmanager
 def signalled(case: Case, number: int) -> Iterator[None]:
-    """Send a signal to the command at a random moment."""
-    share = _moment(case.draw)
-    case.hit = f"{signal.Signals(number).name} after {share:.0%} of the time"
-    command = case.start()
-    time.sleep(share * case.seconds)
-    command.send(number)
-    _check_signalled(case, command.end(), number)
+    """Send a signal to the command at a random moment, one to three times."""
+    shares = [_moment(case.draw) for _ in range(case.draw.choice([1, 1, 2, 3]))]
+    case.hit = f"after {', '.join(f'{share:.0%}' for share in shares)} of the time"
+    for share in shares:
+        command = case.start()
+        time.sleep(share * case.seconds)
+        command.send(number)
+        _check_signalled(case, command.end(), number)
     yield
 
 
@@ -170,7 +171,9 @@ def _killed(case: Case) -> None:
 def _check_signalled(case: Case, outcome: Outcome, number: int) -> None:
     allowed = {0, -number} if number == signal.SIGKILL else {0, -number, 128 + number}
     starting = outcome.has_traceback and "labelnoise/doors" not in outcome.stderr
-    if (outcome.status not in allowed or outcome.has_traceback) and not starting:
+    if is_busy(outcome) or starting:
+        return
+    if outcome.status not in allowed or outcome.has_traceback:
         case.wrong = str(outcome)
 
 
