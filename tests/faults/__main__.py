@@ -26,6 +26,7 @@ from tests.faults.process import (
     Outcome,
     adopt_orphans,
     import_all,
+    reap_orphans,
     wait_for_orphans,
 )
 from tests.faults.results import different, results
@@ -58,9 +59,12 @@ def inject(case: Case, kind: Kind, whole: Undisturbed) -> tuple[str, str]:
 def _until_the_end(case: Case) -> Outcome:
     """Give the command again while processes of the killed command still save their work."""
     until = time.monotonic() + TIME_LIMIT
-    while is_busy(outcome := case.start().end()) and time.monotonic() < until:
+    while True:
+        reap_orphans()
+        outcome = case.start().end()
+        if not is_busy(outcome) or time.monotonic() > until:
+            return outcome
         time.sleep(0.1)
-    return outcome
 
 
 def faults(names: Sequence[str], draw: random.Random) -> list[tuple[Door, str]]:

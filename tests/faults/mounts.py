@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ctypes
 import os
 import subprocess
 from collections.abc import Iterator
@@ -10,6 +11,8 @@ from functools import cache
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
+_CLONE_NEWNS = 0x00020000
+
 
 def _call(*words: str) -> None:
     subprocess.run(words, check=True, capture_output=True)
@@ -17,13 +20,16 @@ def _call(*words: str) -> None:
 
 @cache
 def can_mount() -> bool:
-    """Whether this process may mount."""
-    with TemporaryDirectory() as folder:
-        try:
-            _call("mount", "-t", "tmpfs", "-o", "size=64k", "none", folder)
-        except (OSError, subprocess.CalledProcessError):
+    """Whether this process may mount; its mounts are then its own and end with it (Linux)."""
+    try:
+        if ctypes.CDLL(None).unshare(_CLONE_NEWNS) != 0:
             return False
-        _call("umount", folder)
+        _call("mount", "--make-rprivate", "/")
+        with TemporaryDirectory() as folder:
+            _call("mount", "-t", "tmpfs", "-o", "size=64k", "none", folder)
+            _call("umount", folder)
+    except (OSError, AttributeError, subprocess.CalledProcessError):
+        return False
     return True
 
 

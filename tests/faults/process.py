@@ -146,14 +146,22 @@ def adopt_orphans() -> None:
     ctypes.CDLL(None).prctl(_PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0)
 
 
+def reap_orphans() -> bool:
+    """Let the ended ones of the adopted processes go, as init does; whether all have ended."""
+    with suppress(ChildProcessError):
+        while os.waitpid(-1, os.WNOHANG)[0]:
+            pass
+        return False
+    return True
+
+
 def wait_for_orphans() -> None:
     """Wait until the processes that killed commands left have ended."""
     until = time.monotonic() + TIME_LIMIT
-    with suppress(ChildProcessError):
-        while time.monotonic() < until:
-            if not os.waitpid(-1, os.WNOHANG)[0]:
-                time.sleep(0.005)
-        raise TimeoutError("a killed command left a process that does not end")
+    while not reap_orphans():
+        if time.monotonic() > until:
+            raise TimeoutError("a killed command left a process that does not end")
+        time.sleep(0.005)
 
 
 def import_all(names: Sequence[str]) -> None:
