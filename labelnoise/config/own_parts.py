@@ -20,7 +20,7 @@ def config_dir_of(words: Sequence[str]) -> Iterator[None]:
     """Remember the ``--config-dir`` of a command line for this process and those that it starts."""
     before = os.environ.pop(_VARIABLE, None)
     for flag in ("--config-dir", "-cd"):
-        for word, following in zip(words, [*words[1:], ""], strict=True):
+        for word, following in zip(words, [*words, ""][1:], strict=True):
             name, equals, value = word.partition("=")
             if name == flag:
                 os.environ[_VARIABLE] = os.path.abspath(value if equals else following)

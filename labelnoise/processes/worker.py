@@ -16,7 +16,12 @@ from pathlib import Path
 from typing import Any, Literal
 
 from labelnoise.errors import is_of_the_disk
-from labelnoise.processes.interrupts import Interrupted, interruptible, received
+from labelnoise.processes.interrupts import (
+    Interrupted,
+    interruptible,
+    interruption_behind,
+    received,
+)
 from labelnoise.processes.memory import own_peak
 from labelnoise.processes.output import send_output_to
 
@@ -99,6 +104,8 @@ def _call(
             return INTERRUPTED
         return Report("failed", reason=f"the job called sys.exit({error.code!r})")
     except BaseException as error:
+        if interruption_behind(error) is not None:
+            return INTERRUPTED
         if (line := explain(error)) is not None:
             print(f"error: {line}", file=sys.stderr)
             return Report("failed", reason=line, refused=True, lost=is_of_the_disk(error))

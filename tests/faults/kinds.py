@@ -20,6 +20,7 @@ from tests.faults.process import Outcome, wait_for_orphans
 
 SIGNALS = (signal.SIGKILL, signal.SIGTERM, signal.SIGINT)
 # Files and folders that show a run and are not read again, so the harness does not damage them.
+# People may edit suspects.csv of a run; that of an audit has a checksum.
 NOT_DAMAGED = {"run.log", "output.log", "tensorboard", "figures"}
 
 
@@ -186,8 +187,8 @@ def _can_be_damaged(path: Path, run: Path) -> bool:
     return (
         path.is_file()
         and not NOT_DAMAGED & set(path.relative_to(run).parts)
-        and path.suffix != ".lock"
-        and path.name != ".lock"
+        and not (path.name == "suspects.csv" and (path.parent / "dynamics").exists())
+        and not path.name.endswith(".lock")
         and path.stat().st_size > 0
     )
 
