@@ -75,18 +75,20 @@ def remove_parts(*folders: Path) -> None:
     for folder in folders:
         for part in folder.glob(f".*.{gethostname()}-*.part"):
             pid = part.name.removesuffix(".part").rpartition("-")[2]
-            if pid.isdecimal() and not _is_alive(int(pid)):
+            # This process is not writing now.
+            if pid.isdecimal() and (int(pid) == os.getpid() or not process_exists(int(pid))):
                 part.unlink(missing_ok=True)
 
 
-def _is_alive(pid: int) -> bool:
+def process_exists(pid: int) -> bool:
+    """Whether this machine has a process with a number."""
     try:
         os.kill(pid, 0)
     except ProcessLookupError:
         return False
     except PermissionError:  # a process of another user
         return True
-    return pid != os.getpid()  # this process is not writing now
+    return True
 
 
 def write_text(path: Path, text: str) -> None:

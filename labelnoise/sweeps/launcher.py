@@ -27,6 +27,7 @@ from labelnoise.config.command_line import explain
 from labelnoise.config.composition import config_hash
 from labelnoise.config.options import check_value
 from labelnoise.config.remembered import RememberingLoader
+from labelnoise.files.writing import process_exists
 from labelnoise.processes.devices import cores, gpu_of
 from labelnoise.processes.pool import Ended, Job, Pool, Started
 from labelnoise.processes.server import start_server
@@ -86,6 +87,7 @@ class Sweep:
         setup_globals()
         configure_log(self.config.hydra.hydra_logging, self.config.hydra.verbose)
         self.folder.mkdir(parents=True, exist_ok=True)
+        _remove_outputs(self.folder)
         jobs = [_Job(self, first + i, list(words)) for i, words in enumerate(overrides)]
         common = set.intersection(*map(set, overrides)) if len(jobs) > 1 else set()
         for job in jobs:
@@ -131,6 +133,14 @@ class Sweep:
         print_line(f"{line} ({words})")
 
 
+def _remove_outputs(folder: Path) -> None:
+    """Remove the output that killed jobs of ended sweeps of this machine left."""
+    for file in folder.glob(f".job-*-{ledger.host()}-*.log"):
+        pid = file.stem.rpartition("-")[2]
+        if pid.isdecimal() and not process_exists(int(pid)):
+            file.unlink(missing_ok=True)
+
+
 def print_line(line: str) -> None:
     """Print a line at once, also into a pipe."""
     print(line, flush=True)
@@ -160,7 +170,7 @@ class _Job:
     def __init__(self, sweep: Sweep, number: int, overrides: list[str]) -> None:
         self.sweep, self.number, self.overrides = sweep, number, overrides
         # Used until the job has a directory; another process may run the same sweep.
-        self.output = sweep.folder / f".job-{number}-{os.getpid()}.log"
+        self.output = sweep.folder / f".job-{number}-{ledger.host()}-{os.getpid()}.log"
         self.words: list[str] = overrides  # the options in which the jobs differ
         self.started = False
         self.event: Ended | None = None
