@@ -64,7 +64,7 @@ format: $(INSTALLED) ## Fix what can be fixed: imports, format, outputs in noteb
 bench: $(INSTALLED) ## Measure speed and memory
 	$(PYTHON) -m benchmarks $(ARGS)
 
-faults: $(INSTALLED) ## Kill runs, damage their files and fill their disk, 200 times
+faults: $(INSTALLED) ## Inject 200 faults into runs, sweeps, searches, audits and phase diagrams
 	$(PYTHON) -m tests.faults $(ARGS)
 
 status: $(INSTALLED) ## Show the state of the newest sweep in outputs/ (or DIR=outputs/NAME)

@@ -12,6 +12,7 @@ import pytest
 from omegaconf import DictConfig
 
 from labelnoise.config.composition import config_hash
+from labelnoise.errors import InputError
 from labelnoise.learner.history import History
 from labelnoise.report.loaded import LoadedRun
 from labelnoise.report.tables.sweep import COLUMNS, mean_and_range, over_seeds, sweep_rows
@@ -207,3 +208,16 @@ def test_a_job_lies_where_its_configuration_is(
         assert job_folder(tmp_path / given, tiny_config("noise_rate=0.2")).name == "1"
     new = tiny_config("noise_rate=0.3")
     assert [job_folder(tmp_path / given, new).name for given in ("0", "1", "2")] == ["2", "2", "2"]
+
+
+def test_a_job_with_a_damaged_configuration_is_refused_and_not_computed_elsewhere(
+    tiny_config: Callable[..., DictConfig], tmp_path: Path
+) -> None:
+    cfg = tiny_config("seed=5")
+    with claim(tmp_path / "0", cfg, []):
+        pass
+    file = RunDirectory(tmp_path / "0").config
+    file.write_text(file.read_text().replace("seed: 5", "seed: 7"))
+    with pytest.raises(InputError, match=r"0/.hydra/config.yaml is damaged"):
+        train_in_sweep(cfg, tmp_path / "0", [])
+    assert not (tmp_path / "1").exists()
