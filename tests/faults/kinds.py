@@ -9,7 +9,7 @@ import shutil
 import signal
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -225,7 +225,7 @@ class Kind:
         needs_mount: whether it needs the right to mount.
     """
 
-    disturb: Callable[[Case], object]
+    disturb: Callable[[Case], AbstractContextManager[None]]
     needs_children: bool = False
     needs_mount: bool = False
 
