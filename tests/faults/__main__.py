@@ -34,6 +34,25 @@ from tests.faults.results import different, results
 ENDS = ("same bits", "refused", "wrong")
 
 
+def fault(number: int, seed: int, door: Door, kind: str, whole: Undisturbed) -> str:
+    """Cause a fault, print a line, and return one of :data:`ENDS`."""
+    draw = random.Random(f"{seed}/{number}")
+    case = Case(door, Path(f"fault-{number:03}"), draw, whole.seconds)
+    started = time.monotonic()
+    try:
+        end, reason = inject(case, KINDS[kind], whole)
+        wait_for_orphans()
+    except TimeoutError as error:
+        end, reason = "wrong", str(error)
+    seconds = time.monotonic() - started
+    print(f"{number} {door.name}, {kind} ({case.hit}): {end} in {seconds:.1f} s", flush=True)
+    if end == "wrong":
+        print(reason, flush=True)
+    else:
+        shutil.rmtree(case.folder, ignore_errors=True)
+    return end
+
+
 def inject(case: Case, kind: Kind, whole: Undisturbed) -> tuple[str, str]:
     """Cause a fault, and give the command until it ends.
 
@@ -100,20 +119,7 @@ def main(count: int, seed: int, only: int | None) -> int:
     ends: Counter[tuple[str, str]] = Counter()
     for number in range(count) if only is None else [only]:
         door, kind = pairs[number % len(pairs)]
-        place, undamaged = Path(f"fault-{number:03}"), whole[door.name]
-        case = Case(door, place, random.Random(f"{seed}/{number}"), undamaged.seconds)
-        started = time.monotonic()
-        try:
-            end, reason = inject(case, KINDS[kind], undamaged)
-        except TimeoutError as error:
-            end, reason = "wrong", str(error)
-        wait_for_orphans()
-        seconds = time.monotonic() - started
-        print(f"{number} {door.name}, {kind} ({case.hit}): {end} in {seconds:.1f} s", flush=True)
-        if end == "wrong":
-            print(reason, flush=True)
-        elif only is None:
-            shutil.rmtree(place, ignore_errors=True)
+        end = fault(number, seed, door, kind, whole[door.name])
         ends.update([(kind, end), (door.name, end)])
     print_table("fault", names, ends)
     print_table("command", [door.name for door in DOORS], ends)
@@ -128,7 +134,7 @@ if __name__ == "__main__":
     parser.add_argument("--count", type=int, default=200)
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--only", type=int, help="the number of the only fault to cause")
-    parser.add_argument("--keep", action="store_true", help="keep the folder")
+    parser.add_argument("--keep", action="store_true", help="keep the folders of wrong outcomes")
     options = parser.parse_args()
     home, folder = Path.cwd(), Path(mkdtemp(prefix="faults-"))
     try:
