@@ -64,7 +64,7 @@ format: $(INSTALLED) ## Fix what can be fixed: imports, format, outputs in noteb
 bench: $(INSTALLED) ## Measure speed and memory
 	$(PYTHON) -m benchmarks $(ARGS)
 
-faults: $(INSTALLED) ## Kill runs, damage their files and fill their disk, 200 times
+faults: $(INSTALLED) ## Inject 200 faults into runs, sweeps, searches, audits and phase diagrams
 	$(PYTHON) -m tests.faults $(ARGS)
 
 bad-input: $(INSTALLED) ## Print the error line of every wrong input in the table (or ARGS=WORD: rows with a word)

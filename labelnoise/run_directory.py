@@ -161,6 +161,14 @@ class RunDirectory:
         """
         self.manifest.check(*self.manifest.files())
 
+    def is_whole(self) -> bool:
+        """Whether the directory has a finished run with undamaged files."""
+        try:
+            self.check_results()
+        except InputError:
+            return False
+        return self.manifest.exists() and self.summary.is_file()
+
     def check_data(self, sources: Mapping[str, str | None]) -> None:
         """Compare the fingerprints of the data files with the manifest, or save them there.
 
@@ -220,7 +228,10 @@ def claim(path: Path, cfg: DictConfig, overrides: Sequence[str]) -> Iterator[Run
             _begin(directory, cfg, overrides)
         else:  # meanwhile another process may have started a run here
             _refuse_another_run(directory, cfg)
-            remove_parts(path, directory.config.parent, directory.checkpoints, directory.dynamics)
+            remove_parts(
+                path, directory.config.parent, directory.checkpoints, directory.dynamics,
+                directory.figures,
+            )  # fmt: skip
         move_output_to(directory.output)
         yield directory
     except Exception as error:
@@ -316,8 +327,9 @@ def _refuse_other_versions(directory: RunDirectory) -> None:
     """Refuse to continue or return a run that other versions computed."""
     if not directory.manifest.exists():
         raise InputError(
-            f"{directory.path} has no {directory.manifest.path.name}, because an earlier version "
-            "of labelnoise wrote it: choose another name=, or write rerun=true to compute it again"
+            f"{directory.manifest.path} is missing: the file was removed, or an earlier version of "
+            "labelnoise wrote the run: choose another name=, or write rerun=true to compute it "
+            "again"
         )
     changed = changed_versions(directory.manifest.section("versions"), versions())
     if changed:

@@ -163,3 +163,8 @@ def test_a_part_of_another_kind_or_shape_is_refused_in_one_line(
     line = explain(raised.value)
     assert line is not None and "\n" not in line and re.search(WRONG[words], line), line
     sys.modules.pop("odd_parts", None)
+
+
+def test_a_command_without_words_has_no_folder() -> None:
+    with config_dir_of([]):
+        assert own_config_dir() is None

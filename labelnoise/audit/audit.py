@@ -58,7 +58,9 @@ def audit(
             results = AuditDirectory(run)
             if results.audit.exists():
                 run.check_results()
-                run.check_data(_source(cfg).fingerprints())
+                source = _source(cfg)
+                run.check_data(source.fingerprints())
+                source.restore(run)
                 log.info("%s is already finished", path)
             else:
                 _audit(cfg, results, overrides)

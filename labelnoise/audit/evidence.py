@@ -71,6 +71,9 @@ class Source(Protocol):
     def gather(self, run: RunDirectory) -> Gathered:
         """The evidence about all labels; files of the audit are kept in ``run``."""
 
+    def restore(self, run: RunDirectory) -> None:
+        """Compute lost files of a finished audit again, and refuse damaged files."""
+
 
 def mean_margin_loss(
     probability: Float[np.ndarray, "T n K"], label: Int[np.ndarray, " n"]

@@ -12,7 +12,7 @@ from labelnoise.audit.config import fold_config
 from labelnoise.audit.duplicates import find_duplicates
 from labelnoise.audit.evidence import Gathered
 from labelnoise.audit.fold_evidence import evidence_of_folds
-from labelnoise.audit.folds import train_folds
+from labelnoise.audit.folds import fold_directory, train_folds
 from labelnoise.data.pool import PoolDataModule
 from labelnoise.errors import InputError
 from labelnoise.files.label_words import some
@@ -45,6 +45,12 @@ class PoolOfSamples:
     def fingerprints(self) -> dict[str, str | None]:
         """The fingerprints of the files."""
         return self.data.sources()
+
+    def restore(self, run: RunDirectory) -> None:
+        """Train removed folds again, and refuse damaged folds."""
+        folds = [RunDirectory(fold_directory(run.path, fold)) for fold in range(self.cfg.folds)]
+        if not all(fold.is_whole() for fold in folds):
+            train_folds(self.cfg, run.path)
 
     def gather(self, run: RunDirectory) -> Gathered:
         """Train the folds, and join what they say about every sample."""

@@ -70,6 +70,9 @@ class Predictions:
             "data.labels": content_of(self.labels),
         }
 
+    def restore(self, run: RunDirectory) -> None:
+        """Nothing: the audit has no other files."""
+
     def gather(self, run: RunDirectory) -> Gathered:
         """The predictions and the labels; nothing is trained."""
         run.check_data(self.fingerprints())

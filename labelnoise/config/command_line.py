@@ -23,7 +23,7 @@ from labelnoise.config.own_parts import check_own_names, config_dir_of
 from labelnoise.config.places import remove_made
 from labelnoise.config.words import check_words
 from labelnoise.errors import InputError
-from labelnoise.processes.interrupts import interruptible
+from labelnoise.processes.interrupts import interruptible, interruption_behind
 
 # The setting of the user, before one_line_errors sets the variable.
 _TRACEBACKS = os.environ.get("HYDRA_FULL_ERROR") == "1"
@@ -135,6 +135,9 @@ def _refuse_flag(parser: argparse.ArgumentParser, message: str) -> NoReturn:
 
 
 def exit_with_one_line(error: Exception) -> None:
+    """End the process with the line of a user's error, or as after a signal; other errors pass."""
+    if (interrupted := interruption_behind(error)) is not None:
+        raise interrupted from None
     line = explain(error)
     if line is not None and not _TRACEBACKS:
         sys.stderr.write(f"error: {printable(line)}\n")

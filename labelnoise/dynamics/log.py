@@ -161,7 +161,7 @@ def _opened(file: Path, mode: str) -> np.memmap[Any, Any]:
     except (OSError, ValueError) as error:
         state = "is damaged" if file.exists() else "is missing"
         raise InputError(
-            f"{file.parent} has no readable per-sample log, because {file.name} {state}: start the "
+            f"{file.parent} has no readable per-sample log, because {file} {state}: start the "
             "run again under another name, with monitor=[memorization,dynamics]"
         ) from error
 

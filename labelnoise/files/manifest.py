@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import json
 from collections.abc import Mapping
 from functools import cache
@@ -12,7 +11,7 @@ from typing import Any
 
 import labelnoise
 from labelnoise.errors import InputError
-from labelnoise.files.writing import sha256, write_json
+from labelnoise.files.writing import checksum_of, sha256, write_json
 
 # Other versions of these may give other results.
 LIBRARIES = ("torch", "torchvision", "pytorch-lightning", "numpy")
@@ -65,7 +64,7 @@ class Manifest:
     def update(self, **sections: Mapping[str, Any]) -> None:
         """Replace whole sections; the other sections do not change."""
         contents = (self._read() if self.exists() else {}) | sections
-        write_json(self.path, {**contents, _OWN: _checksum(contents)})
+        write_json(self.path, sealed(contents))
 
     def add_files(self, checksums: Mapping[Path, str]) -> None:
         """Add files of the directory with their SHA-256."""
@@ -99,10 +98,7 @@ class Manifest:
 
     def _read(self) -> dict[str, Any]:
         try:
-            contents = json.loads(self.path.read_text(encoding="utf-8"))
-            own = contents.pop(_OWN)
-            if own != _checksum(contents):
-                raise ValueError("its checksum differs")
+            contents = unsealed(json.loads(self.path.read_text(encoding="utf-8")))
         except (OSError, ValueError, KeyError, AttributeError, TypeError) as error:
             raise InputError(f"{self.path} is damaged ({error}): {_ADVICE}") from error
         return dict(contents)
@@ -111,5 +107,23 @@ class Manifest:
 _ADVICE = "choose another name=, or write rerun=true to compute the run again"
 
 
-def _checksum(contents: Mapping[str, Any]) -> str:
-    return hashlib.sha256(json.dumps(contents, sort_keys=True).encode()).hexdigest()
+def sealed(contents: Mapping[str, Any]) -> dict[str, Any]:
+    """Plain values with a checksum of them."""
+    return {**contents, _OWN: checksum_of(contents)}
+
+
+def unsealed(contents: Mapping[str, Any]) -> dict[str, Any]:
+    """The values in the result of :func:`sealed`.
+
+    Raises:
+        KeyError: there is no checksum.
+        ValueError: the values have another checksum.
+
+    Example:
+        >>> unsealed(sealed({"a": 1}))
+        {'a': 1}
+    """
+    own, values = contents[_OWN], {key: contents[key] for key in contents if key != _OWN}
+    if own != checksum_of(values):
+        raise ValueError("its checksum differs")
+    return values

@@ -76,18 +76,20 @@ def remove_parts(*folders: Path) -> None:
     for folder in folders:
         for part in folder.glob(f".*.{gethostname()}-*.part"):
             pid = part.name.removesuffix(".part").rpartition("-")[2]
-            if pid.isdecimal() and not _is_alive(int(pid)):
+            # This process is not writing now.
+            if pid.isdecimal() and (int(pid) == os.getpid() or not process_exists(int(pid))):
                 part.unlink(missing_ok=True)
 
 
-def _is_alive(pid: int) -> bool:
+def process_exists(pid: int) -> bool:
+    """Whether this machine has a process with a number."""
     try:
         os.kill(pid, 0)
     except ProcessLookupError:
         return False
     except PermissionError:  # a process of another user
         return True
-    return pid != os.getpid()  # this process is not writing now
+    return True
 
 
 def write_text(path: Path, text: str) -> None:
@@ -118,6 +120,11 @@ def sha256(path: Path) -> str:
     """The SHA-256 of the content of a file in hexadecimal digits."""
     with path.open("rb") as file:
         return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def checksum_of(contents: Mapping[str, Any]) -> str:
+    """The SHA-256 of plain values, whatever the order of the keys."""
+    return hashlib.sha256(json.dumps(contents, sort_keys=True).encode()).hexdigest()
 
 
 def content_of(*files: Path) -> str | None:

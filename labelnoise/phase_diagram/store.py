@@ -15,9 +15,9 @@ from numpy.typing import NDArray
 
 from labelnoise.config import composition
 from labelnoise.errors import InputError
-from labelnoise.files.manifest import changed_versions, versions
+from labelnoise.files.manifest import changed_versions, sealed, unsealed, versions
 from labelnoise.files.tables import write_rows
-from labelnoise.files.writing import remove_parts, replacing, write_arrays, write_text
+from labelnoise.files.writing import remove_parts, replacing, write_arrays, write_json
 from labelnoise.phase_diagram.grid import Grid
 from labelnoise.phase_diagram.statistics import over_seeds
 
@@ -27,7 +27,7 @@ Arrays = dict[str, NDArray[Any]]
 class Store:
     """The directory of one diagram.
 
-        manifest.json          configuration, its fingerprint, versions, seconds
+        manifest.json          configuration, its fingerprint, versions, seconds, own checksum
         parts/00000.npz        finished cells
         diagram.npz            axes, and every quantity as (panels, y, x, seeds)
         diagram.csv            a row for each cell: mean, standard deviation and count over seeds
@@ -54,11 +54,14 @@ class Store:
         Raises:
             InputError: the directory has another diagram or other files.
         """
-        remove_parts(self.path, self.path / "parts")
+        remove_parts(self.path, self.path / "parts", self.figures)
         if self.manifest.is_file():
             self._refuse_another(self.manifest)
         elif self.path.is_dir() and not all(_is_ours(entry) for entry in self.path.iterdir()):
-            raise InputError(f"{self.path} is not empty and holds no diagram: choose another name=")
+            raise InputError(
+                f"{self.path} is not empty and holds no diagram, because {self.manifest} is "
+                "missing: choose another name="
+            )
         else:
             self.describe(status="running")
             return True
@@ -76,7 +79,7 @@ class Store:
         """Write the manifest."""
         whole = {"config": self.config, "fingerprint": self.fingerprint, "versions": versions()}
         self.path.mkdir(parents=True, exist_ok=True)
-        write_text(self.manifest, json.dumps(whole | more, indent=2) + "\n")
+        write_json(self.manifest, sealed(whole | more))
 
     def part(self, number: int) -> Path:
         return self.path / "parts" / f"{number:05}.npz"
@@ -155,7 +158,7 @@ class Store:
 
     def _refuse_another(self, manifest: Path, advice: str = "choose another name=") -> None:
         try:
-            whole = json.loads(manifest.read_text(encoding="utf-8"))
+            whole = unsealed(json.loads(manifest.read_text(encoding="utf-8")))
             other, theirs = flat(whole["config"]), dict(whole["versions"])
         except (ValueError, KeyError, TypeError, AttributeError):
             raise InputError(f"{manifest} is damaged or not of a diagram: {advice}") from None

@@ -88,6 +88,22 @@ def received() -> int | None:
     return _received
 
 
+def interruption_behind(error: BaseException) -> Interrupted | None:
+    """The interruption that led to an exception, or None.
+
+    A signal can reach a library in the middle of its work, which then fails while it cleans up.
+    """
+    waiting, seen = [error], set[int]()
+    while waiting:
+        each = waiting.pop()
+        if isinstance(each, Interrupted):
+            return each
+        seen.add(id(each))
+        nearer = (each.__cause__, each.__context__)
+        waiting += [other for other in nearer if other is not None and id(other) not in seen]
+    return None
+
+
 def _answer(number: int, frame: FrameType | None) -> None:
     global _received
     waits = _deferring > 0 and _received is None

@@ -3,9 +3,22 @@
 from __future__ import annotations
 
 import logging
+import sys
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
+
+
+class _File(logging.FileHandler):
+    """A file that loses lines while the disk is full; the run continues."""
+
+    def handleError(self, record: logging.LogRecord) -> None:
+        if not isinstance(sys.exception(), OSError):
+            super().handleError(record)
+
+    def close(self) -> None:
+        with suppress(OSError):  # closing writes what is left in the buffer
+            super().close()
 
 
 @contextmanager
@@ -17,7 +30,7 @@ def logging_to(path: Path | None) -> Iterator[None]:
     ours = logging.getLogger("labelnoise")
     lightning = [logging.getLogger(name) for name in ("pytorch_lightning", "lightning_fabric")]
     screen: logging.Handler = logging.NullHandler() if path is None else logging.StreamHandler()
-    file: logging.Handler = logging.NullHandler() if path is None else logging.FileHandler(path)
+    file: logging.Handler = logging.NullHandler() if path is None else _File(path)
     screen.setFormatter(logging.Formatter("%(message)s"))
     file.setFormatter(logging.Formatter("%(asctime)s %(levelname)s %(message)s"))
     levels = [logger.level for logger in (ours, *lightning)]

@@ -5,6 +5,7 @@ from __future__ import annotations
 import faulthandler
 import os
 import sys
+from contextlib import suppress
 from pathlib import Path
 
 # In the process of a job: the file that has the output; None in other processes.
@@ -35,10 +36,12 @@ def move_output_to(file: Path) -> None:
     sys.stdout.flush()
     sys.stderr.flush()
     before, _file = _file, None
-    text = before.read_bytes()
+    text = b""
+    with suppress(FileNotFoundError):  # removed by a later sweep, if the pool was killed
+        text = before.read_bytes()
     _append_to(file)
     os.write(1, text)
-    before.unlink()
+    before.unlink(missing_ok=True)
 
 
 def _append_to(file: Path) -> None:

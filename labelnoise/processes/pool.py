@@ -161,7 +161,7 @@ class Pool:
         try:
             process = _Process(job, place, self.places[place], self.explain)
         except Exception as error:
-            report = Report("failed", reason=f"the job cannot be started: {error}")
+            report = Report("failed", reason=f"the job cannot be started: {error}", lost=True)
             yield Ended(job, 0, 0.0, report)
             return
         self._running.append(process)
@@ -253,7 +253,8 @@ def _report_of(code: int) -> Report:
     if code in INTERRUPTED_STATUS:
         return INTERRUPTED
     if code >= 0:
-        return Report("failed", reason=f"the process ended with status {code} and without a result")
+        reason = f"the process ended with status {code} and without a result"
+        return Report("failed", reason=reason, lost=True)
     advice = ", as when the memory is full" if code == -signal.SIGKILL else ""
     reason = f"killed by {signal.Signals(-code).name}{advice}"
-    return Report("killed", reason=reason, signal=-code)
+    return Report("killed", reason=reason, signal=-code, lost=True)

@@ -15,7 +15,13 @@ from multiprocessing.connection import Connection
 from pathlib import Path
 from typing import Any, Literal
 
-from labelnoise.processes.interrupts import Interrupted, interruptible, received
+from labelnoise.errors import is_of_the_disk
+from labelnoise.processes.interrupts import (
+    Interrupted,
+    interruptible,
+    interruption_behind,
+    received,
+)
 from labelnoise.processes.memory import own_peak
 from labelnoise.processes.output import send_output_to
 
@@ -40,6 +46,8 @@ class Report:
         refused: whether the reason is a user's error.
         text: the traceback, if the reason is not a user's error.
         signal: the signal that ended the process or stopped the job.
+        lost: whether the job did not finish for a reason outside of it, so that it may finish if it
+            is repeated: a signal, the end of its process, or the disk.
         own_peak: the largest memory in bytes of the process alone; None if unknown.
     """
 
@@ -50,9 +58,12 @@ class Report:
     text: str | None = None
     signal: int | None = None
     own_peak: int | None = None
+    lost: bool = False
 
 
-INTERRUPTED = Report("interrupted", reason="stopped before its end", signal=signal.SIGTERM)
+INTERRUPTED = Report(
+    "interrupted", reason="stopped before its end", signal=signal.SIGTERM, lost=True
+)
 
 
 def work(
@@ -93,9 +104,11 @@ def _call(
             return INTERRUPTED
         return Report("failed", reason=f"the job called sys.exit({error.code!r})")
     except BaseException as error:
+        if interruption_behind(error) is not None:
+            return INTERRUPTED
         if (line := explain(error)) is not None:
             print(f"error: {line}", file=sys.stderr)
-            return Report("failed", reason=line, refused=True)
+            return Report("failed", reason=line, refused=True, lost=is_of_the_disk(error))
         traceback.print_exc()
         reason = " ".join(f"{type(error).__name__}: {error}".split())
         return Report("failed", reason=reason, text=traceback.format_exc())

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from filelock import FileLock, Timeout
-from omegaconf import DictConfig, OmegaConf
+from omegaconf import DictConfig
 
 from labelnoise.config.composition import config_hash
 from labelnoise.config.score import score_of
@@ -133,6 +133,4 @@ def _hash_in(folder: Path) -> str | None:
 
 @lru_cache(maxsize=4096)
 def _hash_of(path: Path, written: int) -> str:
-    cfg = OmegaConf.load(path)
-    assert isinstance(cfg, DictConfig)
-    return config_hash(cfg)
+    return config_hash(RunDirectory(path.parents[1]).read_config())  # refuses a damaged file

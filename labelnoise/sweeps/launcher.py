@@ -28,9 +28,11 @@ from labelnoise.config.composition import config_hash
 from labelnoise.config.options import check_value
 from labelnoise.config.remembered import RememberingLoader
 from labelnoise.errors import InputError
+from labelnoise.files.writing import process_exists
 from labelnoise.processes.devices import cores, gpu_of
 from labelnoise.processes.pool import Ended, Job, Pool, Started
 from labelnoise.processes.server import start_server
+from labelnoise.processes.worker import Report
 from labelnoise.sweeps import ledger
 from labelnoise.sweeps.jobs import jobs_left, leave
 from labelnoise.sweeps.shares import Shares, shares_of
@@ -92,6 +94,7 @@ class Sweep:
         setup_globals()
         configure_log(self.config.hydra.hydra_logging, self.config.hydra.verbose)
         self.folder.mkdir(parents=True, exist_ok=True)
+        _remove_outputs(self.folder)
         jobs = [_Job(self, first + i, list(words)) for i, words in enumerate(overrides)]
         common = set.intersection(*map(set, overrides)) if len(jobs) > 1 else set()
         for job in jobs:
@@ -137,13 +140,27 @@ class Sweep:
         print_line(f"{line} ({words})")
 
 
+def _remove_outputs(folder: Path) -> None:
+    """Remove the output that killed jobs of ended sweeps of this machine left."""
+    for file in folder.glob(f".job-*-{ledger.host()}-*.log"):
+        pid = file.stem.rpartition("-")[2]
+        if pid.isdecimal() and not process_exists(int(pid)):
+            file.unlink(missing_ok=True)
+
+
 def print_line(line: str) -> None:
     """Print a line at once, also into a pipe."""
     print(line, flush=True)
 
 
 class _Failed(JobReturn):
-    """The result of a job that did not finish; Hydra's own class would end the sweep."""
+    """The result of a job that did not finish; Hydra's own class would end the sweep.
+
+    Attributes:
+        report: its end; None if it was not started.
+    """
+
+    report: Report | None = None
 
     @property
     def return_value(self) -> float:
@@ -160,7 +177,7 @@ class _Job:
     def __init__(self, sweep: Sweep, number: int, overrides: list[str]) -> None:
         self.sweep, self.number, self.overrides = sweep, number, overrides
         # Used until the job has a directory; another process may run the same sweep.
-        self.output = sweep.folder / f".job-{number}-{os.getpid()}.log"
+        self.output = sweep.folder / f".job-{number}-{ledger.host()}-{os.getpid()}.log"
         self.words: list[str] = overrides  # the options in which the jobs differ
         self.started = False
         self.event: Ended | None = None
@@ -233,6 +250,8 @@ class _Job:
     def returned(self) -> JobReturn:
         """The result for Hydra's sweeper."""
         found = JobReturn() if self.finished else _Failed()
+        if isinstance(found, _Failed) and self.event is not None:
+            found.report = self.event.report
         found.overrides, found.working_dir = self.overrides, str(Path.cwd())
         found.task_name = JobRuntime.instance().get("name")
         found.return_value = self.value

@@ -19,6 +19,7 @@ from filelock import FileLock
 
 from labelnoise.config.score import Name
 from labelnoise.errors import BusyError
+from labelnoise.files.writing import checksum_of
 from labelnoise.processes.worker import INTERRUPTED, INTERRUPTED_STATUS
 
 Event = dict[str, Any]
@@ -123,7 +124,8 @@ def now() -> str:
 
 def append(sweep: Path, event: Event) -> None:
     """Append a line to the ledger; a line that a killed process cut off stays separate."""
-    line = json.dumps(event, default=str) + "\n"
+    plain = json.loads(json.dumps(event, default=str))
+    line = json.dumps(plain | {"sha256": checksum_of(plain)}) + "\n"
     path = ledger_of(sweep)
     with FileLock(sweep / ".ledger.lock"):
         descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_APPEND, 0o666)
@@ -146,6 +148,8 @@ def read_events(sweep: Path) -> tuple[list[Event], int]:
     for line in filter(None, lines):
         try:
             event = dict(json.loads(line))
+            if event.pop("sha256", None) not in (None, checksum_of(event)):
+                raise ValueError("its checksum differs")
             kind = "sweep" if event["status"] == "sweep" else "job"
             events.append({key: event[key] for key in _KEYS[kind]} | event)
         except (ValueError, KeyError, TypeError):
@@ -154,9 +158,13 @@ def read_events(sweep: Path) -> tuple[list[Event], int]:
 
 
 def hashes_of_jobs(sweep: Path) -> dict[str, set[str]]:
-    """The hashes of the configurations of the jobs in each folder, by the name of the folder."""
+    """The hashes of the configurations of the jobs in each folder, by the name of the folder.
+
+    Empty if the ledger is damaged, because a lost line may have the hash of a folder.
+    """
     found: dict[str, set[str]] = {}
-    for event in read_events(sweep)[0]:
+    events, damaged = read_events(sweep)
+    for event in [] if damaged else events:
         if event.get("config_hash") is not None:
             found.setdefault(str(event["job"]), set()).add(event["config_hash"])
     return found

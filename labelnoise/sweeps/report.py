@@ -15,6 +15,7 @@ from labelnoise.config.command_line import exit_with_one_line
 from labelnoise.config.places import exists
 from labelnoise.errors import InputError
 from labelnoise.files.tables import write_rows
+from labelnoise.files.writing import remove_parts
 from labelnoise.processes.server import call_in_fork
 from labelnoise.sweeps.jobs import job_folders, wait_for_others
 from labelnoise.sweeps.unfinished import unfinished_listed
@@ -81,6 +82,7 @@ def report_sweep(directory: Path) -> None:
 
     The report names unfinished runs and runs that a search ended early, and leaves them out.
     """
+    remove_parts(directory, directory / "figures")
     folders = job_folders(directory)
     finished = [folder for folder in folders if (folder / "summary.json").is_file()]
     if finished:

@@ -28,9 +28,11 @@ from labelnoise.checks import COUNT, SEED, Range
 from labelnoise.config.composition import NOT_PART_OF_THE_RUN
 from labelnoise.config.options import check_value
 from labelnoise.config.score import check_search_score
-from labelnoise.errors import InputError
+from labelnoise.errors import InputError, is_of_the_disk
+from labelnoise.processes.worker import Report
+from labelnoise.run_directory import RunDirectory
 from labelnoise.seeding import derive_seed
-from labelnoise.sweeps.study import PRUNED, Pruner, check_installed, held, open_study
+from labelnoise.sweeps.study import DIED, PRUNED, Pruner, check_installed, held, open_study
 from labelnoise.sweeps.unfinished import forget
 
 if TYPE_CHECKING:  # an extra
@@ -75,7 +77,9 @@ def search(
     """Run the missing trials, ``n_jobs`` at a time, and report the best trial.
 
     A trial that an earlier call did not finish starts again with the same options, and its run
-    continues.
+    continues. If a trial does not finish for a reason outside of it, for example a full disk, the
+    search ends after this batch, and the next call repeats the trial. A trial with a process that
+    ended twice without a result has failed.
 
     Args:
         sweeper: a Hydra sweeper after ``setup``; its launcher runs the trials.
@@ -87,7 +91,8 @@ def search(
         seed: the seed of the sampler.
 
     Raises:
-        InputError: an option is wrong, the folder has another search, or trials failed.
+        InputError: an option is wrong, the folder has another search, its files are damaged, or
+            trials failed.
     """
     config = sweeper.config
     _check(config, n_trials=n_trials, n_jobs=n_jobs, sampler=sampler, pruner=pruner, seed=seed)
@@ -105,14 +110,38 @@ def search(
     with held(folder):
         study = open_study(folder, facts, pruner)
         OmegaConf.save(config, folder / "multirun.yaml")
+        for trial in _not_whole(study, folder):
+            if _fails(_launch(sweeper, [trial], fixed)[0]):
+                raise InputError(f"the run of the finished trial {trial.number} cannot be used")
         while batch := _next_batch(study, space, n_trials, n_jobs, sampler, seed):
-            jobs = [_words_of(trial, fixed) for trial in batch]
-            sweeper.validate_batch_is_legal(jobs)
-            returns = sweeper.launcher.launch(jobs, initial_job_idx=batch[0].number)
+            returns = _launch(sweeper, batch, fixed)
+            trials = zip([trial.number for trial in batch], returns, strict=True)
+            if left := [str(number) for number, each in trials if not _tell(study, number, each)]:
+                raise InputError(
+                    f"the search stopped, because run {', '.join(left)} in {folder} did not "
+                    "finish: write the same command again to continue it"
+                )
             forget()  # a failed trial is not repeated
-            for trial, returned in zip(batch, returns, strict=True):
-                _tell(study, trial.number, returned)
         _report(study, folder, space, config.score)
+
+
+def _launch(sweeper: Any, trials: Sequence[FrozenTrial], fixed: Sequence[str]) -> Sequence[Any]:
+    """Run trials with consecutive numbers; returns their results."""
+    jobs = [_words_of(trial, fixed) for trial in trials]
+    sweeper.validate_batch_is_legal(jobs)
+    returns: Sequence[Any] = sweeper.launcher.launch(jobs, initial_job_idx=trials[0].number)
+    return returns
+
+
+def _not_whole(study: Study, folder: Path) -> list[FrozenTrial]:
+    """The finished trials with a run that is missing or damaged.
+
+    Launching them computes a missing run again, and names a damaged file.
+    """
+    from optuna.trial import TrialState
+
+    trials = study.get_trials(states=(TrialState.COMPLETE,))
+    return [trial for trial in trials if not RunDirectory(folder / str(trial.number)).is_whole()]
 
 
 def _check(config: DictConfig, **options: Any) -> None:
@@ -231,21 +260,37 @@ def _words_of(trial: FrozenTrial, fixed: Sequence[str]) -> list[str]:
     return [*fixed, *(f"{name}={value}" for name, value in trial.params.items())]
 
 
-def _tell(study: Study, number: int, returned: Any) -> None:
-    """Record the score of a trial, or that it failed."""
-    from optuna.trial import TrialState
+def _fails(returned: Any) -> bool:
+    try:
+        return math.isnan(float(returned.return_value))
+    except Exception:
+        return True
+
+
+def _tell(study: Study, number: int, returned: Any) -> bool:
+    """Record the score of a trial, or that it failed; False if it is to be repeated."""
+    from optuna.trial import Trial, TrialState
 
     try:
-        score = float(returned.return_value)
+        score, lost = float(returned.return_value), False
     except Exception as error:
         print(f"trial {number} failed: {' '.join(str(error).split())}", flush=True)
-        score = math.nan
+        score, lost = math.nan, is_of_the_disk(error)
+    report: Report | None = getattr(returned, "report", None)
+    if lost or (report is not None and report.lost):
+        known = study.trials[number]
+        died = report is not None and not report.refused and report.status != "interrupted"
+        if not (died and known.user_attrs.get(DIED)):
+            if died:
+                Trial(study, known._trial_id).set_user_attr(DIED, True)
+            return False
     if math.isnan(score):
         study.tell(number, state=TrialState.FAIL)
     elif study.trials[number].user_attrs.get(PRUNED):
         study.tell(number, state=TrialState.PRUNED)
     else:
         study.tell(number, score)
+    return True
 
 
 def _report(study: Study, folder: Path, space: Mapping[str, Any], score: str) -> None:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -11,6 +10,7 @@ from pathlib import Path
 
 from labelnoise.config.score import SCORES
 from labelnoise.errors import InputError
+from labelnoise.files.writing import process_exists
 from labelnoise.sweeps.ledger import FINAL, Event, host, ledger_of, now, read_events
 
 
@@ -158,12 +158,5 @@ def _ended_if_dead(event: Event) -> Event:
 
 def _is_running(event: Event) -> bool:
     """Whether the process of a started job exists on this machine."""
-    if event["status"] != "started" or event.get("host") != host():
-        return False
-    try:
-        os.kill(int(event["pid"]), 0)
-    except ProcessLookupError:
-        return False
-    except PermissionError:  # a process of another user
-        return True
-    return True
+    here = event["status"] == "started" and event.get("host") == host()
+    return here and process_exists(int(event["pid"]))

@@ -20,6 +20,8 @@ Pruner = Literal["none", "median", "hyperband"]
 JOURNAL = "search.journal"
 # The attribute of a trial that ended early.
 PRUNED = "pruned"
+# The attribute of a trial with a process that ended without a result.
+DIED = "died"
 _NAME = "search"
 
 
@@ -80,12 +82,13 @@ def open_journal(
     """The study in the journal of a folder; a new study if there is none."""
     import optuna
     from optuna.storages import JournalStorage
-    from optuna.storages.journal import JournalFileBackend
+
+    from labelnoise.sweeps.journal import Journal
 
     optuna.logging.set_verbosity(optuna.logging.WARNING)
     return optuna.create_study(
         study_name=_NAME,
-        storage=JournalStorage(JournalFileBackend(str(folder / JOURNAL))),
+        storage=JournalStorage(Journal(folder / JOURNAL)),
         direction=direction,
         pruner=pruner,
         load_if_exists=True,

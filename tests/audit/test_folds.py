@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import json
+import shutil
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -131,6 +132,14 @@ def test_an_audit_leaves_one_row_for_every_sample_and_repeats_its_results(tmp_pa
         assert same[0] == same[1]
     with pytest.raises(InputError, match="holds another run"):
         audit(compose([*WORDS, "seed=1"]), tmp_path / "audit")
+    metrics = tmp_path / "audit" / "fold_1" / "metrics.csv"
+    before = metrics.read_bytes()
+    shutil.rmtree(metrics.parent)
+    assert audit(compose(WORDS), tmp_path / "audit") == found
+    assert metrics.read_bytes() == before
+    metrics.write_text("")
+    with pytest.raises(InputError, match=r"fold_1/metrics\.csv is damaged"):
+        audit(compose(WORDS), tmp_path / "audit")
     (tmp_path / "another" / "suspects.csv").write_text("")
     with pytest.raises(InputError, match=r"suspects\.csv is damaged"):
         audit(compose(WORDS), tmp_path / "another")

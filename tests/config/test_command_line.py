@@ -12,8 +12,9 @@ from pathlib import Path
 import pytest
 from omegaconf import DictConfig
 
-from labelnoise.config.command_line import explain
+from labelnoise.config.command_line import explain, one_line_errors
 from labelnoise.config.composition import check
+from labelnoise.processes.interrupts import Interrupted
 from labelnoise.training.train import train
 from tests.conftest import but_slow
 
@@ -164,3 +165,16 @@ def test_a_terminated_run_says_how_to_go_on_and_does(tmp_path: Path) -> None:
     assert not (tmp_path / "run" / "summary.json").exists()
     assert run_py(f"resume={tmp_path / 'run'}").returncode == 0
     assert (tmp_path / "run" / "summary.json").is_file()
+
+
+def test_an_error_that_a_signal_caused_ends_as_the_signal(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(sys, "argv", ["run.py"])
+    with pytest.raises(SystemExit) as left, one_line_errors():
+        try:
+            raise Interrupted(2)
+        finally:  # as a library that cleans up half of its work
+            raise AttributeError("no parent")
+    assert left.value.code == 130
+    assert capsys.readouterr().err == ""

@@ -157,12 +157,14 @@ def test_two_runs_do_not_write_to_one_log(tmp_path: Path) -> None:
 
 
 def test_no_log_and_a_damaged_one_are_one_clear_line(tmp_path: Path) -> None:
-    with pytest.raises(InputError, match="no readable per-sample log, because step.npy is missing"):
+    with pytest.raises(
+        InputError, match="no readable per-sample log, because .*step.npy is missing"
+    ):
         DynamicsLog(tmp_path / "none")
     DynamicsLog.open(tmp_path, n=4, rows=5, kept_until=-1).close()
     (tmp_path / "margin.npy").write_bytes(b"\x93NUMPY")
-    with pytest.raises(InputError, match=r"because margin\.npy is damaged"):
+    with pytest.raises(InputError, match=r"because .*margin\.npy is damaged"):
         DynamicsLog(tmp_path)
     (tmp_path / "margin.npy").unlink()
-    with pytest.raises(InputError, match=r"because margin\.npy is missing"):
+    with pytest.raises(InputError, match=r"because .*margin\.npy is missing"):
         DynamicsLog(tmp_path)

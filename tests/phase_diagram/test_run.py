@@ -96,6 +96,18 @@ def test_a_damaged_part_is_computed_again_and_the_rest_is_kept(
 
 
 @pytest.mark.usefixtures("no_picture")
+def test_a_damaged_or_missing_manifest_is_named(diagram: Draw, tmp_path: Path) -> None:
+    diagram("a")
+    manifest = tmp_path / "a" / "manifest.json"
+    manifest.write_text(manifest.read_text().replace('"seeds": 2', '"seeds": 3'))
+    with pytest.raises(InputError, match=r"a/manifest.json is damaged: choose another name="):
+        diagram("a")
+    manifest.unlink()
+    with pytest.raises(InputError, match=r"because .*a/manifest.json is missing"):
+        diagram("a")
+
+
+@pytest.mark.usefixtures("no_picture")
 def test_parts_of_another_version_are_not_mixed_in(
     diagram: Draw, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import signal
 import sys
@@ -23,6 +24,10 @@ def fail() -> None:
 
 def refuse() -> None:
     raise InputError("a bad value")
+
+
+def fill_the_disk() -> None:
+    raise OSError(errno.ENOSPC, "No space left on device", "a.npz")
 
 
 def leave_python(code: int) -> None:

@@ -45,6 +45,7 @@ def test_each_job_ends_alone_and_says_how(tmp_path: Path) -> None:
             (pool_jobs.finish, (len,)),
             (pool_jobs.finish, (lambda: None,)),  # cannot be pickled
             (pool_jobs.oom_score, ()),
+            (pool_jobs.fill_the_disk, ()),
         ],
     )
     assert [(report.status, report.value, report.reason) for report in found[:7]] == [
@@ -58,7 +59,9 @@ def test_each_job_ends_alone_and_says_how(tmp_path: Path) -> None:
     ]
     assert found[7].status == "failed" and "cannot be started" in str(found[7].reason)
     assert found[8].value > pool_jobs.oom_score()
-    assert [report.refused for report in found].count(True) == 1 and found[2].refused
+    assert found[9].reason == "cannot use a.npz: No space left on device"
+    assert [i for i, report in enumerate(found) if report.refused] == [2, 9]
+    assert [i for i, report in enumerate(found) if report.lost] == [4, 5, 7, 9]  # not their own end
     assert (tmp_path / "0.log").read_text() == "written by the job\n"
     assert "Traceback" in (tmp_path / "1.log").read_text()
     assert (tmp_path / "2.log").read_text() == "error: a bad value\n"

@@ -25,8 +25,8 @@ from labelnoise.config.composition import register_schema
 from labelnoise.config.remembered import RememberingLoader
 from labelnoise.errors import InputError
 from labelnoise.run_directory import RunDirectory
-from labelnoise.sweeps.launcher import Sweep
-from labelnoise.sweeps.ledger import read_events
+from labelnoise.sweeps.launcher import Sweep, _remove_outputs
+from labelnoise.sweeps.ledger import host, read_events
 from labelnoise.sweeps.shares import Shares, shares_of
 from labelnoise.sweeps.status import report_status, state_of
 from tests.conftest import TINY, latest
@@ -257,3 +257,16 @@ def test_remembered_configurations_are_those_of_hydra(words: Sequence[list[str]]
                 with open_dict(cfg):
                     cfg.name = "a"
             assert OmegaConf.to_yaml(found[0]) == OmegaConf.to_yaml(found[1])
+
+
+def test_the_output_of_jobs_of_an_ended_sweep_is_removed(tmp_path: Path) -> None:
+    ended = subprocess.run([sys.executable, "-c", "import os; print(os.getpid())"],
+                           capture_output=True, text=True, check=True).stdout.strip()  # fmt: skip
+    kept = [
+        tmp_path / f".job-0-{host()}-{os.getpid()}.log",
+        tmp_path / f".job-0-elsewhere-{ended}.log",
+    ]
+    for file in (*kept, tmp_path / f".job-0-{host()}-{ended}.log"):
+        file.touch()
+    _remove_outputs(tmp_path)
+    assert sorted(tmp_path.iterdir()) == sorted(kept)

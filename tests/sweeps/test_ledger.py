@@ -82,6 +82,14 @@ def test_a_line_that_is_cut_off_costs_itself_alone(tmp_path: Path) -> None:
     assert "4 lines of" in report_status(tmp_path)
 
 
+def test_a_line_with_another_letter_is_not_read(tmp_path: Path) -> None:
+    append(tmp_path, finished(0, 0.5))
+    append(tmp_path, finished(1, 0.7))
+    ledger = ledger_of(tmp_path)
+    ledger.write_text(ledger.read_text().replace("0.7", "0.9").replace("hash0", "hash1"))
+    assert read_events(tmp_path) == ([], 2)
+
+
 def test_the_state_of_a_running_sweep(tmp_path: Path) -> None:
     append(tmp_path, event(9, "failed", reason="of an earlier call", end=EARLY))
     append(tmp_path, finished(7, 0.1))

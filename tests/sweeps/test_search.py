@@ -8,7 +8,7 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -18,6 +18,8 @@ from omegaconf import DictConfig, OmegaConf
 
 from labelnoise.config.score import score_of
 from labelnoise.errors import BusyError, InputError
+from labelnoise.processes.worker import INTERRUPTED, Report
+from labelnoise.run_directory import RunDirectory
 from labelnoise.sweeps.ledger import read_events
 from labelnoise.sweeps.pruning import Pruning
 from labelnoise.sweeps.search import read_space, search
@@ -27,6 +29,8 @@ from tests.conftest import TINY
 
 optuna = pytest.importorskip("optuna")
 
+from labelnoise.sweeps.journal import Journal  # noqa: E402, needs optuna
+
 ROOT = Path(__file__).resolve().parents[2]
 SPACE = ("optimizer.lr=tag(log,interval(0.001,1))", "technique=none,elr,[elr,early_stop]")
 OPTIONS: dict[str, Any] = {
@@ -34,15 +38,29 @@ OPTIONS: dict[str, Any] = {
 }  # fmt: skip
 
 
+@pytest.fixture
+def whole_runs(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Trials have whole runs, though the launcher trains nothing."""
+    monkeypatch.setattr(RunDirectory, "is_whole", lambda run: True)
+
+
 class Killed(BaseException):
     """In the place of SIGKILL."""
 
 
 class Launcher:
-    """Its jobs score lr + 1 for elr; chosen jobs fail, and the process dies in others."""
+    """Its jobs score lr + 1 for elr; chosen jobs fail, and the process dies in others.
 
-    def __init__(self, fails: Sequence[int] = (), dies: Sequence[int] = ()) -> None:
-        self.fails, self.dies = fails, dies
+    ``ends`` has the reports of jobs that do not finish.
+    """
+
+    def __init__(
+        self,
+        fails: Sequence[int] = (),
+        dies: Sequence[int] = (),
+        ends: Mapping[int, Report] | None = None,
+    ) -> None:
+        self.fails, self.dies, self.ends = fails, dies, ends or {}
         self.jobs: list[tuple[int, Sequence[str]]] = []
 
     def launch(self, jobs: Sequence[Sequence[str]], initial_job_idx: int) -> list[Any]:
@@ -53,7 +71,8 @@ class Launcher:
                 raise Killed
             values = dict(word.split("=", 1) for word in words)
             score = float(values["optimizer.lr"]) + (values["technique"] == "elr")
-            returns.append(SimpleNamespace(return_value="x" if number in self.fails else score))
+            value: Any = "x" if number in self.fails or number in self.ends else score
+            returns.append(SimpleNamespace(return_value=value, report=self.ends.get(number)))
         return returns
 
 
@@ -76,6 +95,7 @@ def facts_of(study: Any) -> list[tuple[int, str, dict[str, Any], Any]]:
     return [(t.number, t.state.name, t.params, t.value) for t in study.trials]
 
 
+@pytest.mark.usefixtures("whole_runs")
 def test_a_search_that_was_killed_continues_with_the_same_trials(tmp_path: Path) -> None:
     undisturbed = facts_of(searched(tmp_path / "a"))
     for death in (3, 4, 10):
@@ -90,6 +110,7 @@ def test_a_search_that_was_killed_continues_with_the_same_trials(tmp_path: Path)
     assert {state for _, state, _, _ in undisturbed} == {"COMPLETE"}
 
 
+@pytest.mark.usefixtures("whole_runs")
 def test_more_trials_go_on_from_the_first(tmp_path: Path) -> None:
     few = facts_of(searched(tmp_path, n_trials=4))
     more = Launcher()
@@ -107,6 +128,62 @@ def test_failed_trials_are_survived_and_named(
     trials = {n: (p, v) for n, s, p, v in facts_of(open_study(tmp_path)) if s == "COMPLETE"}
     best = max(trials, key=lambda n: trials[n][1])
     assert (found.best_trial, found.best_params, found.best_value) == (best, *trials[best])
+
+
+DISK = Report("failed", reason="No space left on device", refused=True, lost=True)
+KILLED = Report("killed", reason="killed by SIGKILL", signal=9, lost=True)
+
+
+@pytest.mark.usefixtures("whole_runs")
+@pytest.mark.parametrize(("end", "times"), [(DISK, 3), (INTERRUPTED, 3), (KILLED, 1)])
+def test_a_trial_that_is_lost_is_repeated_and_the_search_is_the_undisturbed_one(
+    tmp_path: Path, end: Report, times: int
+) -> None:
+    undisturbed = facts_of(searched(tmp_path / "a"))
+    for _ in range(times):
+        stopped = Launcher(ends={5: end})
+        with pytest.raises(InputError, match="stopped, because run 5 in .*/b did not finish"):
+            searched(tmp_path / "b", launcher=stopped)
+        assert stopped.jobs[-1][0] == 5
+    assert facts_of(searched(tmp_path / "b")) == undisturbed
+
+
+@pytest.mark.usefixtures("whole_runs")
+def test_a_trial_that_is_killed_twice_has_failed(tmp_path: Path) -> None:
+    with pytest.raises(InputError, match="stopped, because run 5"):
+        searched(tmp_path, launcher=Launcher(ends={5: KILLED}))
+    with pytest.raises(InputError, match="1 of 12 trials failed: run 5"):
+        searched(tmp_path, launcher=Launcher(ends={5: KILLED}))
+
+
+def test_the_run_of_a_finished_trial_is_read_again_if_it_is_not_whole(tmp_path: Path) -> None:
+    searched(tmp_path, n_trials=2)  # which trains nothing
+    again = Launcher()
+    before = facts_of(searched(tmp_path, n_trials=2, launcher=again))
+    assert [number for number, _ in again.jobs] == [0, 1]
+    with pytest.raises(InputError, match="the run of the finished trial 1 cannot be used"):
+        searched(tmp_path, n_trials=2, launcher=Launcher(fails=[1]))
+    assert facts_of(open_study(tmp_path)) == before
+
+
+def test_a_damaged_journal_is_refused(tmp_path: Path) -> None:
+    searched(tmp_path, n_trials=2)
+    journal = tmp_path / "search.journal"
+    whole = journal.read_bytes()
+    for place in range(3, len(whole) - 1, 97):  # not the last line end: the line is then cut off
+        journal.write_bytes(whole[:place] + bytes([whole[place] ^ 1]) + whole[place + 1 :])
+        with pytest.raises(InputError, match=r"search.journal is damaged after line \d+ \("):
+            open_study(tmp_path)
+
+
+def test_a_killed_process_does_not_keep_the_journal(tmp_path: Path) -> None:
+    searched(tmp_path, n_trials=1)
+    if (pid := os.fork()) == 0:
+        Journal(tmp_path / "search.journal")._lock.acquire()
+        os.kill(os.getpid(), signal.SIGKILL)
+    os.waitpid(pid, 0)
+    open_study(tmp_path).set_user_attr("a", 1)
+    assert not list(tmp_path.glob("search.journal.lock*"))  # Optuna's own lock, kept for 30 s
 
 
 def open_study(folder: Path) -> Any:

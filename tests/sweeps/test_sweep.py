@@ -12,13 +12,14 @@ import pytest
 from omegaconf import DictConfig
 
 from labelnoise.config.composition import config_hash
+from labelnoise.errors import InputError
 from labelnoise.learner.history import History
 from labelnoise.report.loaded import LoadedRun
 from labelnoise.report.tables.sweep import COLUMNS, mean_and_range, over_seeds, sweep_rows
 from labelnoise.run_directory import RunDirectory, claim
 from labelnoise.sweeps import jobs
 from labelnoise.sweeps.jobs import job_folder, train_in_sweep, wait_for_others
-from labelnoise.sweeps.ledger import append, job_event
+from labelnoise.sweeps.ledger import append, job_event, ledger_of
 from tests.conftest import TINY, latest
 from tests.parts import resolved
 
@@ -189,6 +190,12 @@ def test_the_ledger_saves_reading_the_configurations_of_other_jobs(
     for number in range(5):
         assert job_folder(tmp_path / "9", tiny_config(f"seed={number}")).name == str(number)
     assert looked == ["0", "1", "2", "3", "3", "4"]
+    ledger = ledger_of(tmp_path)
+    lines = ledger.read_text().splitlines(keepends=True)
+    lines[2] = lines[2].replace("started", "startet")  # the hash of folder 2 is lost
+    ledger.write_text("".join(lines))
+    for number in range(5):
+        assert job_folder(tmp_path / "9", tiny_config(f"seed={number}")).name == str(number)
 
 
 def test_a_job_lies_where_its_configuration_is(
@@ -201,3 +208,16 @@ def test_a_job_lies_where_its_configuration_is(
         assert job_folder(tmp_path / given, tiny_config("noise_rate=0.2")).name == "1"
     new = tiny_config("noise_rate=0.3")
     assert [job_folder(tmp_path / given, new).name for given in ("0", "1", "2")] == ["2", "2", "2"]
+
+
+def test_a_job_with_a_damaged_configuration_is_refused_and_not_computed_elsewhere(
+    tiny_config: Callable[..., DictConfig], tmp_path: Path
+) -> None:
+    cfg = tiny_config("seed=5")
+    with claim(tmp_path / "0", cfg, []):
+        pass
+    file = RunDirectory(tmp_path / "0").config
+    file.write_text(file.read_text().replace("seed: 5", "seed: 7"))
+    with pytest.raises(InputError, match=r"0/.hydra/config.yaml is damaged"):
+        train_in_sweep(cfg, tmp_path / "0", [])
+    assert not (tmp_path / "1").exists()

@@ -6,6 +6,8 @@ import os
 import re
 import shutil
 import signal
+import subprocess
+import sys
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -21,6 +23,7 @@ from tensorboard.backend.event_processing.event_accumulator import EventAccumula
 import labelnoise.training.train as training
 from labelnoise.config.composition import compose
 from labelnoise.errors import InputError
+from labelnoise.files.writing import part_of
 from labelnoise.learner.classifier import NoisyLabelClassifier
 from labelnoise.training.train import train
 from tests.conftest import TINY_IMAGES, Kill, Run, but_slow
@@ -192,6 +195,18 @@ def test_a_run_cut_while_it_reports_comes_to_the_same_end(
     assert fit(tmp_path / "cut", *words) == whole
 
 
+def test_parts_that_a_killed_process_left_are_removed(cut_run: Path, image_root: Path) -> None:
+    dead = subprocess.run([sys.executable, "-c", "import os; print(os.getpid())"],
+                          capture_output=True, text=True, check=True).stdout.strip()  # fmt: skip
+    folders = [cut_run, *(cut_run / name for name in ("checkpoints", "dynamics", "figures"))]
+    for folder in folders:
+        folder.mkdir(exist_ok=True)
+        part = part_of(folder / "x.png").name.replace(f"-{os.getpid()}.", f"-{dead}.")
+        (folder / part).touch()
+    train(compose([*TINY_IMAGES, f"data.root={image_root}"]), cut_run)
+    assert not list(cut_run.rglob(".*.part"))
+
+
 def flip(path: Path, place: float = 0.5) -> None:
     content = bytearray(path.read_bytes())
     at = int(place * len(content))
@@ -325,7 +340,7 @@ def test_two_versions_are_not_mixed(
     with pytest.raises(InputError, match=r"computed with labelnoise 0.1.0 instead of 9.9.*rerun"):
         run_images()
     (tmp_path / "run" / "manifest.json").unlink()
-    with pytest.raises(InputError, match="an earlier version of labelnoise wrote it"):
+    with pytest.raises(InputError, match="an earlier version of labelnoise wrote the run"):
         run_images()
 
 
