@@ -13,7 +13,6 @@ from omegaconf import DictConfig
 from labelnoise.audit.config import check
 from labelnoise.audit.directory import AuditDirectory
 from labelnoise.audit.evidence import Source
-from labelnoise.audit.page import page_of_audit
 from labelnoise.audit.predictions import Predictions
 from labelnoise.audit.scores import judge
 from labelnoise.audit.screen import print_audit
@@ -26,7 +25,6 @@ from labelnoise.errors import InputError
 from labelnoise.files.writing import sha256
 from labelnoise.processes.interrupts import interruptible
 from labelnoise.processes.logs import logging_to
-from labelnoise.report.html.render import write_page
 from labelnoise.run_directory import claim
 
 log = logging.getLogger(__name__)
@@ -66,6 +64,9 @@ def audit(
                 _audit(cfg, results, overrides)
             found = results.read()
             if cfg.report == "html":
+                from labelnoise.audit.page import page_of_audit  # imports torch
+                from labelnoise.report.html.render import write_page
+
                 log.info("%s", write_page(page_of_audit(path), run.report))
             if cfg.trainer.get("enable_progress_bar", True):
                 print_audit(found, path)

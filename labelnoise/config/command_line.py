@@ -51,6 +51,8 @@ def one_line_errors(config_name: str = "config") -> Iterator[None]:
             check_own_names()
             yield
     finally:
+        if not _TRACEBACKS:
+            os.environ.pop("HYDRA_FULL_ERROR", None)
         argparse.ArgumentParser.error = error_of_argparse  # type: ignore[method-assign]
         remove_made()
 

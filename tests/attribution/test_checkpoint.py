@@ -83,7 +83,8 @@ def test_a_run_that_was_interrupted_has_its_last_network(
 
 
 def test_no_run_lies_there(tmp_path: Path) -> None:
-    assert refusal(tmp_path) == f"{tmp_path} holds no run: it has no .hydra/config.yaml"
+    line = f"{tmp_path} holds no run: it has no .hydra/config.yaml; give the directory of a run"
+    assert refusal(tmp_path) == line
 
 
 @pytest.mark.parametrize("text", ["data: [", "- a list", "name: ${nothing.", "\0"])

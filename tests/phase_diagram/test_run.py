@@ -100,7 +100,8 @@ def test_a_damaged_or_missing_manifest_is_named(diagram: Draw, tmp_path: Path) -
     diagram("a")
     manifest = tmp_path / "a" / "manifest.json"
     manifest.write_text(manifest.read_text().replace('"seeds": 2', '"seeds": 3'))
-    with pytest.raises(InputError, match=r"a/manifest.json is damaged: choose another name="):
+    damaged = "a/manifest.json is damaged or not of a diagram: choose another name="
+    with pytest.raises(InputError, match=damaged):
         diagram("a")
     manifest.unlink()
     with pytest.raises(InputError, match=r"because .*a/manifest.json is missing"):

@@ -76,11 +76,13 @@ def test_tensorboard_holds_charts_figures_and_final_metrics(run_tiny: Run, tmp_p
     layout = layout_pb2.Layout()
     content = events.SummaryMetadata("custom_scalars__config__")
     assert content.plugin_data.plugin_name == "custom_scalars"
-    layout.ParseFromString(events.Tensors("custom_scalars__config__")[0].tensor_proto.string_val[0])
+    layout.ParseFromString(
+        events.Tensors("custom_scalars__config__")[-1].tensor_proto.string_val[0]
+    )
     charts = {chart.title: list(chart.multiline.tag) for chart in layout.category[0].chart}
     assert charts["signal learning against noise memorization"] == [
-        "coefficients/gamma_max", "coefficients/rho_max_clean", "coefficients/rho_max_noisy",
-    ]  # fmt: skip
+        f"^coefficients/{name}$" for name in ("gamma_max", "rho_max_clean", "rho_max_noisy")
+    ]
 
     hparams = hparams_of(events)
     assert hparams["noise_rate"] == 0.2 and hparams["noise"] == "symmetric"
