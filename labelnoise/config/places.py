@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 import sys
 from contextlib import suppress
 from pathlib import Path, PurePath
@@ -14,8 +15,8 @@ from labelnoise.errors import InputError
 
 # The folders that Hydra creates for this process, deepest first.
 _made: list[Path] = []
-# The files of a sweep before its first job has a directory.
-_OF_A_SWEEP = {"multirun.yaml", "ledger.jsonl", ".ledger.lock"}
+# The entries of a sweep before its first job has a directory.
+_OF_A_SWEEP = {"multirun.yaml", "ledger.jsonl", ".ledger.lock", ".submitit"}
 
 
 class Places(Callback):
@@ -45,6 +46,7 @@ class Places(Callback):
 def remove_made() -> None:
     """Remove the folders that Hydra created, deepest first, if no job has written anything."""
     if _made and _made[0].is_dir() and {entry.name for entry in _made[0].iterdir()} <= _OF_A_SWEEP:
+        shutil.rmtree(_made[0] / ".submitit", ignore_errors=True)
         for name in _OF_A_SWEEP:
             (_made[0] / name).unlink(missing_ok=True)
     for folder in _made:

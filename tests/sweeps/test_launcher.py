@@ -232,7 +232,7 @@ def test_the_number_of_jobs_and_their_threads(
 )
 def test_bad_options(n_jobs: Any, fail_fast: Any, line: str) -> None:
     with pytest.raises(InputError, match=line):
-        Sweep(n_jobs, fail_fast, None, None, None)  # type: ignore[arg-type]
+        Sweep("isolated", {"n_jobs": n_jobs, "fail_fast": fail_fast}, None, None, None)  # type: ignore[arg-type]
 
 
 @pytest.mark.parametrize(
