@@ -10,8 +10,8 @@ from contextlib import contextmanager
 from types import FrameType
 
 _SIGNALS = (signal.SIGINT, signal.SIGTERM)
-# In this process: the first received signal, the number of active deferring blocks, and whether only
-# the first signal counts.
+# In this process: the first received signal, the number of active deferring blocks, and whether
+# only the first signal counts.
 _received: int | None = None
 _deferring = 0
 _only_first = False

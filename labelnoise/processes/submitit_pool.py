@@ -23,8 +23,8 @@ from labelnoise.processes.worker import Report
 if TYPE_CHECKING:  # an extra
     import submitit
 
-# SLURM sends SIGTERM to a job that it cancels or preempts, and kills the job later: KillWait is 30 s
-# by default. A job that exists after so many seconds was not cancelled, so it requeues itself.
+# SLURM sends SIGTERM to a job that it cancels or preempts, and kills the job later: KillWait is
+# 30 s by default. A job that exists after so many seconds was not cancelled, so it requeues itself.
 _KILL_WAIT = 300.0
 
 

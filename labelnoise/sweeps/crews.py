@@ -1,4 +1,4 @@
-"""The launchers' options, and the pools that they describe: where jobs run, and how many at once."""
+"""The launchers' options, and the pools that they describe: where jobs run, how many at once."""
 
 from __future__ import annotations
 

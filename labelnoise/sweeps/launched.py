@@ -6,21 +6,41 @@ import inspect
 import math
 import os
 from contextlib import suppress
+from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from hydra.core.utils import JobReturn, JobRuntime, JobStatus, run_job, setup_globals
 from hydra.types import HydraContext, TaskFunction
 from omegaconf import DictConfig, open_dict
 
+from labelnoise.config.remembered import RememberingLoader
 from labelnoise.processes.pool import Ended, Job
 from labelnoise.processes.remote import Submitted
 from labelnoise.sweeps import ledger
 from labelnoise.sweeps.jobs import jobs_left, leave
 from labelnoise.sweeps.unfinished import Unfinished
 
-if TYPE_CHECKING:
-    from labelnoise.sweeps.launcher import Sweep
+
+@dataclass(frozen=True)
+class Common:
+    """The parts that the jobs of a sweep share.
+
+    Attributes:
+        folder: the folder of the sweep.
+        started: the time of the call.
+        task: the function of a job.
+        loader: composes the configurations.
+        config: the configuration of the sweep.
+        callbacks: Hydra's callbacks.
+    """
+
+    folder: Path
+    started: str
+    task: TaskFunction
+    loader: RememberingLoader
+    config: DictConfig
+    callbacks: Any
 
 
 class _Failed(JobReturn):
@@ -38,7 +58,7 @@ class _Failed(JobReturn):
 class LaunchedJob:
     """A job of a sweep: its configuration, and its end."""
 
-    def __init__(self, sweep: Sweep, number: int, overrides: list[str]) -> None:
+    def __init__(self, sweep: Common, number: int, overrides: list[str]) -> None:
         self.sweep, self.number, self.overrides = sweep, number, overrides
         # Used until the job has a directory; another process may run the same sweep.
         self.output = sweep.folder / f".job-{number}-{os.getpid()}.log"
@@ -59,7 +79,7 @@ class LaunchedJob:
         return config
 
     def call(self, threads: int | None) -> Job:
-        callbacks = self.sweep.context.callbacks
+        callbacks = self.sweep.callbacks
         arguments = (self.sweep.task, self.compose(), callbacks, threads, self.launch)
         return Job(str(self.number), run_one, arguments, self.output)
 

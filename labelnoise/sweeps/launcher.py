@@ -18,7 +18,7 @@ from labelnoise.processes.pool import Ended, Started
 from labelnoise.processes.remote import Submitted
 from labelnoise.sweeps import ledger
 from labelnoise.sweeps.crews import Crew, check, crew_of
-from labelnoise.sweeps.launched import LaunchedJob
+from labelnoise.sweeps.launched import Common, LaunchedJob
 from labelnoise.sweeps.unfinished import note
 
 
@@ -49,7 +49,6 @@ class Sweep:
         # Hydra gives the function inside its decorator; the name leads to the decorated one.
         self.task = getattr(sys.modules[task.__module__], task.__name__)
         self.folder = Path(str(config.hydra.sweep.dir))
-        self.started = ledger.now()
 
     def launch(self, overrides: Sequence[Sequence[str]], first: int) -> Sequence[JobReturn]:
         """Run a job for each list of options; ``first`` is the number of the first job.
@@ -60,9 +59,11 @@ class Sweep:
         """
         setup_globals()
         configure_log(self.config.hydra.hydra_logging, self.config.hydra.verbose)
-        self.started = ledger.now()
+        shared = Common(
+            self.folder, ledger.now(), self.task, self.loader, self.config, self.context.callbacks
+        )
         self.folder.mkdir(parents=True, exist_ok=True)
-        jobs = [LaunchedJob(self, first + i, list(words)) for i, words in enumerate(overrides)]
+        jobs = [LaunchedJob(shared, first + i, list(words)) for i, words in enumerate(overrides)]
         common = set.intersection(*map(set, overrides)) if len(jobs) > 1 else set()
         for job in jobs:
             job.words = [word for word in job.overrides if word not in common]
