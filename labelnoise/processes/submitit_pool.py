@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import io
 import os
 import signal
 import subprocess
 import threading
 import time
 from collections.abc import Callable, Generator, Iterator
-from contextlib import suppress
+from contextlib import redirect_stderr, suppress
 from dataclasses import replace
 from itertools import islice
 from pathlib import Path
@@ -99,10 +100,11 @@ class SubmititPool:
             return
         calls = [_SubmittedCall(job, self.explain) for job in batch]
         try:
-            with hidden_from_ctrl_c():
+            # submitit would print the error of sbatch too
+            with hidden_from_ctrl_c(), redirect_stderr(io.StringIO()):
                 submitted = self.executor.submit_array(calls)
         except (RuntimeError, OSError) as error:  # submitit's errors are RuntimeErrors
-            text = " ".join(str(error).replace("sbatch: ", "").split())
+            text = " ".join(str(error).replace("sbatch: error: ", "").split())
             raise InputError(f"SLURM does not accept the jobs: {text}") from error
         for job, theirs in zip(batch, submitted, strict=True):
             self._running.append((job, theirs))

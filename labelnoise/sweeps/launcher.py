@@ -14,6 +14,7 @@ from hydra.types import HydraContext, TaskFunction
 from omegaconf import DictConfig
 
 from labelnoise.config.remembered import RememberingLoader
+from labelnoise.errors import InputError
 from labelnoise.processes.pool import Ended, Started
 from labelnoise.processes.remote import Submitted
 from labelnoise.sweeps import ledger
@@ -77,6 +78,10 @@ class Sweep:
                     failed = isinstance(event, Ended) and event.report.reason
                     if self.options["fail_fast"] and failed:
                         crew.pool.stop()
+        except InputError:
+            if not any(job.started for job in jobs):
+                jobs = []  # the pool has refused to begin, and the error says it all
+            raise
         finally:
             note(str(self.config.name), [job.unfinished() for job in jobs if not job.finished])
         return [job.returned() for job in jobs]
@@ -101,7 +106,8 @@ class Sweep:
             print_line(f"job {job.number} submitted as {event.place}: {words}")
             return
         job.end(event)
-        line = f"job {job.number} {event.report.status} in {event.seconds:.1f} s"
+        time = f" in {event.seconds:.1f} s" if event.seconds else ""  # unknown after a kill
+        line = f"job {job.number} {event.report.status}{time}"
         if job.left:
             line = f"job {job.number} is run by another process"
         elif event.report.reason:
