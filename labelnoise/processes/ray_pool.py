@@ -74,6 +74,7 @@ class RayPool:
             SystemExit: after a signal, when all jobs have ended.
         """
         with deferred(), connected(self.address, self.cores) as ray:
+            self._check_room(ray)
             # After one call Ray ends the process, so a job sees no state of another one.
             options = {"num_cpus": self.cpus, "num_gpus": self.gpus, "max_retries": 0}
             perform = ray.remote(max_calls=1, **options)(_perform)
@@ -94,6 +95,17 @@ class RayPool:
                         yield self._end_of(reference)
             if (number := received()) is not None:
                 raise Interrupted(number)
+
+    def _check_room(self, ray: Any) -> None:
+        """Refuse jobs that Ray would keep waiting for ever."""
+        nodes = [node["Resources"] for node in ray.nodes() if node["Alive"]]
+        if not any(
+            node.get("CPU", 0) >= self.cpus and node.get("GPU", 0) >= self.gpus for node in nodes
+        ):
+            raise InputError(
+                f"no machine of Ray has {self.cpus} cores and {self.gpus} GPUs for a job: set "
+                "hydra.launcher.cpus_per_job and hydra.launcher.gpus_per_job"
+            )
 
     def _end_of(self, reference: Any) -> Ended:
         import ray

@@ -57,7 +57,8 @@ def job(name: str) -> None:
         place = next((i for i in range(3) if _take(i)), None)
         time.sleep(0.1)
     environment = {
-        **os.environ, "SLURM_JOB_ID": f"9{number}{index}" if index else number, "SLURM_NTASKS": "1", "SLURM_PROCID": "0",
+        **os.environ, "SLURM_JOB_ID": f"9{number}{index}" if index else number,
+        "SLURM_NTASKS": "1", "SLURM_PROCID": "0",
         "SLURM_JOB_NUM_NODES": "1", "SLURM_NODEID": "0", "SLURM_JOB_NODELIST": "localhost",
         "SLURM_JOB_NAME": "labelnoise", "SLURM_LOCALID": "0",
     }  # fmt: skip

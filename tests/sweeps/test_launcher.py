@@ -45,7 +45,8 @@ def start(
     return subprocess.Popen(
         [sys.executable, "run.py", "-m", *options],
         cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
-        env={**os.environ, **(environment or {}), VARIABLE: json.dumps(trouble or {})}, start_new_session=True,
+        env={**os.environ, **(environment or {}), VARIABLE: json.dumps(trouble or {})},
+        start_new_session=True,
         # Tests that are started in the background ignore Ctrl-C.
         preexec_fn=lambda: signal.signal(signal.SIGINT, signal.default_int_handler),
     )  # fmt: skip
