@@ -129,6 +129,6 @@ def jobs() -> Path:
 
 
 if __name__ == "__main__":
-    {f.__name__: f for f in (sbatch, srun, sacct, scontrol, scancel, job)}[sys.argv[1]](  # type: ignore[operator]
+    {f.__name__: f for f in (sbatch, srun, sacct, scontrol, scancel, job)}[sys.argv[1]](
         *sys.argv[2:]
     )

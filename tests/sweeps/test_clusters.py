@@ -11,6 +11,7 @@ import subprocess
 import sys
 from collections.abc import Callable, Mapping
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
@@ -62,9 +63,9 @@ def weights_of(sweep: Path) -> dict[str, torch.Tensor]:
 def test_three_of_twelve_jobs_fail_alone_and_are_repeated_alone(
     tmp_path: Path, launcher: str, environment: Mapping[str, str]
 ) -> None:
-    words, sweep = ("seed=range(0,12)", f"hydra/launcher={launcher}"), tmp_path / "sweep"
+    sweep, words = tmp_path / "sweep", ["seed=range(0,12)", f"hydra/launcher={launcher}"]
     if launcher != "slurm":
-        words = (*words, "hydra.launcher.n_jobs=3")
+        words.append("hydra.launcher.n_jobs=3")
     trouble = {2: "fail", 5: "leave", 7: "be_killed"}
     done = end(start(tmp_path, *words, trouble=trouble, environment=environment))
     assert done.returncode == 1
@@ -269,7 +270,7 @@ def test_a_shell_of_slurm_is_one_process() -> None:
     check_alone({"SLURM_NTASKS": "8", "SLURM_JOB_ID": "7"})  # salloc on a login node
 
 
-OPTIONS = {
+OPTIONS: dict[str, dict[str, Any]] = {
     "slurm": {
         "partition": None, "account": None, "qos": None, "constraint": None, "timeout_min": 60,
         "cpus_per_job": 1, "gpus_per_job": None, "mem_gb": None, "n_jobs": 256,
