@@ -141,8 +141,8 @@ def test_a_preempted_job_is_queued_again_and_ends_with_the_same_bits(
 @pytest.mark.slow
 def test_a_job_that_reaches_its_time_limit_too_often_says_so(tmp_path: Path) -> None:
     limits = ("timeout_min=1", "signal_delay_s=45", "max_num_timeout=1")
-    words = ("seed=0", "max_steps=100000", "hydra/launcher=slurm_local")
-    words = (*words, *(f"hydra.launcher.{limit}" for limit in limits))
+    words = [f"hydra.launcher.{limit}" for limit in limits]
+    words += ["seed=0", "max_steps=100000", "hydra/launcher=slurm_local"]
     done = end(start(tmp_path, *words, trouble={0: "be_slow"}))
     assert done.returncode == 1
     assert "the time limit ended it too often" in done.stderr
