@@ -3,14 +3,21 @@
 from __future__ import annotations
 
 import json
+import shlex
 from pathlib import Path
 
 import pytest
+from hydra import initialize_config_dir
+from hydra.core.global_hydra import GlobalHydra
+from hydra.types import RunMode
 
 from docs.make_figures import MEASURED, RECIPES, ROOT, insert, numbers, table
 from docs.make_techniques import PAGE, add_rows, all_techniques, page
+from labelnoise.audit.config import register_schema as register_audit
 from labelnoise.config import CONF_DIR
-from labelnoise.config.composition import compose
+from labelnoise.config.composition import compose, register_schema
+from labelnoise.phase_diagram.config import register_schema as register_phase_diagram
+from labelnoise.sweeps.crews import check
 from labelnoise.training.train import train
 
 # Drawn by commands with options of their own, which docs/results.md and docs/own_data.md name.
@@ -66,3 +73,39 @@ def test_what_was_measured_is_what_the_command_gives(technique: str, tmp_path: P
     for name, (value,) in found.items():
         # Another processor rounds otherwise: a step may move to the next measurement.
         assert measured[name][0] == (value and pytest.approx(value, rel=0.07, abs=0.1)), name
+
+
+def commands_of(page: str) -> list[list[str]]:
+    """The commands in the blocks of a page, without comments."""
+    blocks = (ROOT / page).read_text().split("```")[1::2]
+    lines = "\n".join(blocks).replace("\\\n", " ").splitlines()
+    return [words for line in lines if (words := shlex.split(line, comments=True))]
+
+
+def test_the_commands_for_clusters_compose() -> None:
+    configs = {"run.py": "config", "audit.py": "audit", "phase_diagram.py": "phase_diagram"}
+    for register in (register_schema, register_audit, register_phase_diagram):
+        register()
+    seen = set()
+    for words in commands_of("docs/clusters.md"):
+        if words[0] != "python" or words[1] not in configs:
+            continue
+        assert words[2] == "-m"
+        seen.add(words[1])
+        with initialize_config_dir(str(CONF_DIR), version_base="1.3"):
+            loader = GlobalHydra.instance().config_loader()
+            sweep = loader.load_configuration(
+                configs[words[1]], words[3:], run_mode=RunMode.MULTIRUN
+            )
+            options = {k: v for k, v in sweep.hydra.launcher.items() if k != "_target_"}
+        check(options)
+    assert seen == configs.keys()
+
+
+def test_the_options_of_the_launchers_are_on_the_page() -> None:
+    text = (ROOT / "docs" / "clusters.md").read_text()
+    for name in ("slurm", "slurm_local", "ray"):
+        file = CONF_DIR / "hydra" / "launcher" / f"{name}.yaml"
+        options = [line.split(":")[0] for line in file.read_text().splitlines() if ":" in line]
+        for option in options:
+            assert option.startswith(("#", "_target_")) or option in text, option

@@ -21,8 +21,9 @@ from omegaconf.errors import OmegaConfBaseException
 from labelnoise.config.hydra_errors import explain_hydra, explain_yaml, raised_in_hydra
 from labelnoise.config.own_parts import check_own_names, config_dir_of
 from labelnoise.config.places import remove_made
-from labelnoise.config.words import check_words
+from labelnoise.config.words import check_words, replace_launchers
 from labelnoise.errors import InputError
+from labelnoise.processes.alone import check_alone
 from labelnoise.processes.interrupts import interruptible, interruption_behind
 
 # The setting of the user, before one_line_errors sets the variable.
@@ -47,6 +48,8 @@ def one_line_errors(config_name: str = "config") -> Iterator[None]:
     argparse.ArgumentParser.error = _refuse_flag  # type: ignore[assignment,method-assign]
     try:
         with config_dir_of(sys.argv[1:]), _one_line(), interruptible():
+            check_alone()
+            sys.argv[1:] = replace_launchers(sys.argv[1:])
             check_words(sys.argv[1:])
             check_own_names()
             yield

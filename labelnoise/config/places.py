@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shutil
 import sys
 from contextlib import suppress
 from pathlib import Path, PurePath
@@ -15,8 +16,8 @@ from labelnoise.errors import InputError
 
 # The folders that Hydra creates for this process, deepest first.
 _made: list[Path] = []
-# The files of a sweep before its first job has a directory.
-_OF_A_SWEEP = {"multirun.yaml", "ledger.jsonl", ".ledger.lock"}
+# The entries of a sweep before its first job has a directory.
+_OF_A_SWEEP = {"multirun.yaml", "ledger.jsonl", ".ledger.lock", ".submitit"}
 
 
 class Places(Callback):
@@ -58,6 +59,7 @@ def remove_made() -> None:
         and os.path.isdir(_made[0])
         and {entry.name for entry in _made[0].iterdir()} <= _OF_A_SWEEP
     ):
+        shutil.rmtree(_made[0] / ".submitit", ignore_errors=True)
         for name in _OF_A_SWEEP:
             (_made[0] / name).unlink(missing_ok=True)
     for folder in _made:

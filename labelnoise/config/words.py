@@ -11,6 +11,23 @@ from labelnoise.errors import InputError
 LISTS = ("technique", "monitor", "logger")
 # Groups with one choice in a run.
 SINGLE = ("data", "noise", "model", "optimizer", "scheduler", "trainer")
+# Launchers of hydra-submitit-launcher, and the launchers that replace them.
+_REPLACED = {
+    "hydra/launcher=submitit_local": "hydra/launcher=slurm_local",
+    "hydra/launcher=submitit_slurm": "hydra/launcher=slurm",
+}
+
+
+def replace_launchers(words: Iterable[str]) -> list[str]:
+    """The words with our launcher in place of the one of hydra-submitit-launcher.
+
+    That package ends a sweep with the traceback of the first job that fails.
+
+    Example:
+        >>> replace_launchers(["-m", "hydra/launcher=submitit_slurm"])
+        ['-m', 'hydra/launcher=slurm']
+    """
+    return [_REPLACED.get(word, word) for word in words]
 
 
 def check_words(words: Iterable[str]) -> None:

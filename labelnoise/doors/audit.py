@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import nullcontext
 from pathlib import Path
 
 import hydra
@@ -12,6 +13,7 @@ from omegaconf import DictConfig
 from labelnoise.audit.config import check, register_schema
 from labelnoise.config import CONF_DIR
 from labelnoise.config.command_line import job, one_line_errors
+from labelnoise.sweeps.ledger import hash_of, recorded
 from labelnoise.sweeps.unfinished import unfinished_listed
 
 register_schema()
@@ -22,11 +24,13 @@ def run(cfg: DictConfig) -> float:
     """Check the configuration, train the folds, and return the estimated noise rate."""
     now = HydraConfig.get()
     directory = Path(now.runtime.output_dir)
-    with job(directory, alone=now.mode == RunMode.RUN):
+    words, alone = now.overrides.task, now.mode == RunMode.RUN
+    entry = nullcontext() if alone else recorded(directory, hash_of(cfg), words, "audit.json")
+    with job(directory, alone=alone), entry:
         check(cfg)
         from labelnoise.audit.audit import audit  # imports torch
 
-        found = audit(cfg, directory, now.overrides.task)
+        found = audit(cfg, directory, words)
     return float(found["noise_rate"])
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import nullcontext
 from pathlib import Path
 
 import hydra
@@ -12,6 +13,7 @@ from omegaconf import DictConfig
 from labelnoise.config import CONF_DIR
 from labelnoise.config.command_line import job, one_line_errors
 from labelnoise.phase_diagram.config import check, register_schema
+from labelnoise.sweeps.ledger import hash_of, recorded
 from labelnoise.sweeps.unfinished import unfinished_listed
 
 register_schema()
@@ -21,7 +23,14 @@ register_schema()
 def run(cfg: DictConfig) -> float | None:
     """Check the configuration, compute, draw, and return the mean of the drawn quantity."""
     now = HydraConfig.get()
-    with job(Path(now.runtime.output_dir), alone=now.mode == RunMode.RUN):
+    alone = now.mode == RunMode.RUN
+    # The blocks of a diagram share one folder, so a job has only a line in the ledger.
+    entry = (
+        nullcontext()
+        if alone
+        else recorded(Path(now.sweep.dir, str(now.job.num)), hash_of(cfg), now.overrides.task)
+    )
+    with job(Path(now.runtime.output_dir), alone=alone), entry:
         check(cfg)
         from labelnoise.phase_diagram.run import phase_diagram  # imports torch
 

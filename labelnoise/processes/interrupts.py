@@ -10,9 +10,11 @@ from contextlib import contextmanager
 from types import FrameType
 
 _SIGNALS = (signal.SIGINT, signal.SIGTERM)
-# In this process: the first received signal, and the number of active deferring blocks.
+# In this process: the first received signal, the number of active deferring blocks, and whether
+# only the first signal counts.
 _received: int | None = None
 _deferring = 0
+_only_first = False
 
 
 class Interrupted(SystemExit):
@@ -23,21 +25,25 @@ class Interrupted(SystemExit):
 
 
 @contextmanager
-def interruptible() -> Iterator[None]:
+def interruptible(*, only_first: bool = False) -> Iterator[None]:
     """Turn SIGINT and SIGTERM into :class:`Interrupted` inside the block.
 
     Within :func:`deferred` the first signal waits, but a second one does not. A signal that the
     process ignores stays ignored, for example SIGINT in a background job of a shell. Python handles
     signals only in the main thread; in another thread the block does nothing.
+
+    Args:
+        only_first: whether the signals after the first one are ignored, because the sender repeats
+            them, or because others send the same signal.
     """
-    global _received
+    global _received, _only_first
     if threading.current_thread() is not threading.main_thread():
         yield
         return
     before = {number: signal.getsignal(number) for number in _SIGNALS}
     outermost = _answer not in before.values()
     if outermost:
-        _received = None
+        _received, _only_first = None, only_first
     take_signals()
     try:
         yield
@@ -45,7 +51,7 @@ def interruptible() -> Iterator[None]:
         for number, handler in before.items():
             signal.signal(number, handler)
         if outermost:
-            _received = None
+            _received, _only_first = None, False
 
 
 def take_signals() -> None:
@@ -106,6 +112,8 @@ def interruption_behind(error: BaseException) -> Interrupted | None:
 
 def _answer(number: int, frame: FrameType | None) -> None:
     global _received
+    if _only_first and _received is not None:
+        return
     waits = _deferring > 0 and _received is None
     _received = _received or number
     if not waits:

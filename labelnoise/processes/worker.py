@@ -86,17 +86,18 @@ def work(
     report = INTERRUPTED
     with suppress(Interrupted), interruptible():
         threading.Thread(target=_leave_with, args=(pool,), daemon=True).start()
-        report = _call(function, arguments, explain)
+        report = call(function, arguments, explain)
     signal.signal(signal.SIGTERM, signal.SIG_IGN)  # nothing is left to save
     with suppress(OSError):  # the process of the pool has ended
         pool.send(report)
 
 
-def _call(
+def call(
     function: Callable[..., Any],
     arguments: tuple[Any, ...],
     explain: Callable[[BaseException], str | None],
 ) -> Report:
+    """Call ``function(*arguments)``, and report how it ended."""
     try:
         value = function(*arguments)
     except SystemExit as error:

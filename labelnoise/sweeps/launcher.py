@@ -1,77 +1,50 @@
-"""``hydra/launcher=isolated``: each job of a sweep in a process of its own, a few at a time."""
+"""A sweep on a launcher: its jobs run in processes of their own, on this machine or a cluster."""
 
 from __future__ import annotations
 
-import inspect
 import math
-import os
 import sys
 from collections.abc import Sequence
-from contextlib import closing, suppress
+from contextlib import closing
 from pathlib import Path
 from typing import Any
 
-from hydra.core.utils import (
-    JobReturn,
-    JobRuntime,
-    JobStatus,
-    configure_log,
-    run_job,
-    setup_globals,
-)
+from hydra.core.utils import JobReturn, configure_log, setup_globals
 from hydra.types import HydraContext, TaskFunction
-from omegaconf import DictConfig, open_dict
+from omegaconf import DictConfig
 
-from labelnoise.checks import COUNT
-from labelnoise.config.command_line import explain
-from labelnoise.config.composition import config_hash
-from labelnoise.config.options import check_value
 from labelnoise.config.remembered import RememberingLoader
 from labelnoise.errors import InputError
 from labelnoise.files.writing import process_exists
-from labelnoise.processes.devices import cores, gpu_of
-from labelnoise.processes.pool import Ended, Job, Pool, Started
-from labelnoise.processes.server import start_server
-from labelnoise.processes.worker import Report
+from labelnoise.processes.pool import Ended, Started
+from labelnoise.processes.remote import Submitted
 from labelnoise.sweeps import ledger
-from labelnoise.sweeps.jobs import jobs_left, leave
-from labelnoise.sweeps.shares import Shares, shares_of
-from labelnoise.sweeps.unfinished import Unfinished, note
-
-# The modules of a run, also those that libraries import at their first use. The server of a sweep
-# imports them once for all jobs.
-MODULES = (
-    "labelnoise.training.train",
-    "labelnoise.report.loaded",
-    "labelnoise.report.pictures.sweep",
-    "matplotlib.backends.backend_agg",
-    *(f"PIL.{kind}ImagePlugin" for kind in ("Bmp", "Gif", "Jpeg", "Ppm", "Png")),
-    "tensorboard.plugins.hparams.summary_v2",
-    "torch.utils.tensorboard",
-    "fsspec.implementations.chained",
-    "torch.utils.serialization",
-    "xml.dom.minidom",
-)
+from labelnoise.sweeps.crews import Crew, check, crew_of
+from labelnoise.sweeps.launched import Common, LaunchedJob
+from labelnoise.sweeps.unfinished import note
 
 
 class Sweep:
-    """The jobs of a sweep; Hydra's launcher ``isolated`` calls :meth:`launch`.
+    """The jobs of a sweep; Hydra's launcher calls :meth:`launch`.
+
+    Args:
+        launcher: a name in :data:`labelnoise.sweeps.crews.CREWS`.
+        options: the options of the launcher.
+        context, task, config: Hydra's context, the function of a job, and the configuration.
 
     Raises:
-        InputError: an option of the launcher is out of range.
+        InputError: an option of the launcher does not exist or is out of range.
     """
 
     def __init__(
         self,
-        n_jobs: Any,
-        fail_fast: Any,
+        launcher: str,
+        options: dict[str, Any],
         context: HydraContext,
         task: TaskFunction,
         config: DictConfig,
     ) -> None:
-        check_value("hydra.launcher.n_jobs", n_jobs, int | None, COUNT)
-        check_value("hydra.launcher.fail_fast", fail_fast, bool, None)
-        self.n_jobs, self.fail_fast = n_jobs, fail_fast
+        self.launcher, self.options = launcher, check(options)
         self.loader = RememberingLoader(context.config_loader.get_search_path())
         context.config_loader = self.loader  # the sweeper composes each job with it, as a check
         self.context, self.config = context, config
@@ -83,7 +56,7 @@ class Sweep:
         """Run a job for each list of options; ``first`` is the number of the first job.
 
         Raises:
-            InputError: there are no jobs.
+            InputError: there are no jobs, an extra is not installed, or the cluster cannot be used.
             SystemExit: the sweep was interrupted.
         """
         if not overrides:
@@ -93,44 +66,55 @@ class Sweep:
             )
         setup_globals()
         configure_log(self.config.hydra.hydra_logging, self.config.hydra.verbose)
+        shared = Common(
+            self.folder, ledger.now(), self.task, self.loader, self.config, self.context.callbacks
+        )
         self.folder.mkdir(parents=True, exist_ok=True)
         _remove_outputs(self.folder)
-        jobs = [_Job(self, first + i, list(words)) for i, words in enumerate(overrides)]
+        jobs = [LaunchedJob(shared, first + i, list(words)) for i, words in enumerate(overrides)]
         common = set.intersection(*map(set, overrides)) if len(jobs) > 1 else set()
         for job in jobs:
             job.words = [word for word in job.overrides if word not in common]
-        shares = shares_of(jobs[0].compose(), len(jobs), self.n_jobs)
-        self._announce(jobs, shares)
-        start_server([self.task.__module__, *MODULES])
-        places = [gpu_of(place, shares.gpus) for place in range(shares.at_once)]
-        pool = Pool(places, explain, print_line, overlap=not shares.gpus)
+        module, cfg = self.task.__module__, jobs[0].compose()
+        crew = crew_of(self.launcher, self.options, cfg, len(jobs), self.folder, module, print_line)
+        self._announce(jobs, crew)
         try:
-            with closing(pool.run(job.call(shares.threads) for job in jobs)) as events:
+            with closing(crew.pool.run(job.call(crew.threads) for job in jobs)) as events:
                 for event in events:
                     self._follow(jobs[int(event.job.name) - first], event)
-                    if self.fail_fast and isinstance(event, Ended) and event.report.reason:
-                        pool.stop()
+                    failed = isinstance(event, Ended) and event.report.reason
+                    if self.options["fail_fast"] and failed:
+                        crew.pool.stop()
+        except InputError:
+            if not any(job.started for job in jobs):
+                jobs = []  # the pool has refused to begin, and the error says it all
+            raise
         finally:
             note(str(self.config.name), [job.unfinished() for job in jobs if not job.finished])
         return [job.returned() for job in jobs]
 
-    def _announce(self, jobs: Sequence[_Job], shares: Shares) -> None:
-        threads = shares.threads or jobs[0].config.get("threads")
+    def _announce(self, jobs: Sequence[LaunchedJob], crew: Crew) -> None:
+        threads = crew.threads or jobs[0].config.get("threads")
         each = f", {threads} thread{'s' if threads != 1 else ''} each" if threads else ""
-        gpus = f", {len(shares.gpus)} GPUs" if shares.gpus else ""
-        print_line(f"{len(jobs)} jobs, {shares.at_once} at a time ({cores()} cores{gpus}{each})")
-        event = {"status": "sweep", "jobs": len(jobs), "at_once": shares.at_once}
+        at_once = f", {crew.at_once} at a time" if crew.at_once else ""
+        print_line(f"{len(jobs)} jobs{at_once} ({crew.words}{each})")
+        event = {"status": "sweep", "jobs": len(jobs), "at_once": crew.at_once}
         ledger.append(self.folder, event | {"start": ledger.now()})
 
-    def _follow(self, job: _Job, event: Started | Ended) -> None:
+    def _follow(self, job: LaunchedJob, event: Started | Submitted | Ended) -> None:
         """Print a line for the start or the end of a job, and store the end in the job."""
         words = " ".join(job.words)
         if isinstance(event, Started):
             job.started = True
             print_line(f"job {job.number} started: {words}")
             return
+        if isinstance(event, Submitted):
+            job.started, job.submitted = True, event
+            print_line(f"job {job.number} submitted as {event.place}: {words}")
+            return
         job.end(event)
-        line = f"job {job.number} {event.report.status} in {event.seconds:.1f} s"
+        time = f" in {event.seconds:.1f} s" if event.seconds else ""  # unknown after a kill
+        line = f"job {job.number} {event.report.status}{time}"
         if job.left:
             line = f"job {job.number} is run by another process"
         elif event.report.reason:
@@ -151,142 +135,3 @@ def _remove_outputs(folder: Path) -> None:
 def print_line(line: str) -> None:
     """Print a line at once, also into a pipe."""
     print(line, flush=True)
-
-
-class _Failed(JobReturn):
-    """The result of a job that did not finish; Hydra's own class would end the sweep.
-
-    Attributes:
-        report: its end; None if it was not started.
-    """
-
-    report: Report | None = None
-
-    @property
-    def return_value(self) -> float:
-        return math.nan
-
-    @return_value.setter
-    def return_value(self, value: Any) -> None:
-        pass
-
-
-class _Job:
-    """A job of a sweep: its configuration, and its end."""
-
-    def __init__(self, sweep: Sweep, number: int, overrides: list[str]) -> None:
-        self.sweep, self.number, self.overrides = sweep, number, overrides
-        # Used until the job has a directory; another process may run the same sweep.
-        self.output = sweep.folder / f".job-{number}-{ledger.host()}-{os.getpid()}.log"
-        self.words: list[str] = overrides  # the options in which the jobs differ
-        self.started = False
-        self.event: Ended | None = None
-        self.value: Any = None
-        self.left: list[Path] = []
-
-    def compose(self) -> DictConfig:
-        config = self.sweep.loader.load_sweep_config(self.sweep.config, self.overrides)
-        with open_dict(config):
-            config.hydra.job.id = config.hydra.job.num = self.number
-        self.config = config
-        return config
-
-    def call(self, threads: int | None) -> Job:
-        callbacks = self.sweep.context.callbacks
-        arguments = (self.sweep.task, self.compose(), callbacks, threads)
-        return Job(str(self.number), run_one, arguments, self.output)
-
-    @property
-    def finished(self) -> bool:
-        return self.event is not None and self.event.report.status == "finished"
-
-    def end(self, event: Ended) -> None:
-        """Store the end, and remove the output file of a finished or refused job."""
-        self.event = event
-        if event.report.status == "finished":
-            self.value, self.left = event.report.value
-            leave(self.left)
-        else:
-            self._record(event)
-        if event.report.status == "finished" or event.report.refused:
-            self.output.unlink(missing_ok=True)
-
-    def _record(self, event: Ended) -> None:
-        """Write the end of the job to the ledger and its output, if the job has not done so."""
-        events, _ = ledger.read_events(self.sweep.folder)
-        own = [e for e in events if e.get("pid") == event.pid and e.get("host") == ledger.host()]
-        if own and own[-1]["status"] in ledger.FINAL:
-            self._find_output(own[-1])
-            return
-        folder = self.sweep.folder / str(self.number)
-        last = own[-1] if own else ledger.job_event(folder, self._hash(), self.overrides)
-        report = event.report
-        end = {"status": report.status, "reason": report.reason, "end": ledger.now()}
-        ledger.append(self.sweep.folder, last | {"pid": event.pid} | end)
-        self._find_output(last)
-        with suppress(OSError), self.output.open("a") as file:
-            file.write(f"{report.reason}\n")
-
-    def _find_output(self, event: ledger.Event) -> None:
-        moved = self.sweep.folder / str(event["job"]) / "output.log"
-        if not self.output.exists():
-            self.output = moved
-
-    def _hash(self) -> str | None:
-        try:
-            return config_hash(_without_hydra(self.config))
-        except Exception:  # the job has said what is wrong with its configuration
-            return None
-
-    def unfinished(self) -> Unfinished:
-        if self.event is None and self.started:
-            return Unfinished(self.number, "killed", self.words, "ended by a second signal")
-        if self.event is None:
-            return Unfinished(self.number)
-        report = self.event.report
-        output = self.output if self.output.exists() else None
-        return Unfinished(self.number, report.status, self.words, report.reason, output)
-
-    def returned(self) -> JobReturn:
-        """The result for Hydra's sweeper."""
-        found = JobReturn() if self.finished else _Failed()
-        if isinstance(found, _Failed) and self.event is not None:
-            found.report = self.event.report
-        found.overrides, found.working_dir = self.overrides, str(Path.cwd())
-        found.task_name = JobRuntime.instance().get("name")
-        found.return_value = self.value
-        found.status = JobStatus.COMPLETED if self.finished else JobStatus.FAILED
-        return found
-
-
-def _without_hydra(config: DictConfig) -> DictConfig:
-    found = config.copy()
-    with open_dict(found):
-        del found["hydra"]
-    return found
-
-
-def run_one(
-    task: TaskFunction, config: DictConfig, callbacks: Any, threads: int | None
-) -> tuple[Any, list[Path]]:
-    """Run a job in its own process.
-
-    Returns:
-        The value of the task function, and the folders of jobs that other processes run.
-    """
-    setup_globals()
-    JobRuntime.instance().set("name", config.hydra.job.name)
-    if threads:
-        import torch
-
-        torch.set_num_threads(threads)
-    found = run_job(
-        inspect.unwrap(task),
-        config,
-        job_dir_key="hydra.sweep.dir",
-        job_subdir_key="hydra.sweep.subdir",
-        hydra_context=HydraContext(config_loader=None, callbacks=callbacks),  # type: ignore[arg-type]
-    )
-    if found.status == JobStatus.FAILED:
-        raise found._return_value
-    return found.return_value, jobs_left()

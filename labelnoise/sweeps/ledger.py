@@ -16,7 +16,9 @@ from socket import gethostname
 from typing import Any
 
 from filelock import FileLock
+from omegaconf import DictConfig
 
+from labelnoise.config.composition import config_hash
 from labelnoise.config.score import Name
 from labelnoise.errors import BusyError
 from labelnoise.files.writing import checksum_of
@@ -30,6 +32,8 @@ _KEYS = {
     "sweep": ("jobs", "at_once", "start"),
     "job": ("job", "config_hash", "overrides", "host", "pid", "start"),
 }
+# The name of the attempt that a launcher makes in this process; None outside a launcher.
+_launch: str | None = None
 
 
 @dataclass
@@ -47,14 +51,22 @@ def ledger_of(sweep: Path) -> Path:
 
 
 @contextmanager
-def recorded(folder: Path, config_hash: str, overrides: Sequence[str]) -> Iterator[Entry]:
+def recorded(
+    folder: Path, hashed: str | None, overrides: Sequence[str], result: str = "summary.json"
+) -> Iterator[Entry]:
     """Record the start and the end of the job in ``folder``; the block sets the score.
 
     A job that was finished before gets only a last line, with ``read``. If another process runs the
     job, the status of the last line is ``left``.
+
+    Args:
+        folder: the folder of the job in the folder of the sweep.
+        hashed: the hash of its configuration; None if the configuration has none.
+        overrides: its options.
+        result: the file that a finished job has.
     """
-    event = job_event(folder, config_hash, overrides)
-    entry = Entry(read=(folder / "summary.json").exists())
+    event = job_event(folder, hashed, overrides)
+    entry = Entry(read=(folder / result).exists())
     if not entry.read:
         append(folder.parent, event | {"status": "started"})
     try:
@@ -63,8 +75,7 @@ def recorded(folder: Path, config_hash: str, overrides: Sequence[str]) -> Iterat
         append(folder.parent, event | ended("left", "another process runs the job"))
         raise
     except Exception as error:
-        reason = " ".join(str(error).split()) or type(error).__name__
-        append(folder.parent, event | ended("failed", reason))
+        append(folder.parent, event | ended("failed", _reason(error)))
         raise
     except SystemExit as error:
         stopped = error.code in INTERRUPTED_STATUS
@@ -77,16 +88,46 @@ def recorded(folder: Path, config_hash: str, overrides: Sequence[str]) -> Iterat
     )
 
 
-def job_event(folder: Path, config_hash: str | None, overrides: Sequence[str]) -> Event:
+@contextmanager
+def refusal_recorded(folder: Path, hashed: str | None, overrides: Sequence[str]) -> Iterator[None]:
+    """Record a job that the block refuses before its start."""
+    try:
+        yield
+    except Exception as error:
+        event = job_event(folder, hashed, overrides)
+        append(folder.parent, event | ended("failed", _reason(error)))
+        raise
+
+
+def _reason(error: Exception) -> str:
+    return " ".join(str(error).split()) or type(error).__name__
+
+
+def hash_of(cfg: DictConfig) -> str | None:
+    """The hash of a configuration; None if it cannot be resolved, which the job reports."""
+    try:
+        return config_hash(cfg)
+    except Exception:
+        return None
+
+
+def job_event(folder: Path, hashed: str | None, overrides: Sequence[str]) -> Event:
     """The part of an event that names the job and its process."""
     return {
         "job": int(folder.name) if folder.name.isdecimal() else folder.name,
-        "config_hash": config_hash,
+        "config_hash": hashed,
         "overrides": list(overrides),
         "host": host(),
         "pid": os.getpid(),
+        "launch": _launch,
         "start": now(),
     }
+
+
+def set_launch(launch: str) -> None:
+    """Name the attempt of a launcher, in the process of the job."""
+    global _launch
+    _launch = launch
 
 
 def _scored(entry: Entry) -> Event:

@@ -29,8 +29,9 @@ from labelnoise.noise.truth import check_truth
 from labelnoise.run_directory import RunDirectory
 from labelnoise.seeding import derive_seed
 from labelnoise.techniques import Loss, Technique, check_composition, learner_of
+from labelnoise.training.launcher import plugins
 from labelnoise.training.own import check_kind, check_logits
-from labelnoise.training.trainer import build_trainer, ranks
+from labelnoise.training.trainer import build_trainer
 
 log = logging.getLogger(__name__)
 
@@ -138,7 +139,7 @@ def build(
     monitors = build_monitors(cfg, techniques)
     # So that torch and Lightning reject wrong options before the data are read.
     instantiate(cfg.optimizer, allowed)([nn.Parameter(torch.zeros(1))])
-    instantiate(cfg.trainer, allowed)(logger=False, enable_checkpointing=False, plugins=ranks())
+    instantiate(cfg.trainer, allowed)(logger=False, enable_checkpointing=False, plugins=plugins())
     datamodule, classifier = build_learner(cfg, datamodule, learner_of(techniques))
     _check_batches(cfg, datamodule, classifier)
     check_truth(

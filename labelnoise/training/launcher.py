@@ -90,7 +90,11 @@ def _check_accelerator(name: object) -> None:
 
 
 def plugins() -> list[Any]:
-    """Plugins that make Lightning use the ranks of this launcher, also inside a cluster job."""
+    """Plugins that make Lightning use the ranks of this launcher, also inside a cluster job.
+
+    Otherwise Lightning would take the number and the rank of this process from the variables of
+    SLURM, and would queue the job again without our checkpoint.
+    """
     from pytorch_lightning.plugins.environments import LightningEnvironment
 
     return [LightningEnvironment()]
@@ -142,7 +146,7 @@ def _environment(rank: int, processes: int, port: int, threads: int) -> dict[str
     }
     if rank > 0:
         environment["PYTHONWARNINGS"] = "ignore"  # rank 0 shows them
-    for name in ("RANK", "GROUP_RANK"):  # set by a surrounding launcher
+    for name in ("RANK", "GROUP_RANK", "WORLD_SIZE"):  # set by a surrounding launcher
         environment.pop(name, None)
     return environment
 

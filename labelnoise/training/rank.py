@@ -24,7 +24,8 @@ def _main(folder: str, path: str) -> None:
     cfg, overrides = (OmegaConf.load(orders / f"{name}.yaml") for name in ("config", "overrides"))
     assert isinstance(cfg, DictConfig)
     try:
-        with interruptible():
+        # A cluster sends a signal to all processes of a job, and the launcher sends it again.
+        with interruptible(only_first=True):
             run_rank(cfg, Path(path), [str(word) for word in overrides])
     except Interrupted as leaving:
         sys.stdout.flush()

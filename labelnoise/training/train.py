@@ -22,6 +22,7 @@ from labelnoise.files.tables import write_rows
 from labelnoise.files.writing import sha256
 from labelnoise.measures.coefficients import theory_t1
 from labelnoise.noise import NoiseRecord
+from labelnoise.processes.alone import check_alone
 from labelnoise.processes.distributed import (
     is_rank_zero,
     leave_together,
@@ -68,8 +69,10 @@ def train(
         watcher: may end the run early; the run then has the status "pruned".
 
     Raises:
-        InputError: the configuration or the data cannot be used.
+        InputError: the configuration or the data cannot be used, or this process is one of several
+            processes of a launcher.
     """
+    check_alone()
     with interruptible():
         path = Path(cfg.output_dir, cfg.name) if directory is None else Path(directory)
         if cfg.resume is not None:

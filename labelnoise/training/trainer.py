@@ -57,7 +57,7 @@ def build_trainer(
         limit_val_batches=1,
         # With None Lightning counts steps across epochs; an epoch can be shorter than the interval.
         check_val_every_n_epoch=None if cfg.eval_every_n_steps else 1,
-        plugins=[WholeFiles(), *ranks()],
+        plugins=[WholeFiles(), *plugins()],
     )
     return trainer
 
@@ -79,11 +79,6 @@ def _callbacks(
     if cfg.trainer.get("enable_progress_bar", True):
         callbacks.append(ProgressBar(refresh_rate=20))
     return callbacks
-
-
-def ranks() -> list[Any]:
-    """The Lightning plugins for several processes."""
-    return plugins() if world_size() > 1 else []
 
 
 def _kept_checkpoints(run: RunDirectory, every_n_epochs: int) -> ModelCheckpoint:

@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 
+from labelnoise.sweeps.status import state_of
 from tests.conftest import but_slow
 from tests.phase_diagram.conftest import arrays, assert_alike
 
@@ -61,13 +62,15 @@ def test_a_killed_diagram_goes_on_and_ends_the_same(tmp_path: Path) -> None:
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("launcher", ["basic", "isolated", "submitit_local"])
+@pytest.mark.parametrize("launcher", ["basic", "isolated", "slurm_local"])
 def test_a_sweep_over_blocks_joins_itself(tmp_path: Path, launcher: str) -> None:
-    """submitit_local runs the jobs as submitit_slurm does, on this machine."""
+    """slurm_local runs the jobs as slurm does, on this machine."""
     words = (*FOUR_PARTS, f"output_dir={tmp_path}")
     cluster = f"hydra/launcher={launcher}"
     done = run("-m", cluster, "block=range(0,3)", "blocks=3", "name=a", *words)
     assert done.returncode == 0, done.stderr
+    if launcher != "basic":
+        assert state_of(tmp_path / "a").counts() == "3 finished"
     assert arrays(tmp_path / "a")["test_error"].shape == (1, 40, 50, 10)
     assert run(*words, "name=whole").returncode == 0
     assert_alike(tmp_path / "a", tmp_path / "whole")

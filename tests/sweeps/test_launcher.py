@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import csv
 import json
 import os
 import signal
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -28,7 +27,7 @@ from labelnoise.run_directory import RunDirectory
 from labelnoise.sweeps.launcher import Sweep, _remove_outputs
 from labelnoise.sweeps.ledger import host, read_events
 from labelnoise.sweeps.shares import Shares, shares_of
-from labelnoise.sweeps.status import report_status, state_of
+from labelnoise.sweeps.status import state_of
 from tests.conftest import TINY, latest
 from tests.sweeps.trouble import VARIABLE, WORDS
 
@@ -36,14 +35,18 @@ ROOT = Path(__file__).resolve().parents[2]
 
 
 def start(
-    folder: Path, *words: str, trouble: dict[int, str] | None = None
+    folder: Path,
+    *words: str,
+    trouble: dict[int, str] | None = None,
+    environment: Mapping[str, str] | None = None,
 ) -> subprocess.Popen[str]:
     """Start a sweep in ``folder``; ``trouble`` maps seeds to methods of Trouble."""
     options = latest(*TINY, *WORDS, *words, f"output_dir={folder}", "name=sweep")
     return subprocess.Popen(
         [sys.executable, "run.py", "-m", *options],
         cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
-        env={**os.environ, VARIABLE: json.dumps(trouble or {})}, start_new_session=True,
+        env={**os.environ, **(environment or {}), VARIABLE: json.dumps(trouble or {})},
+        start_new_session=True,
         # Tests that are started in the background ignore Ctrl-C.
         preexec_fn=lambda: signal.signal(signal.SIGINT, signal.default_int_handler),
     )  # fmt: skip
@@ -77,37 +80,6 @@ def summaries(sweep: Path) -> dict[str, Any]:
         summary = json.loads(path.read_text())
         found[path.parent.name] = {k: v for k, v in summary.items() if k != "seconds"}
     return found
-
-
-@pytest.mark.slow
-def test_three_of_twelve_jobs_fail_alone_and_are_repeated_alone(tmp_path: Path) -> None:
-    words, sweep = ("seed=range(0,12)", "hydra.launcher.n_jobs=3"), tmp_path / "sweep"
-    trouble = {2: "fail", 5: "leave", 7: "be_killed"}
-    done = end(start(tmp_path, *words, trouble=trouble))
-    assert done.returncode == 1
-    assert done.stderr.endswith("error: 3 jobs of the sweep did not finish\n")
-    assert "Traceback" not in done.stderr
-    for line in (
-        "2  failed  seed=2  RuntimeError: trouble",
-        "5  failed  seed=5  the job called sys.exit(3)",
-        "7  killed  seed=7  killed by SIGKILL",
-    ):
-        assert line in done.stderr
-    assert "python run.py -m " in done.stderr and "'seed=range(0,12)'" in done.stderr
-    assert "RuntimeError: trouble" in (sweep / "2" / "output.log").read_text()
-    assert "killed by SIGKILL" in (sweep / "7" / "output.log").read_text()
-    assert "12 jobs, 3 at a time" in done.stdout
-    with (sweep / "sweep.csv").open() as file:
-        assert len(list(csv.DictReader(file))) == 9
-    assert state_of(sweep).counts() == "9 finished, 2 failed, 1 killed"
-
-    before = {p: p.stat().st_mtime_ns for p in sweep.glob("*/summary.json")}
-    again = end(start(tmp_path, *words))
-    assert again.returncode == 0, again.stderr
-    assert len(before) == 9 and {p: p.stat().st_mtime_ns for p in before} == before
-    with (sweep / "sweep.csv").open() as file:
-        assert len(list(csv.DictReader(file))) == 12
-    assert report_status(sweep).splitlines()[0] == f"{sweep}: 12 finished"
 
 
 @pytest.mark.slow
@@ -232,7 +204,7 @@ def test_the_number_of_jobs_and_their_threads(
 )
 def test_bad_options(n_jobs: Any, fail_fast: Any, line: str) -> None:
     with pytest.raises(InputError, match=line):
-        Sweep(n_jobs, fail_fast, None, None, None)  # type: ignore[arg-type]
+        Sweep("isolated", {"n_jobs": n_jobs, "fail_fast": fail_fast}, None, None, None)  # type: ignore[arg-type]
 
 
 @pytest.mark.parametrize(
