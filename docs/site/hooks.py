@@ -96,7 +96,7 @@ def on_page_markdown(markdown: str, page: Page, **_: Any) -> str:
 def options_page() -> str:
     """Every top-level option, and every choice of every group with its options."""
     parts = [
-        "# Options\n\nThis page is made from the files of `conf/`. You set an option by its path, for "
+        "# Options\n\nThis page is made from the files of `conf/`. Set an option by its path, for "
         "example `technique.elr.beta=0.9`. A value as `${seed}` follows another option.\n",
         "## Top-level options\n\nOf `run.py` and `audit.py`.\n",
         _table(ROOT / "conf" / "config.yaml"),
