@@ -17,7 +17,7 @@ JOBS ?= 2
 unexport PYTHONDONTWRITEBYTECODE
 
 .DEFAULT_GOAL := help
-.PHONY: help install run test test-slow test-all lint format bench faults bad-input status board figures constraints clean
+.PHONY: help install run test test-slow test-all lint format bench docs faults bad-input status board figures constraints clean
 
 help: ## List the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-12s %s\n", $$1, $$2}' Makefile
@@ -76,6 +76,10 @@ status: $(INSTALLED) ## Show the state of the newest sweep in outputs/ (or DIR=o
 # On localhost, so that other machines cannot read it.
 board: $(INSTALLED) ## Open TensorBoard on outputs/ (or LOGDIR=...)
 	$(PYTHON) -m tensorboard.main --host localhost --logdir $(LOGDIR)
+
+docs: $(INSTALLED) ## Write the documentation site to build/site
+	NO_MKDOCS_2_WARNING=1 $(PYTHON) -m mkdocs build --quiet
+	@echo "Open build/site/index.html in a browser."
 
 figures: $(INSTALLED) ## Draw figures and tables of README and docs again: ARGS="two_stages --cifar10 data"
 	$(PYTHON) docs/make_figures.py $(ARGS)

@@ -17,7 +17,7 @@ from tempfile import mkdtemp
 
 import torch
 
-from labelnoise.sweeps.launcher import MODULES
+from labelnoise.sweeps.crews import MODULES
 from tests.faults.doors import DOORS, Case, Door, Undisturbed, make_images, undisturbed
 from tests.faults.kinds import KINDS, Kind, is_busy
 from tests.faults.mounts import can_mount
