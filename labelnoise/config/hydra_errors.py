@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import re
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 import yaml
 from omegaconf import OmegaConf
 
+from labelnoise.config.hints import did_you_mean, keys_of, meant, nearest
 from labelnoise.config.own_parts import config_file, config_files
 from labelnoise.config.words import LISTS
 
@@ -63,11 +64,18 @@ def _being_loaded(error: BaseException) -> str | None:
 
 def _no_such_choice(match: re.Match[str]) -> str:
     group, choice, options = match.groups()
-    line = f"{group}={choice} does not exist, choose from: {', '.join(options.split())}"
+    line = _no_choice(group, choice, options.split())
     if group not in ("hydra/launcher", "hydra/sweeper"):
         return line
     package = f"hydra-{choice.split('_')[0]}-{group.rpartition('/')[2]}"
     return f"{line}; if it is a plugin of Hydra's, install it: pip install {package}"
+
+
+def _no_choice(group: str, choice: str, there: Sequence[str]) -> str:
+    hint = did_you_mean(nearest(choice, there))
+    return f"{group}={choice} does not exist{hint or ','} {'C' if hint else 'c'}hoose from: " + (
+        ", ".join(there)
+    )
 
 
 def _no_such_option(match: re.Match[str]) -> str:
@@ -82,8 +90,11 @@ def _existing_options(full_key: str) -> str:
     if full_key.startswith("hydra."):
         return ": python run.py --cfg hydra prints the options of Hydra"
     group, _, choice = full_key.rpartition(".")[0].partition(".")
-    if choice and config_file(group, choice) and not _chosen(group, choice):
-        return f" without {group}={choice}: write both"
+    file = config_file(group, choice) if choice else None
+    if file is not None and not _chosen(group, choice):
+        keys = keys_of(yaml.safe_load(file.read_text("utf-8")) or {}, f"{group}.")
+        hint = did_you_mean([] if full_key in keys else meant(full_key, keys))
+        return hint or f" without {group}={choice}: write both"
     parent = full_key.rpartition(".")[0]
     others = [
         word
@@ -95,8 +106,13 @@ def _existing_options(full_key: str) -> str:
         cfg = compose_config(_config_name, others)
         node = OmegaConf.select(cfg, parent) if parent else cfg
         keys = sorted(str(key) for key in node if key != "_target_" and key != "_partial_")
+        whole = OmegaConf.to_container(cfg)
     except Exception:
         return ""
+    assert isinstance(whole, dict)
+    known = keys_of({str(key): value for key, value in whole.items()})
+    if hint := did_you_mean(meant(full_key, known)):
+        return hint
     where = f"{parent} has" if parent else "there are"
     return f", {where}: {', '.join(keys)}" if keys else ""
 
@@ -111,8 +127,7 @@ def _chosen(group: str, choice: str) -> bool:
 def _no_part(match: re.Match[str]) -> str:
     """Hydra's message for one missing choice of a list has no list of the choices."""
     group, choice = match.groups()
-    there = ", ".join(dict.fromkeys(path.stem for path in config_files(group)))
-    return f"{group}={choice} does not exist, choose from: {there}"
+    return _no_choice(group, choice, [*dict.fromkeys(p.stem for p in config_files(group))])
 
 
 _REWRITES: tuple[tuple[str, Callable[[re.Match[str]], str]], ...] = (

@@ -43,7 +43,7 @@ REMEMBERED = Remembered(hydra_compose)
 # The files of a folder, as they were after the last call if it changed none.
 _KNOWN: dict[Path, dict[str, tuple[int, ...]]] = {}
 # A call that does not end is killed after so many seconds.
-LONGEST = 20
+LONGEST = 120
 
 
 # The log may have lines about the data before the error, but none with these words.

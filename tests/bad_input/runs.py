@@ -30,10 +30,10 @@ ALONE = {
 
 # Words of the command line.
 COMMAND = {
-    "sed=1": "sed | there are:",
+    "sed=1": "sed | did you mean seed?",
     "optimizer.learning_rate=1": "optimizer.learning_rate | has:",
-    "data.N=20": "data.N | has:",
-    "dataset=cifar10": "dataset | there are:",
+    "data.N=20": "data.N | did you mean data.n?",
+    "dataset=cifar10": "dataset | did you mean data?",
     "+dataset=cifar10": "dataset | there are:",
     "technique.elr.beta=0.5": "technique.elr.beta | write both",
     "seed=1 seed=2": "write it once",
@@ -284,7 +284,7 @@ SWEEPS = {
     "-m seed=0,1 output_dir=. name=plain.txt": "choose another name",
     "-m technique=elr,nothing": "technique | choose from: backward_correction",
     "-m model=two_layer_cnn,nothing": "nothing | choose from: ",
-    "-m sed=0,1": "sed | there are:",
+    "-m sed=0,1": "sed | did you mean seed?",
     "-m seed=0,1 seed=2,3": "write it once",
     "-m seed=": "seed | must be a whole number",
     "-m 'optimizer.lr=interval(0,1)'": "interval(...) | hydra/sweeper=optuna",

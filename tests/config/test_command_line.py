@@ -52,7 +52,7 @@ CASES = {
     "technique=early_stop technique.early_stop.patiense=3": r"patiense does not exist",
     "+technique.early_stop.patience=3": r"technique.early_stop has no _target_",
     "technique=early_stop +technique.early_stop.foo=1": r"technique.early_stop.foo does not exist",
-    "dat=cifar10": r"dat does not exist, there are: allow_targets, batch_size,",
+    "dat=cifar10": r"dat does not exist, did you mean data\?",
     "noise=human": r"noise.path has no default, give it as noise.path=",
     "data=image_folder": r"data.root has no default, give it as data.root=",
     "data=image_table": r"data.table has no default, give it as data.table=",
