@@ -103,7 +103,7 @@ def test_the_projects_own_defects_are_not_taken_for_users_errors() -> None:
         (["noise_rate=nan"], "error: noise_rate must be a number from 0 to below 1, got nan"),
         (["technique=magic"], "error: technique=magic does not exist"),
         (["technique=early_stop", "technique.early_stop.patiense=3"],
-         "technique.early_stop has: every_n_steps, patience, trigger"),
+         "did you mean technique.early_stop.patience?"),
         (["technique.early_stop.patience=3"], "without technique=early_stop: write both"),
         (["output_dir=/dev/null/x"], "error: cannot use /dev/null/x"),
         fast=2,
