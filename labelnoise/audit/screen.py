@@ -11,6 +11,8 @@ from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
+from labelnoise.report.tables.console import print_with_path
+
 # The choices of conf/audit.yaml that differ from those of conf/config.yaml.
 DEFAULTS = {"data": "image_folder", "model": "cnn"}
 # Options that a run does not have, or that belong to the directory of the audit.
@@ -25,9 +27,8 @@ def print_audit(found: Mapping[str, Any], path: Path) -> None:
     table = Table(show_header=False, box=None, padding=(0, 2), title=title)
     for name, value in _rows(found):
         table.add_row(name, escape(value))
-    table.add_row("results", escape(str(path / "suspects.csv")))
+    print_with_path(table, path / "suspects.csv")
     console = Console()
-    console.print(table)
     for line in advice(found, path):
         console.print(escape(line), soft_wrap=True)
 

@@ -14,15 +14,24 @@ from labelnoise.report.tables.labels import truth_known
 
 # Number of settings side by side in a terminal of 80 characters.
 MOST_COLUMNS = 3
+OVERTAKES = "memorization overtakes signal learning"
 
 
 def print_summary(summary: Mapping[str, Any], path: Path) -> None:
     """Print stages, accuracies and the directory of the results."""
     table = Table(show_header=False, box=None, padding=(0, 2), title=_headline(summary))
     for name, value in _rows(summary):
-        table.add_row(name, value)
-    table.add_row("results", str(path))
-    Console().print(table)
+        # Without coefficients the step is not known.
+        if name != OVERTAKES or (path / "coefficients.npz").is_file():
+            table.add_row(name, value)
+    print_with_path(table, path)
+
+
+def print_with_path(table: Table, path: Path) -> None:
+    """Print a table, and the path of the results on a line of its own, so that it can be copied."""
+    console = Console()
+    console.print(table)
+    console.print(f"  results: {path}", soft_wrap=True, markup=False, highlight=False)
 
 
 def _headline(summary: Mapping[str, Any]) -> str:
@@ -33,8 +42,10 @@ def _headline(summary: Mapping[str, Any]) -> str:
 def _rows(summary: Mapping[str, Any]) -> list[tuple[str, str]]:
     card = summary["report_card"]
     rows = [*_training_rows(summary), *_test_rows(summary)]
+    # val_selected is one of the other two; its row has the metric in words.
+    twice = f"{summary.get('selected_by', 'val/loss').replace('/', '_')}_selected"
     for name, entry in card.items():
-        if entry is not None:
+        if entry is not None and not (name == twice and card.get("val_selected")):
             rows.append((f"  test accuracy, {name}", _card_entry(entry)))
     if suspects := summary.get("suspects"):
         wrong, listed = suspects["probably_wrong"], suspects["listed"]
@@ -54,7 +65,7 @@ def _training_rows(summary: Mapping[str, Any]) -> list[tuple[str, str]]:
     return [
         ("label noise", f"{noise['kind']}, {_percent(noise['rate_realised'])} of the labels wrong"),
         ("all clean samples fitted", _step(stages["clean_fit_step"])),
-        ("memorization overtakes signal learning", _step(stages["crossing_step"])),
+        (OVERTAKES, _step(stages["crossing_step"])),
         ("all noisy samples memorized", _step(stages["memorized_step"])),
         ("training accuracy, clean samples", _percent(final["train/acc_clean"])),
         ("training accuracy, noisy samples", _percent(final["train/acc_noisy"])),
@@ -85,6 +96,8 @@ def _card_entry(entry: Mapping[str, Any]) -> str:
         marks += f", knows {entry['knows']}"
     if entry.get("by") == "val/acc":
         marks += ", chosen by accuracy because the training loss is not cross-entropy"
+    elif "by" in entry:
+        marks += f", chosen by {entry['by']}"
     return f"{_percent(entry['test_acc'])} ({when}; {marks})"
 
 
@@ -92,7 +105,7 @@ def _technique(report: Mapping[str, Any]) -> str:
     if "reason" in report:
         return str(report["reason"])
     if "first" not in report:
-        return "in use"
+        return "used in the training"
     first = report["first"]
     if first is None:
         return "no selection was made"
