@@ -47,8 +47,8 @@ def nearest(word: str, names: Iterable[str]) -> list[str]:
 def meant(key: str, keys: Collection[str]) -> list[str]:
     """The keys of a configuration that a key which does not exist may mean.
 
-    They are, in this order: our key for another program's name; the keys with this last part; the
-    keys beside it that are spelt almost so; all keys that are spelt almost so.
+    They are, in this order: our key for another program's name; the keys beside it that are spelt
+    almost so, and the keys with this last part; all keys that are spelt almost so.
 
     Example:
         >>> keys = ["noise_rate", "optimizer.lr", "technique.elr.beta"]
@@ -58,16 +58,15 @@ def meant(key: str, keys: Collection[str]) -> list[str]:
     other = OTHER_NAMES.get(key)
     if other in keys:
         return [str(other)]
-    last = key.rpartition(".")[2]
-    same = [each for each in keys if each.rpartition(".")[2] == last]
-    if same:
-        return same[:MOST]
-    parent = key.rpartition(".")[0]
+    parent, _, last = key.rpartition(".")
     beside = {each.rpartition(".")[2]: each for each in keys if each.rpartition(".")[0] == parent}
-    if found := [beside[name] for name in nearest(last, beside)]:
-        return found
+    found = [beside[name] for name in nearest(last, beside)]
+    found += [each for each in keys if each.rpartition(".")[2] == last]
+    if found:
+        return found[:MOST]
     by_last = {each.rpartition(".")[2]: each for each in reversed([*keys])}
-    return nearest(key, keys) or [by_last[name] for name in nearest(last, by_last)]
+    whole = [] if parent else nearest(key, keys)
+    return whole or [by_last[name] for name in nearest(last, by_last)]
 
 
 def did_you_mean(names: Collection[str]) -> str:

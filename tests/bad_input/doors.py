@@ -17,7 +17,7 @@ AUDIT = {
     "data.fold=[0,5]": "data.fold | audit sets it for each of its folds",
     "data.root=nothing": "put the images into nothing/train/CLASS/",
     "data.root=void": "put the images into void/CLASS/",
-    "fold=5": "fold | there are:",
+    "fold=5": "fold | did you mean folds",
     "name=../x": "set the folder of the runs by output_dir=...",
     "output_dir=. name=run": "choose another name=",
     "output_dir=plain.txt": "choose another name",
