@@ -166,7 +166,7 @@
   addEventListener("resize", fit);
   const again = () => drawn.forEach(({ plot }) => plot.redraw(false, true));
   matchMedia("(prefers-color-scheme: dark)").addEventListener("change", again);
-  addEventListener("beforeprint", () => { fit(); again(); });
-  addEventListener("afterprint", () => { fit(); again(); });
+  // On paper the charts have light colours and another size.
+  matchMedia("print").addEventListener("change", () => { fit(); again(); });
   open(document);
 })();

@@ -44,7 +44,7 @@ TRUTHS = {
 }
 CITATION = (
     "On the Role of Label Noise in the Feature Learning Process, ICML 2025 (arXiv 2505.18909), for "
-    "the two stages; labelnoise for the measurements, with the versions below."
+    "the two stages; labelnoise for the measurements, with the versions above."
 )
 
 
