@@ -77,6 +77,7 @@ class DynamicsLog:
             if kept_until < 0:
                 _create(path, n, rows)
             log = cls(path, "r+")
+            log._level()
             log._keep(n, kept_until, checksums)
             if len(log.step) < rows:  # `close` has cut it, and the run was killed later
                 _lengthen(log, rows)
@@ -88,6 +89,13 @@ class DynamicsLog:
             raise
         log._lock = lock
         return log
+
+    def _level(self) -> None:
+        """Ignore empty rows at the end of some files; a full disk can end :meth:`close` halfway."""
+        common = min(map(len, (self.step, *self.arrays.values())))
+        if not (self.step[common:] >= 0).any():
+            self.step = self.step[:common]
+            self.arrays = {name: array[:common] for name, array in self.arrays.items()}
 
     def _keep(self, n: int, kept_until: int, checksums: Mapping[str, str] | None) -> None:
         """Drop the rows after a step, and check the others."""

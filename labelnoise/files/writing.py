@@ -82,9 +82,15 @@ def remove_parts(*folders: Path) -> None:
 
 
 def process_exists(pid: int) -> bool:
-    """Whether this machine has a process with a number."""
+    """Whether this machine has a process with a number; one that has ended does not count.
+
+    The kernel keeps a process that has ended until its parent asks for its status.
+    """
     try:
         os.kill(pid, 0)
+        with suppress(OSError):  # not Linux
+            state = Path(f"/proc/{pid}/stat").read_bytes().rpartition(b")")[2].split()[0]
+            return state not in (b"Z", b"X")
     except ProcessLookupError:
         return False
     except PermissionError:  # a process of another user

@@ -57,7 +57,12 @@ def sweep_reported() -> Iterator[None]:
                 left = wait_for_others(_directory)
         finally:
             directory, _directory = _directory, None
-            if directory is not None and call_in_fork(_report, directory):
+            if directory is not None and (status := call_in_fork(_report, directory)):
+                if status != 1:  # with status 1 the report has said what is wrong
+                    sys.stderr.write(
+                        f"error: the report on {directory} was interrupted: write the same command "
+                        "again\n"
+                    )
                 raise SystemExit(1)
     if left:
         names = ", ".join(folder.name for folder in left)

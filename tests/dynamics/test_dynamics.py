@@ -146,6 +146,26 @@ def test_a_log_that_was_closed_goes_on(tmp_path: Path) -> None:
     np.testing.assert_array_equal(back[1].loss, third.loss)
 
 
+@pytest.mark.parametrize("uncut", [("step",), ("loss", "margin"), ("prediction",)])
+def test_a_log_that_was_closed_by_halves_goes_on(tmp_path: Path, uncut: tuple[str, ...]) -> None:
+    """A full disk ends the cutting of the files between two of them."""
+    first, second, third = rows(4, 3)
+    log = DynamicsLog.open(tmp_path, n=4, rows=5, kept_until=-1)
+    for step, row in ((2, first), (4, second)):
+        log.append(step, row)
+    whole = {name: np.load(tmp_path / f"{name}.npy") for name in uncut}
+    log.close()
+    for name, array in whole.items():
+        np.save(tmp_path / f"{name}.npy", array)
+    again = DynamicsLog.open(tmp_path, n=4, rows=5, kept_until=4)
+    again.append(6, third)
+    again.close()
+    back = DynamicsLog(tmp_path)
+    assert back.step.tolist() == [2, 4, 6]
+    for row, expected in zip(back, (first, second, third), strict=True):
+        np.testing.assert_array_equal(row.loss, expected.loss)
+
+
 def test_two_runs_do_not_write_to_one_log(tmp_path: Path) -> None:
     log = DynamicsLog.open(tmp_path, n=4, rows=5, kept_until=-1)
     with pytest.raises(InputError, match="another run is writing its dynamics"):

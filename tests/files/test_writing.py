@@ -3,6 +3,7 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
+import time
 from pathlib import Path
 
 import numpy as np
@@ -12,6 +13,7 @@ from labelnoise.files.writing import (
     content_of,
     listing_of,
     part_of,
+    process_exists,
     remove_parts,
     replacing,
     write_arrays,
@@ -39,6 +41,17 @@ def test_a_full_disk_is_named_by_the_file_that_was_meant(tmp_path: Path) -> None
             os.dup2(full.fileno(), file.fileno())
             file.write(bytes(100_000))
     assert list(tmp_path.iterdir()) == []
+
+
+def test_a_process_that_has_ended_does_not_count() -> None:
+    assert process_exists(os.getpid())
+    ended = subprocess.Popen([sys.executable, "-c", ""], stdout=subprocess.PIPE)
+    assert ended.stdout is not None
+    ended.stdout.read()  # until its end; its status is not asked for
+    ended.stdout.close()
+    while process_exists(ended.pid):
+        time.sleep(0.01)
+    ended.wait()
 
 
 def test_unfinished_files_of_ended_processes_are_removed(tmp_path: Path) -> None:

@@ -20,6 +20,7 @@ from labelnoise.run_directory import RunDirectory, claim
 from labelnoise.sweeps import jobs
 from labelnoise.sweeps.jobs import job_folder, train_in_sweep, wait_for_others
 from labelnoise.sweeps.ledger import append, job_event, ledger_of
+from labelnoise.sweeps.report import sweep_reported
 from tests.conftest import TINY, latest
 from tests.parts import resolved
 
@@ -221,3 +222,15 @@ def test_a_job_with_a_damaged_configuration_is_refused_and_not_computed_elsewher
     with pytest.raises(InputError, match=r"0/.hydra/config.yaml is damaged"):
         train_in_sweep(cfg, tmp_path / "0", [])
     assert not (tmp_path / "1").exists()
+
+
+def test_a_report_that_a_signal_ends_is_named(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr("labelnoise.sweeps.report._directory", tmp_path)
+    monkeypatch.setattr("labelnoise.sweeps.report.call_in_fork", lambda *_: -15)
+    with pytest.raises(SystemExit) as left, sweep_reported():
+        pass
+    assert left.value.code == 1
+    line = f"error: the report on {tmp_path} was interrupted: write the same command again\n"
+    assert capsys.readouterr().err == line
