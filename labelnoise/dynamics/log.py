@@ -6,7 +6,7 @@ import hashlib
 import os
 from collections.abc import Iterator, Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 from filelock import FileLock, Timeout
@@ -94,8 +94,8 @@ class DynamicsLog:
         """Ignore empty rows at the end of some files; a full disk can end :meth:`close` halfway."""
         common = min(map(len, (self.step, *self.arrays.values())))
         if not (self.step[common:] >= 0).any():
-            self.step = self.step[:common]
-            self.arrays = {name: array[:common] for name, array in self.arrays.items()}
+            self.step = cast(Any, self.step[:common])  # numpy: a slice of a memmap is a memmap
+            self.arrays = {k: cast(Any, array[:common]) for k, array in self.arrays.items()}
 
     def _keep(self, n: int, kept_until: int, checksums: Mapping[str, str] | None) -> None:
         """Drop the rows after a step, and check the others."""
